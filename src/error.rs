@@ -1,0 +1,221 @@
+//! What can go wrong, with the numbers in it.
+
+/// Result of everything in this crate that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Everything that can go wrong. No call of this crate panics on what a caller passes; it answers one of these.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An argument that counts something is 0.
+    #[error("{argument} must be at least 1, got 0")]
+    Zero {
+        /// Name of the argument.
+        argument: &'static str,
+    },
+    /// The groups do not split the channels evenly.
+    #[error("groups {groups} does not divide {argument} {value}")]
+    GroupsDoNotDivide {
+        /// Number of groups.
+        groups: usize,
+        /// `in_channels` or `out_channels`.
+        argument: &'static str,
+        /// Value of that argument.
+        value: usize,
+    },
+    /// A number is beyond what indices of 32 bits, or the device, can address.
+    #[error("{what} is {value}, more than {limit}")]
+    TooLarge {
+        /// The quantity.
+        what: &'static str,
+        /// Its value (the largest `u64` where it does not fit one).
+        value: u64,
+        /// The most it may be.
+        limit: u64,
+    },
+    /// A tensor has another shape than the convolution needs.
+    #[error("{tensor} has the shape {got:?}, expected {expected}")]
+    Shape {
+        /// Name of the tensor.
+        tensor: &'static str,
+        /// Its shape.
+        got: Vec<usize>,
+        /// The shape it should have, in words or numbers.
+        expected: String,
+    },
+    /// Host data does not have as many values as its shape says.
+    #[error("{tensor} has {got} values, its shape needs {expected}")]
+    DataLength {
+        /// Name of the tensor.
+        tensor: &'static str,
+        /// Number of values given.
+        got: usize,
+        /// Number of values of the shape.
+        expected: usize,
+    },
+    /// The kernel, dilated, is longer than the input with its padding: there is no output.
+    #[error("the kernel spans {span} samples, the padded input has only {padded}")]
+    KernelTooLong {
+        /// `dilation * (kernel_size - 1) + 1`.
+        span: u64,
+        /// `length + pad_left + pad_right`.
+        padded: u64,
+    },
+    /// A padding mode cannot reach that far: it would have to leave the input a second time.
+    #[error(
+        "{mode} padding of {amount} on the {side} needs an input longer than that allows (at most {limit} for length {length})"
+    )]
+    PaddingTooLong {
+        /// Name of the padding mode.
+        mode: &'static str,
+        /// `left` or `right`.
+        side: &'static str,
+        /// Samples asked for.
+        amount: u64,
+        /// Length of the input.
+        length: usize,
+        /// The most this mode can give at that length.
+        limit: u64,
+    },
+    /// The output padding of a transposed convolution is not smaller than its stride or its dilation.
+    #[error("output_padding {output_padding} must be smaller than stride {stride} or dilation {dilation}")]
+    OutputPadding {
+        /// The argument.
+        output_padding: usize,
+        /// Stride.
+        stride: usize,
+        /// Dilation.
+        dilation: usize,
+    },
+    /// The padding of a transposed convolution crops the whole output away.
+    #[error("padding crops {cropped} samples of an output of {full}: nothing is left")]
+    EmptyOutput {
+        /// Length before cropping, output padding included.
+        full: u64,
+        /// `pad_left + pad_right`.
+        cropped: u64,
+    },
+    /// A kernel was forced that does not support the operation, or no kernel supports it.
+    #[error("kernel {kernel} cannot do this: {reason}")]
+    Unsupported {
+        /// Name of the kernel.
+        kernel: &'static str,
+        /// Why, with the numbers.
+        reason: String,
+    },
+    /// There is no kernel of this name.
+    #[error("no kernel is called {name:?}; there are {known}")]
+    UnknownKernel {
+        /// The name asked for.
+        name: String,
+        /// Names of the kernels.
+        known: String,
+    },
+    /// The device offers less of something than any kernel needs.
+    #[error("the device's {limit} is {available}, {needed} is needed")]
+    DeviceLimit {
+        /// Name of the limit.
+        limit: &'static str,
+        /// What the device offers.
+        available: u64,
+        /// What is needed.
+        needed: u64,
+    },
+    /// A buffer that the plan needs was not given.
+    #[error("the plan needs a buffer for {role}, none was given")]
+    MissingBuffer {
+        /// Role of the buffer.
+        role: &'static str,
+    },
+    /// A buffer was given that the plan does not use.
+    #[error("a buffer was given for {role}, which this plan does not use")]
+    UnusedBuffer {
+        /// Role of the buffer.
+        role: &'static str,
+    },
+    /// A buffer is too short for its tensor.
+    #[error("the buffer for {role} has {got} bytes from its offset, {needed} are needed")]
+    BufferTooSmall {
+        /// Role of the buffer.
+        role: &'static str,
+        /// Bytes from the offset on.
+        got: u64,
+        /// Bytes of the tensor.
+        needed: u64,
+    },
+    /// The offset of a buffer is not a multiple of 4 bytes.
+    #[error("the offset {offset} of the buffer for {role} is not a multiple of 4 bytes")]
+    BufferMisaligned {
+        /// Role of the buffer.
+        role: &'static str,
+        /// The offset in bytes.
+        offset: u64,
+    },
+    /// A buffer was created without a usage that is needed.
+    #[error("the buffer for {role} lacks the usage {usage}")]
+    BufferUsage {
+        /// Role of the buffer.
+        role: &'static str,
+        /// Name of the missing usage.
+        usage: &'static str,
+    },
+    /// The same buffer is given for something written and something else. WebGPU refuses that within a dispatch, at
+    /// whatever offsets.
+    #[error(
+        "{first} and {second} are in the same buffer, and one of them is written: WebGPU refuses that at any offset"
+    )]
+    Aliased {
+        /// One role.
+        first: &'static str,
+        /// The other.
+        second: &'static str,
+    },
+    /// A tensor belongs to another device than the one it is used with.
+    #[error("{tensor} belongs to another device")]
+    WrongDevice {
+        /// Name of the tensor.
+        tensor: &'static str,
+    },
+    /// No adapter fits.
+    #[error(
+        "no adapter {wanted}; there are: {found}. On Linux without a GPU, the package mesa-vulkan-drivers brings a software one"
+    )]
+    NoAdapter {
+        /// What was looked for.
+        wanted: String,
+        /// What is there.
+        found: String,
+    },
+    /// The adapter gave no device.
+    #[error("no device: {message}")]
+    NoDevice {
+        /// What the driver said.
+        message: String,
+    },
+    /// The device is out of memory. Nothing was run.
+    #[error("out of device memory: {message}")]
+    OutOfMemory {
+        /// What the driver said.
+        message: String,
+    },
+    /// The device was lost, or reading back failed because of it.
+    #[error("the device was lost: {message}")]
+    DeviceLost {
+        /// What the driver said.
+        message: String,
+    },
+    /// A shader failed to compile.
+    #[error("shader {shader} failed: {message}")]
+    Shader {
+        /// Name of the shader.
+        shader: &'static str,
+        /// What the compiler said.
+        message: String,
+    },
+    /// wgpu refused a call. This is a defect of this crate unless the caller's device or buffers are invalid.
+    #[error("wgpu refused: {message}")]
+    Validation {
+        /// What wgpu said.
+        message: String,
+    },
+}

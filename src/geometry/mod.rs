@@ -1,0 +1,154 @@
+//! What a convolution is, in numbers: arguments, shapes, padding, cost. Pure arithmetic, checked: a convolution that
+//! cannot exist is a typed [`Error`].
+
+mod conv;
+mod cost;
+mod layer;
+mod padding;
+mod transposed;
+
+pub use conv::Conv1d;
+pub use cost::{Cost, receptive_field};
+pub use layer::Layer;
+pub use padding::{Padding, PaddingMode};
+pub use transposed::ConvTranspose1d;
+
+use crate::error::{Error, Result};
+
+/// The four things that can be computed of a convolution. All of them exist for [`Conv1d`] and for [`ConvTranspose1d`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// `y` from `x`, `w` and an optional bias.
+    Forward,
+    /// `dx` from `dy` and `w`.
+    InputGradient,
+    /// `dw` from `x` and `dy`.
+    WeightGradient,
+    /// `db` from `dy`.
+    BiasGradient,
+}
+
+impl Operation {
+    /// All of them.
+    pub const ALL: [Operation; 4] =
+        [Operation::Forward, Operation::InputGradient, Operation::WeightGradient, Operation::BiasGradient];
+
+    /// Name in lower case.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Operation::Forward => "forward",
+            Operation::InputGradient => "input gradient",
+            Operation::WeightGradient => "weight gradient",
+            Operation::BiasGradient => "bias gradient",
+        }
+    }
+}
+
+/// The shapes of all tensors of one call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Shapes {
+    /// `[N, C_in, L]`, also of the input gradient.
+    pub input: [usize; 3],
+    /// `[C_out, C_in/groups, K]`, or `[C_in, C_out/groups, K]` when transposed; also of the weight gradient.
+    pub weight: [usize; 3],
+    /// `[C_out]`, also of the bias gradient.
+    pub bias: [usize; 1],
+    /// `[N, C_out, L_out]`, also of the gradient with respect to it.
+    pub output: [usize; 3],
+}
+
+/// One end of the relation between samples that a convolution is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Side {
+    pub(crate) channels: u32,
+    pub(crate) length: u32,
+}
+
+/// The relation behind both convolutions, checked: sample `i` of the narrow side and tap `k` meet at sample
+/// `i*stride + k*dilation - pad_left` of the wide side. A convolution reads the wide side and writes the narrow one, a
+/// transposed convolution the other way round, so that one is the other's input gradient. The weight is
+/// `[narrow channels, wide channels / groups, kernel]` for both.
+///
+/// Every field and the padded length of the wide side fit an `i32`, every tensor has fewer than 2^32 elements.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Geometry {
+    pub(crate) batch: u32,
+    pub(crate) wide: Side,
+    pub(crate) narrow: Side,
+    pub(crate) kernel: u32,
+    pub(crate) stride: u32,
+    pub(crate) dilation: u32,
+    pub(crate) groups: u32,
+    pub(crate) pad_left: u32,
+    pub(crate) pad_right: u32,
+    pub(crate) mode: PaddingMode,
+}
+
+/// Checks the arguments that both convolutions share.
+fn check_arguments(
+    in_channels: usize,
+    out_channels: usize,
+    kernel_size: usize,
+    stride: usize,
+    dilation: usize,
+    groups: usize,
+) -> Result<()> {
+    let arguments = [
+        ("in_channels", in_channels),
+        ("out_channels", out_channels),
+        ("kernel_size", kernel_size),
+        ("stride", stride),
+        ("dilation", dilation),
+        ("groups", groups),
+    ];
+    for (argument, value) in arguments {
+        if value == 0 {
+            return Err(Error::Zero { argument });
+        }
+        index(argument, value as u64)?;
+    }
+    for (argument, value) in [("in_channels", in_channels), ("out_channels", out_channels)] {
+        if value % groups != 0 {
+            return Err(Error::GroupsDoNotDivide { groups, argument, value });
+        }
+    }
+    Ok(())
+}
+
+/// Splits `[N, C, L]`, checked against the channels that the convolution has.
+fn check_input(tensor: &'static str, shape: &[usize], channels: usize) -> Result<[usize; 3]> {
+    match *shape {
+        [n, c, l] if c == channels => {
+            if l == 0 {
+                return Err(Error::Zero { argument: "length" });
+            }
+            Ok([n, c, l])
+        }
+        _ => Err(Error::Shape { tensor, got: shape.to_vec(), expected: format!("[N, {channels}, L]") }),
+    }
+}
+
+/// `value` as an index: shaders compute positions in `i32`.
+fn index(what: &'static str, value: u64) -> Result<u32> {
+    let limit = i32::MAX as u64;
+    if value > limit { Err(Error::TooLarge { what, value, limit }) } else { Ok(value as u32) }
+}
+
+/// Number of elements of a shape, which must fit a `u32`.
+pub(crate) fn elements(what: &'static str, shape: &[usize]) -> Result<u32> {
+    // A 0 anywhere makes the tensor empty, however large the rest is.
+    if shape.contains(&0) {
+        return Ok(0);
+    }
+    let count = shape.iter().try_fold(1u64, |n, &d| n.checked_mul(d as u64)).unwrap_or(u64::MAX);
+    u32::try_from(count).map_err(|_| Error::TooLarge { what, value: count, limit: u32::MAX as u64 })
+}
+
+impl Shapes {
+    fn check(&self) -> Result<()> {
+        elements("elements of the input", &self.input)?;
+        elements("elements of the weight", &self.weight)?;
+        elements("elements of the output", &self.output)?;
+        Ok(())
+    }
+}

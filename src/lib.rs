@@ -1,0 +1,5 @@
+//! wip
+pub mod error;
+pub mod geometry;
+pub use error::{Error, Result};
+pub use geometry::*;
