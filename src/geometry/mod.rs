@@ -146,9 +146,11 @@ pub(crate) fn elements(what: &'static str, shape: &[usize]) -> Result<u32> {
 
 impl Shapes {
     fn check(&self) -> Result<()> {
-        elements("elements of the input", &self.input)?;
         elements("elements of the weight", &self.weight)?;
-        elements("elements of the output", &self.output)?;
+        for (what, [n, c, l]) in [("elements of the input", self.input), ("elements of the output", self.output)] {
+            // One item must be addressable even where the batch is empty: strides are computed all the same.
+            elements(what, &[n.max(1), c, l])?;
+        }
         Ok(())
     }
 }

@@ -1,0 +1,145 @@
+// Contraction over positions (weight gradient) as a matrix product of the narrow rows and the transposed column panels.
+//
+// A workgroup of 8 x 8 invocations computes 8*TILE_ROWS output rows x 32 (depth, tap) pairs over its share of the panels.
+
+alias Element = f32;
+
+// Positions of a panel.
+const PANEL: u32 = 64u;
+// Invocations along rows and along columns.
+const LANES: u32 = 8u;
+// Output rows of one invocation. Set by the plan.
+const TILE_ROWS: u32 = 4u;
+// (depth, tap) pairs of one invocation.
+const TILE_COLUMNS: u32 = 4u;
+// Positions staged at once.
+const DEPTH: u32 = 16u;
+const ROWS: u32 = TILE_ROWS * LANES;
+const COLUMNS: u32 = TILE_COLUMNS * LANES;
+
+/// One slice of columns. Offsets count elements and may wrap: only their sums are indices.
+struct Params {
+    /// Workgroups that have work; the dispatch may be larger.
+    workgroups: u32,
+    batch: u32,
+    groups: u32,
+    rows: u32,
+    row_tiles: u32,
+    depth: u32,
+    taps: u32,
+    column_tiles: u32,
+    /// First group of the slice, first panel of each group, and panels of each group, in the slice.
+    group_first: u32,
+    panel_first: u32,
+    panels: u32,
+    /// Panels of each group that one split sums over.
+    split_panels: u32,
+    /// Rows of a panel.
+    panel_rows: u32,
+    /// Positions of every batch item that this piece sums over.
+    position_first: u32,
+    positions: u32,
+    narrow_base: u32,
+    narrow_batch: u32,
+    narrow_group: u32,
+    narrow_length: u32,
+    columns_base: u32,
+    out_base: u32,
+    out_split: u32,
+    out_group: u32,
+    out_row: u32,
+    /// 1 where the output already holds the sum over earlier positions.
+    accumulate: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> narrow: array<Element>;
+@group(0) @binding(2) var<storage, read> columns: array<Element>;
+@group(0) @binding(3) var<storage, read_write> output: array<Element>;
+
+var<workgroup> staged_narrow: array<array<Element, ROWS>, DEPTH>;
+var<workgroup> staged_columns: array<array<Element, COLUMNS>, DEPTH>;
+
+@compute @workgroup_size(LANES, LANES)
+fn contract_gemm(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_id) lane: vec3<u32>,
+    @builtin(local_invocation_index) lane_index: u32,
+) {
+    var rest = workgroup.x + workgroup.y * workgroups.x;
+    if (rest >= params.workgroups) {
+        return;
+    }
+    let column_first = (rest % params.column_tiles) * COLUMNS;
+    rest = rest / params.column_tiles;
+    let row_first = (rest % params.row_tiles) * ROWS;
+    rest = rest / params.row_tiles;
+    let slice_group = rest % params.groups;
+    let split = rest / params.groups;
+    let group = params.group_first + slice_group;
+    let column_end = params.depth * params.taps;
+
+    var sums: array<array<Element, TILE_COLUMNS>, TILE_ROWS>;
+    for (var r = 0u; r < TILE_ROWS; r++) {
+        for (var c = 0u; c < TILE_COLUMNS; c++) {
+            sums[r][c] = Element(0);
+        }
+    }
+    let panel_end = min((split + 1u) * params.split_panels, params.panels);
+    for (var panel = split * params.split_panels; panel < panel_end; panel++) {
+        let panel_base = params.columns_base + (slice_group * params.panels + panel) * params.panel_rows * PANEL;
+        for (var first = 0u; first < PANEL; first += DEPTH) {
+            for (var i = lane_index; i < DEPTH * ROWS; i += LANES * LANES) {
+                let row = row_first + i / DEPTH;
+                let sequence = (params.panel_first + panel) * PANEL + first + i % DEPTH;
+                let n = sequence / params.positions;
+                var value = Element(0);
+                if (row < params.rows && n < params.batch) {
+                    let position = params.position_first + sequence % params.positions;
+                    value = narrow[params.narrow_base + n * params.narrow_batch + group * params.narrow_group
+                        + row * params.narrow_length + position];
+                }
+                staged_narrow[i % DEPTH][i / DEPTH] = value;
+            }
+            for (var i = lane_index; i < DEPTH * COLUMNS; i += LANES * LANES) {
+                let column = column_first + i / DEPTH;
+                var value = Element(0);
+                if (column < column_end) {
+                    value = columns[panel_base + column * PANEL + first + i % DEPTH];
+                }
+                staged_columns[i % DEPTH][i / DEPTH] = value;
+            }
+            workgroupBarrier();
+            for (var d = 0u; d < DEPTH; d++) {
+                var values: array<Element, TILE_COLUMNS>;
+                for (var c = 0u; c < TILE_COLUMNS; c++) {
+                    values[c] = staged_columns[d][c * LANES + lane.x];
+                }
+                for (var r = 0u; r < TILE_ROWS; r++) {
+                    let narrow_value = staged_narrow[d][lane.y * TILE_ROWS + r];
+                    for (var c = 0u; c < TILE_COLUMNS; c++) {
+                        sums[r][c] = fma(narrow_value, values[c], sums[r][c]);
+                    }
+                }
+            }
+            workgroupBarrier();
+        }
+    }
+
+    let out_first = params.out_base + split * params.out_split + group * params.out_group;
+    for (var r = 0u; r < TILE_ROWS; r++) {
+        let row = row_first + lane.y * TILE_ROWS + r;
+        for (var c = 0u; c < TILE_COLUMNS; c++) {
+            let column = column_first + c * LANES + lane.x;
+            if (row < params.rows && column < column_end) {
+                let out = out_first + row * params.out_row + column;
+                var sum = sums[r][c];
+                if (params.accumulate == 1u) {
+                    sum += output[out];
+                }
+                output[out] = sum;
+            }
+        }
+    }
+}

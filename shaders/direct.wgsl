@@ -1,0 +1,192 @@
+// Direct correlation: every invocation keeps a tile of output rows x positions in registers and walks over depth and taps.
+//
+// Serves forward, input gradient and transposed convolution of any geometry. Needs no workspace and no workgroup memory.
+
+alias Element = f32;
+
+// Invocations along positions and along output rows. Set by the plan.
+const LANES_POSITIONS: u32 = 64u;
+const LANES_ROWS: u32 = 1u;
+// Output rows and positions of one invocation. Set by the plan.
+const TILE_ROWS: u32 = 4u;
+const TILE_POSITIONS: u32 = 4u;
+// What is read beyond the ends of an input row: one of the modes below. Set by the plan.
+const EXTENSION: u32 = 0u;
+const ZEROS: u32 = 0u;
+const CONSTANT: u32 = 1u;
+const REFLECT: u32 = 2u;
+const SYMMETRIC: u32 = 3u;
+const CIRCULAR: u32 = 4u;
+const REPLICATE: u32 = 5u;
+
+/// Outputs that are reached by the same taps: every `out_step`-th of a row.
+struct Phase {
+    /// Position of the first output in its row.
+    out_first: u32,
+    /// Number of outputs.
+    count: u32,
+    /// Input position that the first output and the first tap meet at.
+    in_first: i32,
+    /// Index of the first tap in the kernel.
+    tap_first: u32,
+    /// Number of taps; may be 0.
+    taps: u32,
+    /// Number of taps of all phases before this one: where its packed weights start.
+    taps_before: u32,
+}
+
+/// One piece of a correlation. Offsets count elements and may wrap: only their sums are indices.
+struct Params {
+    /// Workgroups that have work; the dispatch may be larger.
+    workgroups: u32,
+    batch: u32,
+    groups: u32,
+    /// Output rows of a group.
+    rows: u32,
+    row_tiles: u32,
+    /// Input rows that an output row sums over.
+    depth: u32,
+    phases: u32,
+    /// Positions of every phase that this piece computes.
+    position_first: u32,
+    position_end: u32,
+    /// Tiles along the positions of one batch item, and workgroups along those of all of them.
+    position_tiles: u32,
+    position_workgroups: u32,
+    in_base: u32,
+    in_batch: u32,
+    in_group: u32,
+    in_length: u32,
+    in_step: i32,
+    tap_step: i32,
+    tap_stride: u32,
+    w_base: u32,
+    w_group: u32,
+    w_row: u32,
+    w_depth: u32,
+    bias_base: u32,
+    bias_group: u32,
+    /// 1 where there is a bias to start from.
+    has_bias: u32,
+    out_base: u32,
+    out_batch: u32,
+    out_group: u32,
+    out_row: u32,
+    out_step: u32,
+    /// 1 where the output already holds the sum over earlier input rows.
+    accumulate: u32,
+    /// The value of constant padding.
+    fill: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> phases: array<Phase>;
+@group(0) @binding(2) var<storage, read> input: array<Element>;
+@group(0) @binding(3) var<storage, read> weight: array<Element>;
+@group(0) @binding(4) var<storage, read> bias: array<Element>;
+@group(0) @binding(5) var<storage, read_write> output: array<Element>;
+
+/// The input position that a position beyond an end repeats. The host has checked that the padding is short enough.
+fn extend(position: i32) -> i32 {
+    let last = i32(params.in_length) - 1;
+    if (EXTENSION == REFLECT) {
+        return select(last - (position - last), -position, position < 0);
+    }
+    if (EXTENSION == SYMMETRIC) {
+        return select(last - (position - last - 1), -1 - position, position < 0);
+    }
+    if (EXTENSION == CIRCULAR) {
+        return select(position - last - 1, position + last + 1, position < 0);
+    }
+    return clamp(position, 0, last); // replicate
+}
+
+/// One sample of the input row that starts at `row`, or what extends it beyond its ends.
+fn sample(row: u32, position: i32) -> f32 {
+    // A negative position is a huge u32.
+    if (u32(position) < params.in_length) {
+        return input[row + u32(position)];
+    }
+    if (EXTENSION == ZEROS) {
+        return 0.0;
+    }
+    if (EXTENSION == CONSTANT) {
+        return params.fill;
+    }
+    return input[row + u32(extend(position))];
+}
+
+@compute @workgroup_size(LANES_POSITIONS, LANES_ROWS)
+fn direct(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_id) lane: vec3<u32>,
+) {
+    var rest = workgroup.x + workgroup.y * workgroups.x;
+    if (rest >= params.workgroups) {
+        return;
+    }
+    let block = (rest % params.position_workgroups) * LANES_POSITIONS + lane.x;
+    rest = rest / params.position_workgroups;
+    let phase = phases[rest % params.phases];
+    rest = rest / params.phases;
+    let row_first = ((rest % params.row_tiles) * LANES_ROWS + lane.y) * TILE_ROWS;
+    let group = rest / params.row_tiles;
+    // Positions are tiled within each batch item; the tiles of all items are one sequence, so that short rows fill the lanes.
+    let n = block / params.position_tiles;
+    let position_first = params.position_first + (block % params.position_tiles) * TILE_POSITIONS;
+    let position_end = min(phase.count, params.position_end);
+    if (n >= params.batch || position_first >= position_end || row_first >= params.rows) {
+        return;
+    }
+
+    // Rows and positions beyond the end repeat the last one and are not stored.
+    var in_positions: array<i32, TILE_POSITIONS>;
+    for (var p = 0u; p < TILE_POSITIONS; p++) {
+        let position = min(position_first + p, position_end - 1u);
+        in_positions[p] = phase.in_first + i32(position) * params.in_step;
+    }
+    var w_rows: array<u32, TILE_ROWS>;
+    var sums: array<array<Element, TILE_POSITIONS>, TILE_ROWS>;
+    let out_first = params.out_base + n * params.out_batch + group * params.out_group + phase.out_first;
+    for (var r = 0u; r < TILE_ROWS; r++) {
+        let row = min(row_first + r, params.rows - 1u);
+        w_rows[r] = params.w_base + group * params.w_group + row * params.w_row + phase.tap_first;
+        var start = Element(0);
+        if (params.has_bias == 1u) {
+            start = bias[params.bias_base + group * params.bias_group + row];
+        }
+        for (var p = 0u; p < TILE_POSITIONS; p++) {
+            if (params.accumulate == 1u) {
+                let position = min(position_first + p, position_end - 1u);
+                start = output[out_first + row * params.out_row + position * params.out_step];
+            }
+            sums[r][p] = start;
+        }
+    }
+
+    let in_first = params.in_base + n * params.in_batch + group * params.in_group;
+    for (var q = 0u; q < params.depth; q++) {
+        let in_row = in_first + q * params.in_length;
+        for (var t = 0u; t < phase.taps; t++) {
+            var samples: array<Element, TILE_POSITIONS>;
+            for (var p = 0u; p < TILE_POSITIONS; p++) {
+                samples[p] = sample(in_row, in_positions[p] + i32(t) * params.tap_step);
+            }
+            for (var r = 0u; r < TILE_ROWS; r++) {
+                let w = weight[w_rows[r] + q * params.w_depth + t * params.tap_stride];
+                for (var p = 0u; p < TILE_POSITIONS; p++) {
+                    sums[r][p] = fma(w, samples[p], sums[r][p]);
+                }
+            }
+        }
+    }
+
+    for (var r = 0u; r < TILE_ROWS; r++) {
+        for (var p = 0u; p < TILE_POSITIONS; p++) {
+            if (row_first + r < params.rows && position_first + p < position_end) {
+                output[out_first + (row_first + r) * params.out_row + (position_first + p) * params.out_step] = sums[r][p];
+            }
+        }
+    }
+}

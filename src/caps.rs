@@ -1,0 +1,122 @@
+//! What planning needs to know of a device: its limits and its class. A plain value, so that plans can be made and tested
+//! for devices that are not there.
+
+/// What kind of device runs the kernels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DeviceClass {
+    /// The processor, through a software driver such as Mesa's lavapipe.
+    Software,
+    /// A GPU that shares memory with the processor.
+    Integrated,
+    /// A GPU with memory of its own.
+    Discrete,
+    /// Unknown, as in a browser.
+    Unknown,
+}
+
+/// Limits and class of a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Caps {
+    /// Class of the device.
+    pub class: DeviceClass,
+    /// Bytes of the largest storage binding.
+    pub max_binding_bytes: u64,
+    /// Bytes of the largest buffer.
+    pub max_buffer_bytes: u64,
+    /// Workgroups in one dimension of a dispatch.
+    pub max_workgroups: u32,
+    /// Bytes of workgroup memory.
+    pub max_workgroup_bytes: u32,
+    /// Invocations of a workgroup.
+    pub max_invocations: u32,
+    /// Bytes that the offset of a storage binding is a multiple of.
+    pub storage_alignment: u32,
+    /// Bytes that the offset of a uniform binding is a multiple of.
+    pub uniform_alignment: u32,
+}
+
+impl Caps {
+    /// What WebGPU promises everywhere, browsers included.
+    pub const WEBGPU: Caps = Caps {
+        class: DeviceClass::Unknown,
+        max_binding_bytes: 128 << 20,
+        max_buffer_bytes: 256 << 20,
+        max_workgroups: 65_535,
+        max_workgroup_bytes: 16 << 10,
+        max_invocations: 256,
+        storage_alignment: 256,
+        uniform_alignment: 256,
+    };
+
+    /// The caps of a device with these limits.
+    pub fn new(limits: &wgpu::Limits, device_type: wgpu::DeviceType) -> Caps {
+        Caps {
+            class: match device_type {
+                wgpu::DeviceType::Cpu => DeviceClass::Software,
+                wgpu::DeviceType::IntegratedGpu => DeviceClass::Integrated,
+                wgpu::DeviceType::DiscreteGpu | wgpu::DeviceType::VirtualGpu => DeviceClass::Discrete,
+                wgpu::DeviceType::Other => DeviceClass::Unknown,
+            },
+            max_binding_bytes: limits.max_storage_buffer_binding_size,
+            max_buffer_bytes: limits.max_buffer_size,
+            max_workgroups: limits.max_compute_workgroups_per_dimension,
+            max_workgroup_bytes: limits.max_compute_workgroup_storage_size,
+            max_invocations: limits.max_compute_invocations_per_workgroup,
+            storage_alignment: limits.min_storage_buffer_offset_alignment,
+            uniform_alignment: limits.min_uniform_buffer_offset_alignment,
+        }
+    }
+
+    /// Elements of the largest part of a tensor that can be bound wherever it starts: a binding begins at a multiple of
+    /// the alignment at or before the first element.
+    pub(crate) fn max_window(&self) -> u64 {
+        let elements = self.max_binding_bytes.saturating_sub(u64::from(self.storage_alignment)) / 4;
+        elements.min(i32::MAX as u64)
+    }
+
+    /// Rough speeds of the class.
+    pub(crate) fn speed(&self) -> Speed {
+        match self.class {
+            DeviceClass::Software => SOFTWARE,
+            DeviceClass::Integrated | DeviceClass::Unknown => INTEGRATED,
+            DeviceClass::Discrete => DISCRETE,
+        }
+    }
+}
+
+/// Rough speeds of a class of devices, for choosing between kernels: only their ratios matter.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Speed {
+    /// Multiply-adds per second from registers.
+    pub(crate) multiply_adds: f64,
+    /// What a load from memory costs, in multiply-adds.
+    pub(crate) load: f64,
+    /// What a value staged in workgroup memory costs to read, in multiply-adds.
+    pub(crate) staged_load: f64,
+    /// Bytes per second.
+    pub(crate) bandwidth: f64,
+    /// Seconds of a dispatch.
+    pub(crate) dispatch: f64,
+    /// Invocations that keep the device busy.
+    pub(crate) invocations: f64,
+}
+
+const SOFTWARE: Speed =
+    Speed { multiply_adds: 40e9, load: 2.0, staged_load: 2.0, bandwidth: 5e9, dispatch: 50e-6, invocations: 1024.0 };
+const INTEGRATED: Speed = Speed {
+    multiply_adds: 0.5e12,
+    load: 4.0,
+    staged_load: 0.5,
+    bandwidth: 50e9,
+    dispatch: 10e-6,
+    invocations: 16384.0,
+};
+const DISCRETE: Speed = Speed {
+    multiply_adds: 10e12,
+    load: 4.0,
+    staged_load: 0.5,
+    bandwidth: 500e9,
+    dispatch: 5e-6,
+    invocations: 262_144.0,
+};

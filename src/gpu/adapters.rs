@@ -1,0 +1,54 @@
+use crate::error::{Error, Result};
+
+/// Name of the environment variable that names part of the adapter to use.
+const ADAPTER_VARIABLE: &str = "CONV1D_ADAPTER";
+
+/// An adapter of this machine.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Adapter {
+    /// What the driver says of itself.
+    pub info: wgpu::AdapterInfo,
+    /// Its limits.
+    pub limits: wgpu::Limits,
+    /// Its features.
+    pub features: wgpu::Features,
+}
+
+/// All adapters of this machine.
+pub fn adapters() -> Vec<Adapter> {
+    let adapters = pollster::block_on(instance().enumerate_adapters(wgpu::Backends::all()));
+    adapters.iter().map(|a| Adapter { info: a.get_info(), limits: a.limits(), features: a.features() }).collect()
+}
+
+fn instance() -> wgpu::Instance {
+    wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle())
+}
+
+/// The adapter whose name contains `name`, in any case; without a name the one of the environment variable, or the fastest.
+pub(super) async fn choose(name: Option<&str>) -> Result<wgpu::Adapter> {
+    let instance = instance();
+    let variable = std::env::var(ADAPTER_VARIABLE).ok().filter(|name| !name.is_empty());
+    let Some(name) = name.map(str::to_owned).or(variable) else {
+        let options = wgpu::RequestAdapterOptions {
+            power_preference: wgpu::PowerPreference::HighPerformance,
+            ..Default::default()
+        };
+        return match instance.request_adapter(&options).await {
+            Ok(adapter) => Ok(adapter),
+            Err(_) => Err(none("that computes", &instance.enumerate_adapters(wgpu::Backends::all()).await)),
+        };
+    };
+    let adapters = instance.enumerate_adapters(wgpu::Backends::all()).await;
+    let wanted = name.to_lowercase();
+    match adapters.iter().find(|a| a.get_info().name.to_lowercase().contains(&wanted)) {
+        Some(adapter) => Ok(adapter.clone()),
+        None => Err(none(&format!("whose name contains {name:?}"), &adapters)),
+    }
+}
+
+fn none(wanted: &str, adapters: &[wgpu::Adapter]) -> Error {
+    let names: Vec<String> = adapters.iter().map(|a| a.get_info().name).collect();
+    let found = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    Error::NoAdapter { wanted: wanted.to_owned(), found }
+}

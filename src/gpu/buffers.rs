@@ -1,0 +1,162 @@
+use super::Gpu;
+use crate::error::{Error, Result};
+use crate::geometry::Shapes;
+use crate::lowering::{Role, Slot};
+use crate::plan::Plan;
+
+/// The caller's buffers for the tensors of an operation: slices with whatever offset that is a multiple of 4.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Buffers<'a> {
+    slices: [Option<wgpu::BufferSlice<'a>>; ROLES.len()],
+}
+
+const ROLES: [Role; 8] = [
+    Role::Input,
+    Role::Weight,
+    Role::Bias,
+    Role::Output,
+    Role::OutputGradient,
+    Role::InputGradient,
+    Role::WeightGradient,
+    Role::BiasGradient,
+];
+
+impl<'a> Buffers<'a> {
+    /// No buffers yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds the buffer of a tensor.
+    #[must_use]
+    pub fn with(mut self, role: Role, slice: wgpu::BufferSlice<'a>) -> Self {
+        self.slices[role as usize] = Some(slice);
+        self
+    }
+
+    /// The buffer of a tensor.
+    pub fn get(&self, role: Role) -> Option<wgpu::BufferSlice<'a>> {
+        self.slices[role as usize]
+    }
+
+    /// Checks that these are what the plan needs and nothing else.
+    pub(super) fn check(&self, plan: &Plan) -> Result<()> {
+        let output = plan.output();
+        for role in ROLES {
+            let used = role == output || plan.inputs().contains(&role);
+            let Some(slice) = self.get(role) else {
+                if used && role != Role::Bias && bytes(role, plan.shapes()) > 0 {
+                    return Err(Error::MissingBuffer { role: role.name() });
+                }
+                continue;
+            };
+            if !used {
+                return Err(Error::UnusedBuffer { role: role.name() });
+            }
+            check_slice(role, slice, bytes(role, plan.shapes()))?;
+            if role != output && self.get(output).is_some_and(|out| out.buffer() == slice.buffer()) {
+                return Err(Error::Aliased { first: role.name(), second: output.name() });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn bytes(role: Role, shapes: &Shapes) -> u64 {
+    role.shape(shapes).iter().map(|&d| d as u64).product::<u64>() * 4
+}
+
+fn check_slice(role: Role, slice: wgpu::BufferSlice<'_>, needed: u64) -> Result<()> {
+    if slice.offset() % 4 != 0 {
+        return Err(Error::BufferMisaligned { role: role.name(), offset: slice.offset() });
+    }
+    if slice.size() < needed {
+        return Err(Error::BufferTooSmall { role: role.name(), got: slice.size(), needed });
+    }
+    if !slice.buffer().usage().contains(wgpu::BufferUsages::STORAGE) {
+        return Err(Error::BufferUsage { role: role.name(), usage: "STORAGE" });
+    }
+    Ok(())
+}
+
+/// Scratch memory of plans. One workspace serves any number of bound operations that run one after another.
+#[derive(Debug, Clone)]
+pub struct Workspace {
+    slots: [Option<wgpu::Buffer>; Slot::ALL.len()],
+}
+
+impl Workspace {
+    /// Workspace for each of the plans, not for all of them at the same time.
+    pub fn new(gpu: &Gpu, plans: &[&Plan]) -> Result<Workspace> {
+        let mut slots = [const { None }; Slot::ALL.len()];
+        for (index, slot) in slots.iter_mut().enumerate() {
+            let elements = plans.iter().map(|p| p.program.slots[index]).max().unwrap_or(0);
+            if elements > 0 {
+                *slot = Some(gpu.storage_buffer("conv1d workspace", elements * 4)?);
+            }
+        }
+        Ok(Workspace { slots })
+    }
+
+    /// Its buffers. Nothing in them outlives an operation but packed weights.
+    pub fn buffers(&self) -> impl Iterator<Item = &wgpu::Buffer> {
+        self.slots.iter().flatten()
+    }
+
+    /// Bytes of all buffers.
+    pub fn bytes(&self) -> u64 {
+        self.buffers().map(wgpu::Buffer::size).sum()
+    }
+
+    pub(super) fn slot(&self, slot: Slot) -> Option<&wgpu::Buffer> {
+        self.slots[slot as usize].as_ref()
+    }
+}
+
+impl Gpu {
+    /// A buffer that kernels read and write and that copies go to and from.
+    pub(super) fn storage_buffer(&self, label: &'static str, bytes: u64) -> Result<wgpu::Buffer> {
+        let limit = self.caps().max_buffer_bytes;
+        if bytes > limit {
+            return Err(Error::TooLarge { what: "bytes of a buffer", value: bytes, limit });
+        }
+        use wgpu::BufferUsages as Usage;
+        self.guarded(|| {
+            self.device().create_buffer(&wgpu::BufferDescriptor {
+                label: Some(label),
+                size: bytes.max(4),
+                usage: Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST,
+                mapped_at_creation: false,
+            })
+        })
+    }
+
+    /// A buffer that holds `contents`, a multiple of 4 bytes.
+    pub(super) fn filled_buffer(
+        &self,
+        label: &'static str,
+        contents: &[u8],
+        usage: wgpu::BufferUsages,
+    ) -> Result<wgpu::Buffer> {
+        let (bytes, limit) = (contents.len() as u64, self.caps().max_buffer_bytes);
+        if bytes > limit {
+            return Err(Error::TooLarge { what: "bytes of a buffer", value: bytes, limit });
+        }
+        let buffer = self.guarded(|| {
+            self.device().create_buffer(&wgpu::BufferDescriptor {
+                label: Some(label),
+                size: bytes.max(4),
+                usage,
+                mapped_at_creation: true,
+            })
+        })?;
+        if !contents.is_empty() {
+            let mut view = self
+                .guarded(|| buffer.get_mapped_range_mut(..bytes))?
+                .map_err(|e| Error::DeviceLost { message: e.to_string() })?;
+            view.copy_from_slice(contents);
+        }
+        self.guarded(|| buffer.unmap())?;
+        Ok(buffer)
+    }
+}

@@ -1,0 +1,309 @@
+//! Running plans on a device: [`Gpu`] (device, queue, compiled pipelines), [`Prepared`] (a plan with its pipelines),
+//! [`Bound`] (with its buffers: records into a pass), [`Tensor`].
+//!
+//! A [`Gpu`] is cheap to clone and shared by everything made from it; pipelines are compiled once for each specialisation
+//! and kept. Making a [`Prepared`] costs that compilation the first time, making a [`Bound`] a few small buffers and bind
+//! groups; recording a [`Bound`] allocates nothing.
+
+mod adapters;
+mod buffers;
+mod prepared;
+mod tensor;
+
+pub use adapters::{Adapter, adapters};
+pub use buffers::{Buffers, Workspace};
+pub use prepared::{Bound, Prepared};
+pub use tensor::Tensor;
+
+use crate::caps::Caps;
+use crate::error::{Error, Result};
+use crate::kernels::program::Specialised;
+use crate::shader::{self, BindingKind, Interface};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Which adapter [`Gpu::with_options`] takes, and how shaders are compiled.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct GpuOptions {
+    /// Part of the adapter's name, in any case. Without one, the environment variable `CONV1D_ADAPTER`, and without that
+    /// the adapter that wgpu deems fastest.
+    pub adapter: Option<String>,
+    /// Keeps the driver's and naga's checks of every index in the shaders. Slower; results are the same.
+    pub checked: bool,
+}
+
+impl GpuOptions {
+    /// Sets part of the adapter's name.
+    #[must_use]
+    pub fn adapter(self, name: impl Into<String>) -> Self {
+        GpuOptions { adapter: Some(name.into()), ..self }
+    }
+
+    /// Sets whether shaders check their indices.
+    #[must_use]
+    pub fn checked(self, checked: bool) -> Self {
+        GpuOptions { checked, ..self }
+    }
+}
+
+/// A device with its queue and the pipelines compiled so far.
+#[derive(Debug, Clone)]
+pub struct Gpu {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    caps: Caps,
+    checked: bool,
+    pipelines: Mutex<HashMap<(&'static str, Vec<(&'static str, u32)>), Arc<Pipeline>>>,
+    /// Bound where a step has nothing to read: WebGPU has no empty bindings.
+    nothing: wgpu::Buffer,
+}
+
+/// A compiled shader.
+#[derive(Debug)]
+struct Pipeline {
+    pipeline: wgpu::ComputePipeline,
+    layout: wgpu::BindGroupLayout,
+}
+
+impl Gpu {
+    /// Opens the adapter that `CONV1D_ADAPTER` names part of, or the one that wgpu deems fastest.
+    pub fn new() -> Result<Gpu> {
+        Gpu::with_options(&GpuOptions::default())
+    }
+
+    /// Opens an adapter with all that it offers of limits, and time stamps where it has them.
+    pub fn with_options(options: &GpuOptions) -> Result<Gpu> {
+        pollster::block_on(Gpu::open(options))
+    }
+
+    /// As [`Gpu::with_options`], without blocking.
+    pub async fn open(options: &GpuOptions) -> Result<Gpu> {
+        let adapter = adapters::choose(options.adapter.as_deref()).await?;
+        let wanted = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::TIMESTAMP_QUERY_INSIDE_ENCODERS;
+        let (device, queue) = adapter
+            .request_device(&wgpu::DeviceDescriptor {
+                label: Some("conv1d"),
+                required_features: adapter.features() & wanted,
+                required_limits: adapter.limits(),
+                ..Default::default()
+            })
+            .await
+            .map_err(|e| Error::NoDevice { message: e.to_string() })?;
+        Gpu::build(device, queue, options.checked)
+    }
+
+    /// Uses a device and queue of the caller's, within the limits that it was created with. Nothing about them is changed:
+    /// no callbacks are installed, no errors of others are taken.
+    pub fn from_device(device: wgpu::Device, queue: wgpu::Queue) -> Result<Gpu> {
+        Gpu::build(device, queue, false)
+    }
+
+    /// As [`Gpu::from_device`], with shaders that check every index.
+    pub fn from_device_checked(device: wgpu::Device, queue: wgpu::Queue) -> Result<Gpu> {
+        Gpu::build(device, queue, true)
+    }
+
+    fn build(device: wgpu::Device, queue: wgpu::Queue, checked: bool) -> Result<Gpu> {
+        let caps = Caps::new(&device.limits(), device.adapter_info().device_type);
+        let nothing = guarded(&device, || {
+            device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("conv1d nothing"),
+                size: 256,
+                usage: wgpu::BufferUsages::STORAGE,
+                mapped_at_creation: false,
+            })
+        })?;
+        let pipelines = Mutex::new(HashMap::new());
+        Ok(Gpu { inner: Arc::new(Inner { device, queue, caps, checked, pipelines, nothing }) })
+    }
+
+    /// The device.
+    pub fn device(&self) -> &wgpu::Device {
+        &self.inner.device
+    }
+
+    /// The queue.
+    pub fn queue(&self) -> &wgpu::Queue {
+        &self.inner.queue
+    }
+
+    /// Limits and class of the device, for planning.
+    pub fn caps(&self) -> &Caps {
+        &self.inner.caps
+    }
+
+    /// What the driver says of itself.
+    pub fn adapter_info(&self) -> wgpu::AdapterInfo {
+        self.inner.device.adapter_info()
+    }
+
+    /// Whether two handles are of the same device.
+    fn is(&self, other: &Gpu) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
+    /// Runs a bound operation: an encoder, a pass and a submission of its own.
+    pub fn run(&self, bound: &Bound) -> Result<()> {
+        self.guarded(|| {
+            let mut encoder =
+                self.device().create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("conv1d") });
+            {
+                let mut pass = encoder
+                    .begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some("conv1d"), timestamp_writes: None });
+                bound.record(&mut pass);
+            }
+            self.queue().submit([encoder.finish()]);
+        })
+    }
+
+    fn guarded<T>(&self, call: impl FnOnce() -> T) -> Result<T> {
+        guarded(self.device(), call)
+    }
+
+    /// The pipeline of a specialisation, compiled at its first use.
+    fn pipeline(&self, shader: &Specialised) -> Result<Arc<Pipeline>> {
+        let key = (shader.source.name, shader.constants.clone());
+        // A panic of another thread while it held the lock leaves at worst a pipeline out of the map.
+        let known = self.inner.pipelines.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        if let Some(pipeline) = known {
+            return Ok(pipeline);
+        }
+        let pipeline = Arc::new(self.compile(shader)?);
+        self.inner.pipelines.lock().unwrap_or_else(PoisonError::into_inner).insert(key, pipeline.clone());
+        Ok(pipeline)
+    }
+
+    fn compile(&self, shader: &Specialised) -> Result<Pipeline> {
+        let text = shader::specialise(shader)?;
+        let interface = shader::interface(shader, &shader::parse(shader, &text)?)?;
+        self.check_limits(&interface)?;
+        let name = shader.source.name;
+        let device = self.device();
+        self.guarded(|| {
+            let module = shader_module(device, name, text, self.inner.checked);
+            let entries: Vec<_> =
+                interface.bindings.iter().zip(0..).map(|(&kind, binding)| layout_entry(binding, kind)).collect();
+            let layout = device
+                .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(name), entries: &entries });
+            let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+                label: Some(name),
+                bind_group_layouts: &[Some(&layout)],
+                immediate_size: 0,
+            });
+            let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+                label: Some(name),
+                layout: Some(&pipeline_layout),
+                module: &module,
+                entry_point: Some(&interface.entry_point),
+                // Every shader writes its workgroup memory before it reads it.
+                compilation_options: wgpu::PipelineCompilationOptions {
+                    zero_initialize_workgroup_memory: false,
+                    ..Default::default()
+                },
+                cache: None,
+            });
+            Pipeline { pipeline, layout }
+        })
+        .map_err(|error| match error {
+            Error::Validation { message } => Error::Shader { shader: name, message },
+            error => error,
+        })
+    }
+
+    fn check_limits(&self, interface: &Interface) -> Result<()> {
+        let caps = self.caps();
+        let invocations = interface.workgroup_size.iter().map(|&n| u64::from(n)).product();
+        let storage = interface.bindings.iter().filter(|&&kind| kind != BindingKind::Uniform).count() as u64;
+        let limits = self.device().limits();
+        for (limit, available, needed) in [
+            ("max_compute_invocations_per_workgroup", caps.max_invocations.into(), invocations),
+            ("max_compute_workgroup_storage_size", caps.max_workgroup_bytes.into(), interface.workgroup_bytes.into()),
+            ("max_storage_buffers_per_shader_stage", limits.max_storage_buffers_per_shader_stage.into(), storage),
+        ] {
+            if needed > available {
+                return Err(Error::DeviceLimit { limit, available, needed });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn layout_entry(binding: u32, kind: BindingKind) -> wgpu::BindGroupLayoutEntry {
+    wgpu::BindGroupLayoutEntry {
+        binding,
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: wgpu::BindingType::Buffer {
+            ty: match kind {
+                BindingKind::Uniform => wgpu::BufferBindingType::Uniform,
+                BindingKind::Read => wgpu::BufferBindingType::Storage { read_only: true },
+                BindingKind::ReadWrite => wgpu::BufferBindingType::Storage { read_only: false },
+            },
+            has_dynamic_offset: false,
+            min_binding_size: None,
+        },
+        count: None,
+    }
+}
+
+/// The one place where shaders lose their run-time checks.
+fn shader_module(device: &wgpu::Device, name: &'static str, text: String, checked: bool) -> wgpu::ShaderModule {
+    let descriptor = wgpu::ShaderModuleDescriptor { label: Some(name), source: wgpu::ShaderSource::Wgsl(text.into()) };
+    if checked {
+        return device.create_shader_module(descriptor);
+    }
+    let checks = wgpu::ShaderRuntimeChecks {
+        bounds_checks: false,
+        force_loop_bounding: false,
+        ..wgpu::ShaderRuntimeChecks::checked()
+    };
+    // SAFETY: Without checks an index out of bounds or an endless loop is undefined behaviour. Neither occurs:
+    // - The texts are this crate's own files; only the values of their `const` lines are set, from the fixed tile tables.
+    // - Every loop counts up (or halves down) to a bound that its body does not change.
+    // - Indices into function and workgroup arrays are loop counters and invocation ids below the constants that size them.
+    // - Indices into storage are those of the elements of tensors that the plan's geometry was checked for. The plan cuts
+    //   operands into windows that contain every element a dispatch touches, `Prepared::bind` checks that each window lies
+    //   in its buffer, and the tests run every kernel with the checks on and off, with guard words around what is written.
+    unsafe { device.create_shader_module_trusted(descriptor, checks) }
+}
+
+/// Calls wgpu with its errors captured: they come back as an [`Error`] instead of reaching the application's handler.
+fn guarded<T>(device: &wgpu::Device, call: impl FnOnce() -> T) -> Result<T> {
+    let memory = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+    let internal = device.push_error_scope(wgpu::ErrorFilter::Internal);
+    let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
+    let value = call();
+    let (validation, internal, memory) = (validation.pop(), internal.pop(), memory.pop());
+    pollster::block_on(async {
+        // Out of memory first: what follows it fails validation.
+        for error in [memory.await, internal.await, validation.await] {
+            if let Some(error) = error {
+                return Err(convert(&error));
+            }
+        }
+        Ok(value)
+    })
+}
+
+fn convert(error: &wgpu::Error) -> Error {
+    // The display of a wgpu error names the call; what failed is in its sources.
+    let mut message = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !message.contains(&cause_text) {
+            message = format!("{message}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    match error {
+        wgpu::Error::OutOfMemory { .. } => Error::OutOfMemory { message },
+        _ if message.contains("device is lost") || message.contains("device lost") => Error::DeviceLost { message },
+        _ => Error::Validation { message },
+    }
+}

@@ -1,0 +1,249 @@
+//! `direct`: a register tile per invocation, any geometry, no workspace (but the partial sums of a split reduction).
+
+use super::params::params;
+use super::pieces::{self, Piece};
+use super::program::{Binding, Builder, Source};
+use super::reduce::Reduction;
+use super::{Kernel, Tile, extension, waste};
+use crate::caps::Caps;
+use crate::error::Result;
+use crate::lowering::{Contract, Correlate, Stage, WEIGHT};
+use std::mem::offset_of;
+
+static CORRELATE: Source =
+    Source { name: "direct", wgsl: include_str!("../../shaders/direct.wgsl"), params: CorrelateParams::FIELDS };
+static CONTRACT: Source =
+    Source { name: "contract", wgsl: include_str!("../../shaders/contract.wgsl"), params: ContractParams::FIELDS };
+
+params! {
+    /// `Params` of `direct.wgsl`.
+    CorrelateParams {
+        workgroups: u32, batch: u32, groups: u32, rows: u32, row_tiles: u32, depth: u32, phases: u32,
+        position_first: u32, position_end: u32, position_tiles: u32, position_workgroups: u32,
+        in_base: u32, in_batch: u32, in_group: u32, in_length: u32, in_step: i32, tap_step: i32, tap_stride: u32,
+        w_base: u32, w_group: u32, w_row: u32, w_depth: u32, bias_base: u32, bias_group: u32, has_bias: u32,
+        out_base: u32, out_batch: u32, out_group: u32, out_row: u32, out_step: u32, accumulate: u32, fill: f32,
+    }
+}
+
+params! {
+    /// `Params` of `contract.wgsl`.
+    ContractParams {
+        workgroups: u32, batch: u32, groups: u32, rows: u32, row_tiles: u32, depth: u32, taps: u32,
+        column_workgroups: u32, position_first: u32, positions: u32, split_positions: u32,
+        narrow_base: u32, narrow_batch: u32, narrow_group: u32, narrow_length: u32,
+        in_base: u32, in_batch: u32, in_group: u32, in_length: u32, first: i32, stride: u32, dilation: u32,
+        out_base: u32, out_split: u32, out_group: u32, out_row: u32, accumulate: u32, fill: f32,
+    }
+}
+
+/// Invocations of a workgroup.
+const LANES: u32 = 64;
+
+const CORRELATE_TILES: [Tile; 6] = [
+    Tile { rows: 8, positions: 4, lanes_rows: 1 },
+    Tile { rows: 4, positions: 4, lanes_rows: 1 },
+    Tile { rows: 1, positions: 4, lanes_rows: 1 },
+    Tile { rows: 1, positions: 1, lanes_rows: 1 },
+    // Few positions, many rows.
+    Tile { rows: 4, positions: 1, lanes_rows: 8 },
+    Tile { rows: 1, positions: 1, lanes_rows: 64 },
+];
+
+const CONTRACT_TILES: [Tile; 3] = [
+    Tile { rows: 8, positions: 1, lanes_rows: 1 },
+    Tile { rows: 4, positions: 1, lanes_rows: 1 },
+    Tile { rows: 1, positions: 1, lanes_rows: 1 },
+];
+
+/// Positions that a split sums over at least: shorter ones spend their time adding up partial sums.
+const MIN_SPLIT: u64 = 256;
+
+#[derive(Debug)]
+pub(crate) struct Direct;
+
+impl Kernel for Direct {
+    fn name(&self) -> &'static str {
+        "direct"
+    }
+
+    #[cfg(test)]
+    fn sources(&self) -> Vec<&'static Source> {
+        vec![&CORRELATE, &CONTRACT]
+    }
+
+    fn tiles(&self, stage: &Stage, _: &Caps) -> Result<Vec<Tile>, String> {
+        match stage {
+            Stage::Correlate(_) => Ok(CORRELATE_TILES.to_vec()),
+            Stage::Contract(_) => Ok(CONTRACT_TILES.to_vec()),
+            Stage::SumRows(_) | Stage::Fold(_) => Err("it does not add up rows".into()),
+        }
+    }
+
+    fn time(&self, stage: &Stage, tile: Tile, caps: &Caps) -> f64 {
+        let speed = caps.speed();
+        // Operations per multiply-add: itself and its share of the loads.
+        let operations =
+            |rows: u32, positions: u32| 1.0 + speed.load * (1.0 / f64::from(rows) + 1.0 / f64::from(positions));
+        match stage {
+            Stage::Correlate(c) => {
+                let lanes_positions = LANES / tile.lanes_rows;
+                let blocks = c.batch.saturating_mul(c.positions().div_ceil(tile.positions)).max(1);
+                let wasted = waste(c.rows, tile.rows * tile.lanes_rows)
+                    * waste(c.positions().max(1), tile.positions)
+                    * waste(blocks, lanes_positions);
+                let outputs = f64::from(c.rows) * f64::from(c.groups) * f64::from(blocks) * c.phases.len() as f64;
+                let busy = (outputs / f64::from(tile.rows) / speed.invocations).min(1.0);
+                c.work() * wasted * operations(tile.rows, tile.positions) / speed.multiply_adds / busy.max(1e-6)
+                    + speed.dispatch
+            }
+            Stage::Contract(c) => {
+                let columns = c.groups.saturating_mul(c.depth).saturating_mul(c.taps);
+                let wasted = waste(c.rows, tile.rows) * waste(columns, LANES);
+                // The samples of neighbouring taps are gathered lane by lane.
+                c.work() * wasted * operations(tile.rows, 1) / speed.multiply_adds + 2.0 * speed.dispatch
+            }
+            Stage::SumRows(_) | Stage::Fold(_) => f64::INFINITY,
+        }
+    }
+
+    fn emit(&self, stage: &Stage, tile: Tile, builder: &mut Builder<'_>) -> Result<()> {
+        match stage {
+            Stage::Correlate(c) => emit_correlate(c, tile, builder),
+            Stage::Contract(c) => emit_contract(c, tile, builder),
+            Stage::SumRows(_) | Stage::Fold(_) => Ok(()),
+        }
+    }
+}
+
+fn emit_correlate(c: &Correlate, tile: Tile, builder: &mut Builder<'_>) -> Result<()> {
+    let pieces = pieces::correlate(c, builder.caps.max_window())?;
+    if pieces.is_empty() {
+        return Ok(());
+    }
+    let phases = builder.phases(&c.phases)?;
+    let (mode, fill) = extension(c.mode);
+    let lanes_positions = LANES / tile.lanes_rows;
+    let constants = [
+        ("LANES_POSITIONS", lanes_positions),
+        ("LANES_ROWS", tile.lanes_rows),
+        ("TILE_ROWS", tile.rows),
+        ("TILE_POSITIONS", tile.positions),
+        ("EXTENSION", mode),
+    ];
+    for cut in pieces {
+        let Piece { n, g, r, q, j } = &cut.piece;
+        let position_tiles = cut.piece.positions().div_ceil(tile.positions);
+        let position_workgroups =
+            (u64::from(cut.piece.batch()) * u64::from(position_tiles)).div_ceil(lanes_positions.into());
+        let row_tiles = cut.piece.rows().div_ceil(tile.rows * tile.lanes_rows);
+        let workgroups =
+            position_workgroups * c.phases.len() as u64 * u64::from(row_tiles) * u64::from(cut.piece.groups());
+        let bindings = vec![
+            phases.clone(),
+            Binding::new(c.input, cut.input, offset_of!(CorrelateParams, in_base)),
+            Binding::new(WEIGHT, cut.weight, offset_of!(CorrelateParams, w_base)),
+            Binding::bias(cut.bias, offset_of!(CorrelateParams, bias_base), offset_of!(CorrelateParams, has_bias)),
+            Binding::new(c.output, cut.output, offset_of!(CorrelateParams, out_base)),
+        ];
+        builder.dispatch(&CORRELATE, &constants, workgroups, bindings, |workgroups| {
+            bytemuck::bytes_of(&CorrelateParams {
+                workgroups,
+                batch: cut.piece.batch(),
+                groups: cut.piece.groups(),
+                rows: cut.piece.rows(),
+                row_tiles,
+                depth: cut.piece.depth(),
+                phases: c.phases.len() as u32,
+                position_first: j.start,
+                position_end: j.end,
+                position_tiles,
+                position_workgroups: position_workgroups as u32,
+                in_base: cut.input.base(c.input_row(n.start, g.start, q.start)),
+                in_batch: c.groups * c.depth * c.in_length,
+                in_group: c.depth * c.in_length,
+                in_length: c.in_length,
+                in_step: c.in_step,
+                tap_step: c.tap_step,
+                tap_stride: c.tap_stride,
+                w_base: cut.weight.base(c.weight_at(g.start, r.start, q.start)),
+                w_group: c.w_group,
+                w_row: c.w_row,
+                w_depth: c.w_depth,
+                bias_base: cut.bias.base(u64::from(g.start) * u64::from(c.rows) + u64::from(r.start)),
+                bias_group: c.rows,
+                has_bias: 0,
+                out_base: cut.output.base(c.output_row(n.start, g.start, r.start)),
+                out_batch: c.groups * c.rows * c.out_length,
+                out_group: c.rows * c.out_length,
+                out_row: c.out_length,
+                out_step: c.out_step,
+                accumulate: u32::from(q.start > 0),
+                fill,
+            })
+            .to_vec()
+        })?;
+    }
+    Ok(())
+}
+
+fn emit_contract(c: &Contract, tile: Tile, builder: &mut Builder<'_>) -> Result<()> {
+    let max_window = builder.caps.max_window();
+    let (mode, fill) = extension(c.mode);
+    let constants = [("TILE_ROWS", tile.rows), ("EXTENSION", mode)];
+    for parts in pieces::contract(c, max_window, max_window)? {
+        let Some(Piece { g, r, q, .. }) = parts.first().map(|p| p.piece.clone()) else { continue };
+        let row_tiles = (r.end - r.start).div_ceil(tile.rows);
+        let columns = u64::from(g.end - g.start) * u64::from(q.end - q.start) * u64::from(c.taps);
+        let column_workgroups = columns.div_ceil(LANES.into());
+        let invocations = (column_workgroups * u64::from(LANES) * u64::from(row_tiles)) as f64;
+        let positions = u64::from(c.batch) * u64::from(c.positions);
+        let wanted = (builder.caps.speed().invocations / invocations).ceil() as u64;
+        let reduction = Reduction::new(c, &parts[0].piece, wanted.min(positions / MIN_SPLIT), builder)?;
+        for (index, part) in parts.iter().enumerate() {
+            let Piece { n, j, .. } = &part.piece;
+            let positions = part.piece.batch() * part.piece.positions();
+            let bindings = vec![
+                Binding::new(c.narrow, part.narrow, offset_of!(ContractParams, narrow_base)),
+                Binding::new(c.wide, part.wide, offset_of!(ContractParams, in_base)),
+                reduction.partials(offset_of!(ContractParams, out_base)),
+            ];
+            let workgroups = column_workgroups * u64::from(row_tiles) * u64::from(reduction.splits);
+            builder.dispatch(&CONTRACT, &constants, workgroups, bindings, |workgroups| {
+                bytemuck::bytes_of(&ContractParams {
+                    workgroups,
+                    batch: part.piece.batch(),
+                    groups: part.piece.groups(),
+                    rows: part.piece.rows(),
+                    row_tiles,
+                    depth: part.piece.depth(),
+                    taps: c.taps,
+                    column_workgroups: column_workgroups as u32,
+                    position_first: j.start,
+                    positions: part.piece.positions(),
+                    split_positions: positions.div_ceil(reduction.splits),
+                    narrow_base: part.narrow.base(c.narrow_row(n.start, g.start, r.start)),
+                    narrow_batch: c.groups * c.rows * c.positions,
+                    narrow_group: c.rows * c.positions,
+                    narrow_length: c.positions,
+                    in_base: part.wide.base(c.wide_row(n.start, g.start, q.start)),
+                    in_batch: c.groups * c.depth * c.wide_length,
+                    in_group: c.depth * c.wide_length,
+                    in_length: c.wide_length,
+                    first: c.first,
+                    stride: c.stride,
+                    dilation: c.dilation,
+                    out_base: 0,
+                    out_split: reduction.split_stride,
+                    out_group: reduction.group_stride,
+                    out_row: reduction.row_stride,
+                    accumulate: u32::from(index > 0),
+                    fill,
+                })
+                .to_vec()
+            })?;
+        }
+        reduction.finish(builder)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,299 @@
+//! Cutting a contraction into pieces whose operands each fit one storage binding.
+
+use crate::error::{Error, Result};
+use crate::geometry::PaddingMode;
+use crate::kernels::program::Window;
+use crate::lowering::{Contract, Correlate};
+use std::ops::Range;
+
+/// Ranges of batch items, groups, output rows of a group, input rows of a group (depth) and positions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Piece {
+    pub(crate) n: Range<u32>,
+    pub(crate) g: Range<u32>,
+    pub(crate) r: Range<u32>,
+    pub(crate) q: Range<u32>,
+    pub(crate) j: Range<u32>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Axis {
+    N,
+    G,
+    R,
+    Q,
+    J,
+}
+
+impl Piece {
+    pub(crate) fn batch(&self) -> u32 {
+        self.n.end - self.n.start
+    }
+
+    pub(crate) fn groups(&self) -> u32 {
+        self.g.end - self.g.start
+    }
+
+    pub(crate) fn rows(&self) -> u32 {
+        self.r.end - self.r.start
+    }
+
+    pub(crate) fn depth(&self) -> u32 {
+        self.q.end - self.q.start
+    }
+
+    pub(crate) fn positions(&self) -> u32 {
+        self.j.end - self.j.start
+    }
+
+    fn axis(&mut self, axis: Axis) -> &mut Range<u32> {
+        match axis {
+            Axis::N => &mut self.n,
+            Axis::G => &mut self.g,
+            Axis::R => &mut self.r,
+            Axis::Q => &mut self.q,
+            Axis::J => &mut self.j,
+        }
+    }
+
+    /// The two halves along the first of the axes that can be halved.
+    fn halves(&self, axes: &[Axis]) -> Option<[Piece; 2]> {
+        axes.iter().find_map(|&axis| {
+            let (mut first, mut second) = (self.clone(), self.clone());
+            let range = first.axis(axis);
+            let middle = range.start + (range.end - range.start) / 2;
+            if middle == range.start {
+                return None;
+            }
+            range.end = middle;
+            second.axis(axis).start = middle;
+            Some([first, second])
+        })
+    }
+}
+
+/// A piece of a correlation with what it touches of each operand. Pieces of the same outputs come in the order of their
+/// depth, the first of them with `q.start == 0`.
+#[derive(Debug)]
+pub(crate) struct CorrelatePiece {
+    pub(crate) piece: Piece,
+    pub(crate) input: Window,
+    pub(crate) weight: Window,
+    pub(crate) bias: Window,
+    pub(crate) output: Window,
+}
+
+/// A piece of a contraction with what it touches of each operand.
+#[derive(Debug)]
+pub(crate) struct ContractPiece {
+    pub(crate) piece: Piece,
+    pub(crate) narrow: Window,
+    pub(crate) wide: Window,
+}
+
+/// The pieces of a correlation. None for an empty batch.
+pub(crate) fn correlate(c: &Correlate, max_window: u64) -> Result<Vec<CorrelatePiece>> {
+    if c.batch == 0 {
+        return Ok(Vec::new());
+    }
+    let whole = Piece { n: 0..c.batch, g: 0..c.groups, r: 0..c.rows, q: 0..c.depth, j: 0..c.positions() };
+    let mut done = Vec::new();
+    // A stack gives the first half first.
+    let mut open = vec![whole];
+    while let Some(piece) = open.pop() {
+        let cut = CorrelatePiece {
+            input: correlate_input(c, &piece),
+            weight: weight(c, &piece),
+            bias: bias(c, &piece),
+            output: output(c, &piece),
+            piece,
+        };
+        // Batch items first: that cuts nothing that is shared but the weight.
+        let halves = if cut.output.length > max_window {
+            cut.piece.halves(&[Axis::N, Axis::G, Axis::R, Axis::J])
+        } else if cut.input.length > max_window {
+            cut.piece.halves(&[Axis::N, Axis::G, Axis::Q, Axis::J])
+        } else if cut.weight.length > max_window {
+            cut.piece.halves(&[Axis::G, Axis::R, Axis::Q])
+        } else {
+            done.push(cut);
+            continue;
+        };
+        let longest = cut.output.length.max(cut.input.length).max(cut.weight.length);
+        let [first, second] = halves.ok_or_else(|| indivisible(longest, max_window))?;
+        open.extend([second, first]);
+    }
+    Ok(done)
+}
+
+/// The pieces of a contraction, collected by what they compute of the weight gradient: those of one entry differ in batch
+/// items and positions only. `max_output` elements of the weight gradient are computed at once.
+pub(crate) fn contract(c: &Contract, max_window: u64, max_output: u64) -> Result<Vec<Vec<ContractPiece>>> {
+    let whole = Piece { n: 0..c.batch, g: 0..c.groups, r: 0..c.rows, q: 0..c.depth, j: 0..c.positions };
+    let mut done: Vec<Vec<ContractPiece>> = Vec::new();
+    let mut open = vec![whole];
+    while let Some(piece) = open.pop() {
+        let cut = ContractPiece { narrow: narrow(c, &piece), wide: wide(c, &piece), piece };
+        // The outputs first, and then in the same way for every batch item.
+        let out = output_span(c, &cut.piece);
+        let halves = if out > max_output {
+            cut.piece.halves(&[Axis::G, Axis::R, Axis::Q])
+        } else if cut.narrow.length > max_window {
+            cut.piece.halves(&[Axis::N, Axis::G, Axis::R, Axis::J])
+        } else if cut.wide.length > max_window {
+            cut.piece.halves(&[Axis::N, Axis::G, Axis::Q, Axis::J])
+        } else {
+            let same = |other: &Piece| (&other.g, &other.r, &other.q) == (&cut.piece.g, &cut.piece.r, &cut.piece.q);
+            match done.iter_mut().find(|pieces| pieces.first().is_some_and(|p| same(&p.piece))) {
+                Some(pieces) => pieces.push(cut),
+                None => done.push(vec![cut]),
+            }
+            continue;
+        };
+        let longest = out.max(cut.narrow.length).max(cut.wide.length);
+        let [first, second] = halves.ok_or_else(|| indivisible(longest, max_window.min(max_output)))?;
+        open.extend([second, first]);
+    }
+    Ok(done)
+}
+
+/// Elements from the first to the last output of a piece of a contraction, `[g, r, q, t]`.
+fn output_span(c: &Contract, p: &Piece) -> u64 {
+    let row = u64::from(c.depth) * u64::from(c.taps);
+    (u64::from(p.groups() - 1) * u64::from(c.rows) + u64::from(p.rows() - 1)) * row
+        + u64::from(p.depth()) * u64::from(c.taps)
+}
+
+/// The window of the weight gradient that a piece computes.
+pub(crate) fn contract_output(c: &Contract, p: &Piece) -> Window {
+    let (rows, depth, taps) = (u64::from(c.rows), u64::from(c.depth), u64::from(c.taps));
+    let start = ((u64::from(p.g.start) * rows + u64::from(p.r.start)) * depth + u64::from(p.q.start)) * taps;
+    Window { start, length: output_span(c, p) }
+}
+
+fn indivisible(value: u64, limit: u64) -> Error {
+    Error::TooLarge { what: "elements of the smallest part of a tensor that must be bound at once", value, limit }
+}
+
+/// Elements of rows `(n, g*per_group + q)` of a tensor `[N, groups*per_group, length]`, in each the positions `inside`.
+fn rows_window(
+    piece: &Piece,
+    groups: u32,
+    per_group: u32,
+    channels: &Range<u32>,
+    length: u32,
+    inside: Range<i64>,
+) -> Window {
+    if piece.n.is_empty() || inside.is_empty() {
+        return Window::EMPTY;
+    }
+    let row = |n: u32, g: u32, q: u32| {
+        ((u64::from(n) * u64::from(groups) + u64::from(g)) * u64::from(per_group) + u64::from(q)) * u64::from(length)
+    };
+    let start = row(piece.n.start, piece.g.start, channels.start) + inside.start as u64;
+    let end = row(piece.n.end - 1, piece.g.end - 1, channels.end - 1) + inside.end as u64;
+    Window { start, length: end - start }
+}
+
+/// The positions inside `0..length` that reading `first..=last` touches once it is extended by `mode`.
+fn touched(first: i64, last: i64, length: u32, mode: PaddingMode) -> Range<i64> {
+    let length = i64::from(length);
+    let mut touched = first.max(0)..(last + 1).min(length);
+    let mut include = |range: Range<i64>| {
+        touched = if touched.is_empty() { range } else { touched.start.min(range.start)..touched.end.max(range.end) };
+    };
+    let (left, right) = ((-first).max(0), (last + 1 - length).max(0));
+    // Positions nearer than the padding's far end may be left out by a stride; they count all the same.
+    if left > 0 {
+        match mode {
+            PaddingMode::Zeros | PaddingMode::Constant(_) => {}
+            PaddingMode::Reflect => include(0..(left + 1).min(length)),
+            PaddingMode::Symmetric => include(0..left.min(length)),
+            PaddingMode::Replicate => include(0..1),
+            PaddingMode::Circular => include((length - left).max(0)..length),
+        }
+    }
+    if right > 0 {
+        match mode {
+            PaddingMode::Zeros | PaddingMode::Constant(_) => {}
+            PaddingMode::Reflect => include((length - 1 - right).max(0)..length),
+            PaddingMode::Symmetric => include((length - right).max(0)..length),
+            PaddingMode::Replicate => include(length - 1..length),
+            PaddingMode::Circular => include(0..right.min(length)),
+        }
+    }
+    touched
+}
+
+fn correlate_input(c: &Correlate, p: &Piece) -> Window {
+    let mut inside = 0..0;
+    for phase in c.phases.iter().filter(|phase| phase.taps > 0 && phase.count > p.j.start) {
+        let last_position = p.j.end.min(phase.count) - 1;
+        let (a, b) = (i64::from(p.j.start), i64::from(last_position));
+        let reach = i64::from(phase.taps - 1) * i64::from(c.tap_step);
+        let first = i64::from(phase.in_first) + a * i64::from(c.in_step) + reach.min(0);
+        let last = i64::from(phase.in_first) + b * i64::from(c.in_step) + reach.max(0);
+        let range = touched(first, last, c.in_length, c.mode);
+        if !range.is_empty() {
+            inside = if inside.is_empty() { range } else { inside.start.min(range.start)..inside.end.max(range.end) };
+        }
+    }
+    rows_window(p, c.groups, c.depth, &p.q, c.in_length, inside)
+}
+
+fn output(c: &Correlate, p: &Piece) -> Window {
+    let step = i64::from(c.out_step);
+    let reached = c.phases.iter().filter(|phase| phase.count > p.j.start).map(|phase| {
+        let (first, end) = (i64::from(phase.out_first), p.j.end.min(phase.count));
+        first + i64::from(p.j.start) * step..first + i64::from(end - 1) * step + 1
+    });
+    let inside = reached.reduce(|a, b| a.start.min(b.start)..a.end.max(b.end)).unwrap_or(0..0);
+    rows_window(p, c.groups, c.rows, &p.r, c.out_length, inside)
+}
+
+fn weight(c: &Correlate, p: &Piece) -> Window {
+    let start = c.weight_at(p.g.start, p.r.start, p.q.start);
+    let end = c.weight_at(p.g.end - 1, p.r.end - 1, p.q.end - 1) + u64::from(c.kernel);
+    Window { start, length: end - start }
+}
+
+fn bias(c: &Correlate, p: &Piece) -> Window {
+    if !c.bias || p.q.start > 0 {
+        return Window::EMPTY;
+    }
+    let at = |g: u32, r: u32| u64::from(g) * u64::from(c.rows) + u64::from(r);
+    let start = at(p.g.start, p.r.start);
+    Window { start, length: at(p.g.end - 1, p.r.end - 1) + 1 - start }
+}
+
+fn narrow(c: &Contract, p: &Piece) -> Window {
+    rows_window(p, c.groups, c.rows, &p.r, c.positions, i64::from(p.j.start)..i64::from(p.j.end))
+}
+
+fn wide(c: &Contract, p: &Piece) -> Window {
+    let first = i64::from(c.first) + i64::from(p.j.start) * i64::from(c.stride);
+    let last = i64::from(c.first)
+        + i64::from(p.j.end - 1) * i64::from(c.stride)
+        + i64::from(c.taps - 1) * i64::from(c.dilation);
+    rows_window(p, c.groups, c.depth, &p.q, c.wide_length, touched(first, last, c.wide_length, c.mode))
+}
+
+/// Batch items, channels and positions of a tensor `[batch, channels, length]` in parts that each fit one binding, as
+/// pieces of one group whose rows are the channels.
+pub(crate) fn rows(batch: u32, channels: u32, length: u32, max_window: u64) -> Result<Vec<(Piece, Window)>> {
+    let whole = Piece { n: 0..batch, g: 0..1, r: 0..channels, q: 0..1, j: 0..length };
+    let mut done = Vec::new();
+    let mut open = vec![whole];
+    while let Some(piece) = open.pop() {
+        let window =
+            rows_window(&piece, 1, channels, &piece.r, length, i64::from(piece.j.start)..i64::from(piece.j.end));
+        if window.length <= max_window {
+            done.push((piece, window));
+            continue;
+        }
+        let halves = piece.halves(&[Axis::N, Axis::R, Axis::J]);
+        let [first, second] = halves.ok_or_else(|| indivisible(window.length, max_window))?;
+        open.extend([second, first]);
+    }
+    Ok(done)
+}

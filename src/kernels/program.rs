@@ -1,0 +1,227 @@
+//! What a kernel emits: dispatches with their bindings and parameters, and the workspace that they share. Plain values.
+
+use crate::caps::Caps;
+use crate::error::{Error, Result};
+use crate::kernels::params::{Field, params};
+use crate::lowering::{Operand, Phase, Role, Slot};
+use std::sync::Arc;
+
+/// A WGSL file and the layout that the host assumes of its parameters.
+#[derive(Debug)]
+pub(crate) struct Source {
+    /// Name of the file without its ending, and of the entry point.
+    pub(crate) name: &'static str,
+    pub(crate) wgsl: &'static str,
+    pub(crate) params: &'static [Field<'static>],
+}
+
+impl PartialEq for Source {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+/// A shader with the values of its `const` lines.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Specialised {
+    pub(crate) source: &'static Source,
+    pub(crate) constants: Vec<(&'static str, u32)>,
+}
+
+/// Elements of a tensor or of a workspace slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Window {
+    pub(crate) start: u64,
+    pub(crate) length: u64,
+}
+
+impl Window {
+    pub(crate) const EMPTY: Window = Window { start: 0, length: 0 };
+
+    pub(crate) fn whole(length: u64) -> Self {
+        Window { start: 0, length }
+    }
+
+    /// `element` of the tensor as an offset from the window's start. It may lie outside: shaders add to it, modulo 2^32,
+    /// until it does not.
+    pub(crate) fn base(&self, element: u64) -> u32 {
+        element.wrapping_sub(self.start) as u32
+    }
+}
+
+/// What a binding of a step shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Resource {
+    Operand(Operand),
+    /// Index of a table of the program.
+    Table(usize),
+}
+
+/// A binding of a step, in the order of the shader's bindings from 1 on (0 is the parameters).
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Binding {
+    pub(crate) resource: Resource,
+    pub(crate) window: Window,
+    /// Byte offset in the parameters of the base that moves when the bound buffer does not start at a multiple of the
+    /// alignment.
+    pub(crate) base: Option<usize>,
+    /// Byte offset in the parameters of the flag that says whether an optional operand is there.
+    pub(crate) present: Option<usize>,
+}
+
+impl Binding {
+    pub(crate) fn new(operand: Operand, window: Window, base: usize) -> Self {
+        Binding { resource: Resource::Operand(operand), window, base: Some(base), present: None }
+    }
+
+    pub(crate) fn slot(slot: Slot, window: Window, base: usize) -> Self {
+        Binding::new(Operand::Slot(slot), window, base)
+    }
+
+    pub(crate) fn bias(window: Window, base: usize, present: usize) -> Self {
+        let resource = Resource::Operand(Operand::Role(Role::Bias));
+        Binding { resource, window, base: Some(base), present: Some(present) }
+    }
+}
+
+/// One dispatch.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Step {
+    pub(crate) shader: Specialised,
+    pub(crate) params: Vec<u8>,
+    pub(crate) bindings: Vec<Binding>,
+    /// Workgroups in x and y.
+    pub(crate) workgroups: [u32; 2],
+    /// Whether the step only prepares the weight, so that it need not run again while the weight stays.
+    pub(crate) packs_weight: bool,
+}
+
+params! {
+    /// `Phase` of the shaders.
+    PhaseEntry { out_first: u32, count: u32, in_first: i32, tap_first: u32, taps: u32, taps_before: u32 }
+}
+
+/// The steps of a plan and what they share.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Program {
+    pub(crate) steps: Vec<Step>,
+    /// Elements of each slot of [`Slot::ALL`].
+    pub(crate) slots: [u64; 4],
+    pub(crate) tables: Vec<Arc<[u8]>>,
+}
+
+impl Program {
+    /// Bytes of workspace.
+    pub(crate) fn workspace_bytes(&self) -> u64 {
+        self.slots.iter().sum::<u64>() * 4
+    }
+}
+
+/// A program being written.
+#[derive(Debug)]
+pub(crate) struct Builder<'a> {
+    pub(crate) caps: &'a Caps,
+    /// Elements of workspace that may be used.
+    pub(crate) workspace: u64,
+    pub(crate) program: Program,
+}
+
+impl<'a> Builder<'a> {
+    pub(crate) fn new(caps: &'a Caps, workspace_bytes: u64) -> Self {
+        Builder { caps, workspace: workspace_bytes / 4, program: Program::default() }
+    }
+
+    /// Makes a slot hold `elements` at least.
+    pub(crate) fn reserve(&mut self, slot: Slot, elements: u64) -> Result<()> {
+        let limit = self.caps.max_buffer_bytes / 4;
+        if elements > limit {
+            return Err(Error::TooLarge { what: "elements of a workspace buffer", value: elements, limit });
+        }
+        let index = Slot::ALL.iter().position(|&s| s == slot).unwrap_or_default();
+        self.program.slots[index] = self.program.slots[index].max(elements);
+        let total = self.program.slots.iter().sum::<u64>();
+        if total > self.workspace {
+            return Err(Error::TooLarge {
+                what: "workspace in bytes",
+                value: total.saturating_mul(4),
+                limit: self.workspace * 4,
+            });
+        }
+        Ok(())
+    }
+
+    /// Elements that one slot may still take: what the others leave of the workspace, within one binding.
+    pub(crate) fn available(&self, slot: Slot) -> u64 {
+        let others: u64 =
+            Slot::ALL.iter().zip(self.program.slots).filter(|&(&s, _)| s != slot).map(|(_, elements)| elements).sum();
+        self.workspace.saturating_sub(others).min(self.caps.max_window()).min(self.caps.max_buffer_bytes / 4)
+    }
+
+    /// Adds the phases as a table and returns its binding.
+    pub(crate) fn phases(&mut self, phases: &[Phase]) -> Result<Binding> {
+        let mut taps_before = 0;
+        let entries: Vec<PhaseEntry> = phases
+            .iter()
+            .map(|p| {
+                let entry = PhaseEntry {
+                    out_first: p.out_first,
+                    count: p.count,
+                    in_first: p.in_first,
+                    tap_first: p.tap_first,
+                    taps: p.taps,
+                    taps_before,
+                };
+                taps_before += p.taps;
+                entry
+            })
+            .collect();
+        let table: Arc<[u8]> = bytemuck::cast_slice(&entries).into();
+        let length = table.len() as u64 / 4;
+        if length > self.caps.max_window() {
+            return Err(Error::TooLarge {
+                what: "elements of the table of phases",
+                value: length,
+                limit: self.caps.max_window(),
+            });
+        }
+        self.program.tables.push(table);
+        let resource = Resource::Table(self.program.tables.len() - 1);
+        Ok(Binding { resource, window: Window::whole(length), base: None, present: None })
+    }
+
+    /// Adds a dispatch of `workgroups`, folded into two dimensions where one cannot hold them. A step without workgroups
+    /// is left out.
+    pub(crate) fn dispatch(
+        &mut self,
+        source: &'static Source,
+        constants: &[(&'static str, u32)],
+        workgroups: u64,
+        bindings: Vec<Binding>,
+        params: impl FnOnce(u32) -> Vec<u8>,
+    ) -> Result<()> {
+        if workgroups == 0 {
+            return Ok(());
+        }
+        let side = u64::from(self.caps.max_workgroups).min(65_535);
+        let limit = side * side;
+        if workgroups > limit {
+            return Err(Error::TooLarge { what: "workgroups of a dispatch", value: workgroups, limit });
+        }
+        let x = workgroups.min(side);
+        self.program.steps.push(Step {
+            shader: Specialised { source, constants: constants.to_vec() },
+            params: params(workgroups as u32),
+            bindings,
+            workgroups: [x as u32, workgroups.div_ceil(x) as u32],
+            packs_weight: false,
+        });
+        Ok(())
+    }
+
+    /// Marks the step added last as one that only prepares the weight.
+    pub(crate) fn last_packs_weight(&mut self) {
+        if let Some(step) = self.program.steps.last_mut() {
+            step.packs_weight = true;
+        }
+    }
+}

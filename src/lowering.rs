@@ -1,0 +1,513 @@
+//! From an operation to contractions: the index of every operand written as an affine function.
+//!
+//! Six operations become two contractions. *Correlate* is forward and, by stride phases, the input gradient, which is also
+//! the transposed convolution; *contract over positions* is the weight gradient. The bias gradient is a plain sum, and
+//! padding that copies input samples adds a fold of the border to the input gradient.
+
+use crate::geometry::{Geometry, Layer, Operation, PaddingMode, Shapes};
+
+/// A tensor of a call, as the caller knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Role {
+    /// The input `x`.
+    Input,
+    /// The weight `w`.
+    Weight,
+    /// The bias `b`.
+    Bias,
+    /// The output `y`.
+    Output,
+    /// The gradient `dy` with respect to the output.
+    OutputGradient,
+    /// The gradient `dx` with respect to the input.
+    InputGradient,
+    /// The gradient `dw` with respect to the weight.
+    WeightGradient,
+    /// The gradient `db` with respect to the bias.
+    BiasGradient,
+}
+
+impl Role {
+    /// Name in lower case.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Role::Input => "the input",
+            Role::Weight => "the weight",
+            Role::Bias => "the bias",
+            Role::Output => "the output",
+            Role::OutputGradient => "the output gradient",
+            Role::InputGradient => "the input gradient",
+            Role::WeightGradient => "the weight gradient",
+            Role::BiasGradient => "the bias gradient",
+        }
+    }
+
+    /// Shape of the tensor.
+    pub fn shape(self, shapes: &Shapes) -> &[usize] {
+        match self {
+            Role::Input | Role::InputGradient => &shapes.input,
+            Role::Weight | Role::WeightGradient => &shapes.weight,
+            Role::Bias | Role::BiasGradient => &shapes.bias,
+            Role::Output | Role::OutputGradient => &shapes.output,
+        }
+    }
+}
+
+/// The buffers of a plan that are not the caller's tensors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Slot {
+    /// Input gradient of the padding, `[N, C_in, pad_left + pad_right]`.
+    Border,
+    /// Columns of a slice.
+    Columns,
+    /// The weight in the order in which a kernel reads it.
+    Packed,
+    /// Partial sums of a reduction.
+    Partials,
+}
+
+impl Slot {
+    pub(crate) const ALL: [Slot; 4] = [Slot::Border, Slot::Columns, Slot::Packed, Slot::Partials];
+}
+
+/// Where an operand lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Operand {
+    Role(Role),
+    Slot(Slot),
+}
+
+/// The weight, which every correlation reads.
+pub(crate) const WEIGHT: Operand = Operand::Role(Role::Weight);
+
+/// Outputs that are reached by the same taps: every `out_step`-th of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Phase {
+    /// Position of the first output in its row.
+    pub(crate) out_first: u32,
+    /// Number of outputs.
+    pub(crate) count: u32,
+    /// Input position that the first output and the first tap meet at.
+    pub(crate) in_first: i32,
+    /// Index of the first tap in the kernel.
+    pub(crate) tap_first: u32,
+    /// Number of taps; may be 0.
+    pub(crate) taps: u32,
+}
+
+/// `out[n, g*rows + r, out_first + j*out_step] = bias[g*rows + r] + sum over q < depth, t < taps of
+/// w[g*w_group + r*w_row + q*w_depth + tap_first + t*tap_stride] * in[n, g*depth + q, in_first + j*in_step + t*tap_step]`
+/// for every phase.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Correlate {
+    pub(crate) input: Operand,
+    pub(crate) output: Operand,
+    /// Whether the operation takes a bias (the caller may still leave it out).
+    pub(crate) bias: bool,
+    pub(crate) batch: u32,
+    pub(crate) groups: u32,
+    pub(crate) rows: u32,
+    pub(crate) depth: u32,
+    pub(crate) in_length: u32,
+    pub(crate) out_length: u32,
+    pub(crate) out_step: u32,
+    pub(crate) in_step: i32,
+    pub(crate) tap_step: i32,
+    pub(crate) tap_stride: u32,
+    pub(crate) w_group: u32,
+    pub(crate) w_row: u32,
+    pub(crate) w_depth: u32,
+    pub(crate) kernel: u32,
+    pub(crate) phases: Vec<Phase>,
+    /// What is read beyond the ends of an input row.
+    pub(crate) mode: PaddingMode,
+}
+
+impl Correlate {
+    /// First element of an input row.
+    pub(crate) fn input_row(&self, n: u32, g: u32, q: u32) -> u64 {
+        row_at([self.groups, self.depth, self.in_length], n, g, q)
+    }
+
+    /// First element of an output row.
+    pub(crate) fn output_row(&self, n: u32, g: u32, r: u32) -> u64 {
+        row_at([self.groups, self.rows, self.out_length], n, g, r)
+    }
+
+    /// First tap of a weight.
+    pub(crate) fn weight_at(&self, g: u32, r: u32, q: u32) -> u64 {
+        u64::from(g) * u64::from(self.w_group)
+            + u64::from(r) * u64::from(self.w_row)
+            + u64::from(q) * u64::from(self.w_depth)
+    }
+
+    /// Outputs of the longest phase.
+    pub(crate) fn positions(&self) -> u32 {
+        self.phases.iter().map(|p| p.count).max().unwrap_or(0)
+    }
+
+    /// Taps of the phase with most.
+    pub(crate) fn max_taps(&self) -> u32 {
+        self.phases.iter().map(|p| p.taps).max().unwrap_or(0)
+    }
+
+    /// Multiply-adds.
+    pub(crate) fn work(&self) -> f64 {
+        let taps: f64 = self.phases.iter().map(|p| f64::from(p.count) * f64::from(p.taps)).sum();
+        taps * f64::from(self.batch) * f64::from(self.groups) * f64::from(self.rows) * f64::from(self.depth)
+    }
+}
+
+/// `out[g, r, q, t] = sum over n, j < positions of narrow[n, g*rows + r, j] * wide[n, g*depth + q, first + j*stride +
+/// t*dilation]`.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Contract {
+    pub(crate) narrow: Operand,
+    pub(crate) wide: Operand,
+    pub(crate) batch: u32,
+    pub(crate) groups: u32,
+    pub(crate) rows: u32,
+    pub(crate) depth: u32,
+    pub(crate) taps: u32,
+    /// Length of a narrow row.
+    pub(crate) positions: u32,
+    pub(crate) wide_length: u32,
+    pub(crate) first: i32,
+    pub(crate) stride: u32,
+    pub(crate) dilation: u32,
+    /// What is read beyond the ends of a wide row.
+    pub(crate) mode: PaddingMode,
+}
+
+impl Contract {
+    /// First element of a narrow row.
+    pub(crate) fn narrow_row(&self, n: u32, g: u32, r: u32) -> u64 {
+        row_at([self.groups, self.rows, self.positions], n, g, r)
+    }
+
+    /// First element of a wide row.
+    pub(crate) fn wide_row(&self, n: u32, g: u32, q: u32) -> u64 {
+        row_at([self.groups, self.depth, self.wide_length], n, g, q)
+    }
+
+    /// Multiply-adds.
+    pub(crate) fn work(&self) -> f64 {
+        f64::from(self.batch)
+            * f64::from(self.positions)
+            * f64::from(self.groups)
+            * f64::from(self.rows)
+            * f64::from(self.depth)
+            * f64::from(self.taps)
+    }
+}
+
+/// `out[c] = sum over n, i of rows[n, c, i]`.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct SumRows {
+    pub(crate) batch: u32,
+    pub(crate) channels: u32,
+    pub(crate) length: u32,
+}
+
+/// `dx[n, c, first + i] += sum over e < terms of border[n, c, border_first + i*border_step + e]` for `i < count`.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Fold {
+    pub(crate) rows: u32,
+    pub(crate) length: u32,
+    pub(crate) border_length: u32,
+    pub(crate) first: u32,
+    pub(crate) count: u32,
+    pub(crate) border_first: u32,
+    pub(crate) border_step: i32,
+    pub(crate) terms: u32,
+}
+
+/// One step of an operation.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Stage {
+    Correlate(Correlate),
+    Contract(Contract),
+    SumRows(SumRows),
+    Fold(Fold),
+}
+
+/// The stages of an operation, in the order in which they run. The first does nearly all of the work.
+pub(crate) fn lower(layer: &Layer, geometry: &Geometry, operation: Operation) -> Vec<Stage> {
+    use Role::{Input, InputGradient, Output, OutputGradient};
+    let g = geometry;
+    match (operation, layer.is_transposed()) {
+        (Operation::Forward, false) => vec![Stage::Correlate(gather(g, Input, Output, true))],
+        (Operation::Forward, true) => vec![Stage::Correlate(spread(g, Input, Output, true))],
+        (Operation::InputGradient, true) => {
+            vec![Stage::Correlate(gather(g, OutputGradient, InputGradient, false))]
+        }
+        (Operation::InputGradient, false) => {
+            let mut stages = vec![Stage::Correlate(spread(g, OutputGradient, InputGradient, false))];
+            if g.mode.reads_input() && g.pad_left + g.pad_right > 0 && g.batch > 0 {
+                stages.push(Stage::Correlate(spread_to_border(g)));
+                stages.extend(folds(g).into_iter().map(Stage::Fold));
+            }
+            stages
+        }
+        (Operation::WeightGradient, false) => vec![Stage::Contract(contract(g, OutputGradient, Input))],
+        (Operation::WeightGradient, true) => vec![Stage::Contract(contract(g, Input, OutputGradient))],
+        (Operation::BiasGradient, transposed) => {
+            let side = if transposed { g.wide } else { g.narrow };
+            vec![Stage::SumRows(SumRows { batch: g.batch, channels: side.channels, length: side.length })]
+        }
+    }
+}
+
+/// Wide to narrow: one phase, every tap.
+fn gather(g: &Geometry, input: Role, output: Role, bias: bool) -> Correlate {
+    let (rows, depth) = (g.narrow.channels / g.groups, g.wide.channels / g.groups);
+    Correlate {
+        input: Operand::Role(input),
+        output: Operand::Role(output),
+        bias,
+        batch: g.batch,
+        groups: g.groups,
+        rows,
+        depth,
+        in_length: g.wide.length,
+        out_length: g.narrow.length,
+        out_step: 1,
+        in_step: g.stride as i32,
+        tap_step: g.dilation as i32,
+        tap_stride: 1,
+        w_group: rows * depth * g.kernel,
+        w_row: depth * g.kernel,
+        w_depth: g.kernel,
+        kernel: g.kernel,
+        phases: vec![Phase {
+            out_first: 0,
+            count: g.narrow.length,
+            in_first: -(g.pad_left as i32),
+            tap_first: 0,
+            taps: g.kernel,
+        }],
+        mode: g.mode,
+    }
+}
+
+/// Narrow to wide: the wide samples of one residue of position + pad_left modulo the stride are one phase.
+fn spread(g: &Geometry, input: Role, output: Role, bias: bool) -> Correlate {
+    let phases = spread_phases(g, 0, g.wide.length, 0);
+    spread_over(g, Operand::Role(input), Operand::Role(output), bias, g.wide.length, phases)
+}
+
+/// The input gradient of the padding on both sides, as if the padding were input.
+fn spread_to_border(g: &Geometry) -> Correlate {
+    let mut phases = spread_phases(g, -i64::from(g.pad_left), g.pad_left, 0);
+    phases.extend(spread_phases(g, i64::from(g.wide.length), g.pad_right, g.pad_left));
+    let (input, output) = (Operand::Role(Role::OutputGradient), Operand::Slot(Slot::Border));
+    spread_over(g, input, output, false, g.pad_left + g.pad_right, phases)
+}
+
+fn spread_over(
+    g: &Geometry,
+    input: Operand,
+    output: Operand,
+    bias: bool,
+    out_length: u32,
+    phases: Vec<Phase>,
+) -> Correlate {
+    let common = gcd(g.stride, g.dilation);
+    let (rows, depth) = (g.wide.channels / g.groups, g.narrow.channels / g.groups);
+    Correlate {
+        input,
+        output,
+        bias,
+        batch: g.batch,
+        groups: g.groups,
+        rows,
+        depth,
+        in_length: g.narrow.length,
+        out_length,
+        out_step: g.stride,
+        in_step: 1,
+        tap_step: -((g.dilation / common) as i32),
+        tap_stride: g.stride / common,
+        w_group: rows * depth * g.kernel,
+        w_row: g.kernel,
+        w_depth: rows * g.kernel,
+        kernel: g.kernel,
+        phases,
+        mode: PaddingMode::Zeros,
+    }
+}
+
+/// Phases of the wide positions `start .. start + length`, which are written from `out_first` on in an output row.
+///
+/// Position `m` is reached by tap `k` from narrow sample `i` where `i*stride + k*dilation = m + pad_left`. With
+/// `c = gcd(stride, dilation)` that needs `k*dilation = m + pad_left` modulo the stride: no tap where `c` does not divide the
+/// residue, and otherwise every `stride/c`-th, each from `dilation/c` narrow samples earlier than the one before.
+fn spread_phases(g: &Geometry, start: i64, length: u32, out_first: u32) -> Vec<Phase> {
+    let (stride, dilation, pad) = (i64::from(g.stride), i64::from(g.dilation), i64::from(g.pad_left));
+    let common = i64::from(gcd(g.stride, g.dilation));
+    let tap_stride = stride / common;
+    let inverse = inverse(dilation / common % tap_stride, tap_stride);
+    (0..length.min(g.stride))
+        .map(|offset| {
+            let padded = start + i64::from(offset) + pad;
+            let residue = padded % stride;
+            let tap_first = (residue / common) * inverse % tap_stride;
+            let taps = if residue % common != 0 || tap_first >= i64::from(g.kernel) {
+                0
+            } else {
+                (i64::from(g.kernel) - 1 - tap_first) / tap_stride + 1
+            };
+            let reached = taps > 0;
+            Phase {
+                out_first: out_first + offset,
+                count: (length - 1 - offset) / g.stride + 1,
+                in_first: if reached { ((padded - tap_first * dilation) / stride) as i32 } else { 0 },
+                tap_first: if reached { tap_first as u32 } else { 0 },
+                taps: taps as u32,
+            }
+        })
+        .collect()
+}
+
+fn contract(g: &Geometry, narrow: Role, wide: Role) -> Contract {
+    Contract {
+        narrow: Operand::Role(narrow),
+        wide: Operand::Role(wide),
+        batch: g.batch,
+        groups: g.groups,
+        rows: g.narrow.channels / g.groups,
+        depth: g.wide.channels / g.groups,
+        taps: g.kernel,
+        positions: g.narrow.length,
+        wide_length: g.wide.length,
+        first: -(g.pad_left as i32),
+        stride: g.stride,
+        dilation: g.dilation,
+        mode: g.mode,
+    }
+}
+
+/// Where the gradient of each border sample goes: one fold for each side that has a border. Border samples are numbered
+/// from the far end of the left border, so that `pad_left` is the first of the right one.
+fn folds(g: &Geometry) -> Vec<Fold> {
+    let (left, right, length) = (g.pad_left, g.pad_right, g.wide.length);
+    let fold = |first, count, border_first, border_step, terms| Fold {
+        rows: g.batch * g.wide.channels,
+        length,
+        border_length: left + right,
+        first,
+        count,
+        border_first,
+        border_step,
+        terms,
+    };
+    let mut folds = Vec::new();
+    if left > 0 {
+        match g.mode {
+            PaddingMode::Zeros | PaddingMode::Constant(_) => {}
+            PaddingMode::Reflect => folds.push(fold(1, left, left - 1, -1, 1)),
+            PaddingMode::Symmetric => folds.push(fold(0, left, left - 1, -1, 1)),
+            PaddingMode::Replicate => folds.push(fold(0, 1, 0, 0, left)),
+            PaddingMode::Circular => folds.push(fold(length - left, left, 0, 1, 1)),
+        }
+    }
+    if right > 0 {
+        match g.mode {
+            PaddingMode::Zeros | PaddingMode::Constant(_) => {}
+            PaddingMode::Reflect => folds.push(fold(length - 1 - right, right, left + right - 1, -1, 1)),
+            PaddingMode::Symmetric => folds.push(fold(length - right, right, left + right - 1, -1, 1)),
+            PaddingMode::Replicate => folds.push(fold(length - 1, 1, left, 0, right)),
+            PaddingMode::Circular => folds.push(fold(0, right, left, 1, 1)),
+        }
+    }
+    folds
+}
+
+/// First element of row `(n, g, c)` of a tensor `[N, groups, per_group, length]`.
+fn row_at([groups, per_group, length]: [u32; 3], n: u32, g: u32, c: u32) -> u64 {
+    ((u64::from(n) * u64::from(groups) + u64::from(g)) * u64::from(per_group) + u64::from(c)) * u64::from(length)
+}
+
+fn gcd(a: u32, b: u32) -> u32 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+/// Inverse of `a` modulo `m`, which have no common factor; 0 where `m` is 1.
+fn inverse(a: i64, m: i64) -> i64 {
+    let (mut r, mut next_r, mut t, mut next_t) = (m, a, 0i64, 1i64);
+    while next_r != 0 {
+        let quotient = r / next_r;
+        (r, next_r) = (next_r, r - quotient * next_r);
+        (t, next_t) = (next_t, t - quotient * next_t);
+    }
+    t.rem_euclid(m)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geometry::{Conv1d, Padding};
+
+    /// Every pair (wide position, tap, narrow position) of the definition is visited by exactly one phase.
+    #[test]
+    fn phases_visit_each_pair_once() {
+        for stride in 1..=7 {
+            for dilation in 1..=7 {
+                for kernel in 1..=6 {
+                    for left in 0..=5 {
+                        let conv = Conv1d::new(1, 1, kernel)
+                            .stride(stride)
+                            .dilation(dilation)
+                            .padding(Padding::Explicit { left, right: 40 });
+                        let (_, g) = conv.resolve(&[1, 1, 13]).unwrap();
+                        let correlate = spread(&g, Role::OutputGradient, Role::InputGradient, false);
+                        let mut seen = Vec::new();
+                        for p in &correlate.phases {
+                            for j in 0..p.count {
+                                for t in 0..p.taps {
+                                    let m = p.out_first + j * correlate.out_step;
+                                    let k = p.tap_first + t * correlate.tap_stride;
+                                    let i = p.in_first + j as i32 * correlate.in_step + t as i32 * correlate.tap_step;
+                                    if (0..g.narrow.length as i32).contains(&i) {
+                                        seen.push((m, k, i as u32));
+                                    }
+                                }
+                            }
+                        }
+                        let mut expected = Vec::new();
+                        for m in 0..13u32 {
+                            for k in 0..kernel as u32 {
+                                for i in 0..g.narrow.length {
+                                    if i64::from(i * stride as u32 + k * dilation as u32) - left as i64 == i64::from(m)
+                                    {
+                                        expected.push((m, k, i));
+                                    }
+                                }
+                            }
+                        }
+                        seen.sort_unstable();
+                        expected.sort_unstable();
+                        assert_eq!(seen, expected, "{conv:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    /// The phases cover every output once, those without taps included.
+    #[test]
+    fn phases_cover_every_output() {
+        for (stride, length) in [(1, 5), (3, 10), (10, 3), (4, 4)] {
+            let conv = Conv1d::new(1, 1, 1).stride(stride);
+            let (_, g) = conv.resolve(&[1, 1, length]).unwrap();
+            let correlate = spread(&g, Role::OutputGradient, Role::InputGradient, false);
+            let mut covered: Vec<u32> = correlate
+                .phases
+                .iter()
+                .flat_map(|p| (0..p.count).map(|j| p.out_first + j * correlate.out_step))
+                .collect();
+            covered.sort_unstable();
+            assert_eq!(covered, (0..length as u32).collect::<Vec<_>>());
+        }
+    }
+}

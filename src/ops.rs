@@ -1,0 +1,272 @@
+//! The calls that most people make: tensors in, tensors out, queued on the device; nothing is read back.
+//!
+//! Each call plans (arithmetic), compiles what is not compiled yet, allocates its result and submits. Programs that run the
+//! same shapes again and again save the allocations with [`Gpu::prepare`].
+
+use crate::error::{Error, Result};
+use crate::geometry::{Conv1d, ConvTranspose1d, Layer, Operation, Padding};
+use crate::gpu::{Buffers, Gpu, Tensor};
+use crate::lowering::Role;
+use crate::plan::{Plan, PlanOptions};
+
+/// Which gradients [`Gpu::backward`] computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    /// With respect to the input.
+    pub input: bool,
+    /// With respect to the weight.
+    pub weight: bool,
+    /// With respect to the bias.
+    pub bias: bool,
+}
+
+impl Wanted {
+    /// All three.
+    pub const ALL: Wanted = Wanted { input: true, weight: true, bias: true };
+    /// None; a start for the struct update syntax.
+    pub const NONE: Wanted = Wanted { input: false, weight: false, bias: false };
+}
+
+/// Gradients, those that were wanted.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Gradients {
+    /// `[N, C_in, L]`.
+    pub input: Option<Tensor>,
+    /// As the weight.
+    pub weight: Option<Tensor>,
+    /// `[C_out]`.
+    pub bias: Option<Tensor>,
+}
+
+/// Which part of a full convolution is returned, named as SciPy names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Mode {
+    /// Everything: `N + M - 1` samples.
+    #[default]
+    Full,
+    /// The middle of it, as long as the first argument.
+    Same,
+    /// Where both overlap fully: `max(N, M) - min(N, M) + 1` samples.
+    Valid,
+}
+
+impl Gpu {
+    /// `y` of a convolution for `x [N, C_in, L]`.
+    pub fn conv1d(&self, conv: &Conv1d, x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
+        self.forward(conv, x, w, b, &PlanOptions::default())
+    }
+
+    /// Gradients of a convolution from `dy [N, C_out, L_out]`.
+    pub fn conv1d_backward(
+        &self,
+        conv: &Conv1d,
+        x: &Tensor,
+        w: &Tensor,
+        dy: &Tensor,
+        wanted: Wanted,
+    ) -> Result<Gradients> {
+        self.backward(conv, x, w, dy, wanted, &PlanOptions::default())
+    }
+
+    /// `y` of a transposed convolution for `x [N, C_in, L]`.
+    pub fn conv_transpose1d(
+        &self,
+        conv: &ConvTranspose1d,
+        x: &Tensor,
+        w: &Tensor,
+        b: Option<&Tensor>,
+    ) -> Result<Tensor> {
+        self.forward(conv, x, w, b, &PlanOptions::default())
+    }
+
+    /// Gradients of a transposed convolution from `dy [N, C_out, L_out]`.
+    pub fn conv_transpose1d_backward(
+        &self,
+        conv: &ConvTranspose1d,
+        x: &Tensor,
+        w: &Tensor,
+        dy: &Tensor,
+        wanted: Wanted,
+    ) -> Result<Gradients> {
+        self.backward(conv, x, w, dy, wanted, &PlanOptions::default())
+    }
+
+    /// `y` of either convolution, planned with options.
+    pub fn forward(
+        &self,
+        layer: impl Into<Layer>,
+        x: &Tensor,
+        w: &Tensor,
+        b: Option<&Tensor>,
+        options: &PlanOptions,
+    ) -> Result<Tensor> {
+        let plan = Plan::new(layer, Operation::Forward, x.shape(), self.caps(), options)?;
+        let mut tensors = vec![(Role::Input, x), (Role::Weight, w)];
+        tensors.extend(b.map(|b| (Role::Bias, b)));
+        self.apply(&plan, &tensors)
+    }
+
+    /// Gradients of either convolution, planned with options. A forced kernel is used for the gradients of input and
+    /// weight; there is but one for that of the bias.
+    pub fn backward(
+        &self,
+        layer: impl Into<Layer>,
+        x: &Tensor,
+        w: &Tensor,
+        dy: &Tensor,
+        wanted: Wanted,
+        options: &PlanOptions,
+    ) -> Result<Gradients> {
+        let layer = layer.into();
+        // All tensors are checked, those that a gradient does not read included: nothing is computed from a wrong call.
+        let shapes = layer.shapes(x.shape())?;
+        for (role, tensor) in [(Role::Input, x), (Role::Weight, w), (Role::OutputGradient, dy)] {
+            check(self, role, tensor, role.shape(&shapes))?;
+        }
+        let plan = |operation, options: &PlanOptions| Plan::new(layer, operation, x.shape(), self.caps(), options);
+        let gradient = |wanted: bool, operation, options: &PlanOptions, tensors: &[(Role, &Tensor)]| {
+            if wanted { self.apply(&plan(operation, options)?, tensors).map(Some) } else { Ok(None) }
+        };
+        let any_kernel = PlanOptions { kernel: None, ..options.clone() };
+        let (x, w, dy) = ((Role::Input, x), (Role::Weight, w), (Role::OutputGradient, dy));
+        Ok(Gradients {
+            input: gradient(wanted.input, Operation::InputGradient, options, &[w, dy])?,
+            weight: gradient(wanted.weight, Operation::WeightGradient, options, &[x, dy])?,
+            bias: gradient(wanted.bias, Operation::BiasGradient, &any_kernel, &[dy])?,
+        })
+    }
+
+    /// True convolution: `y[m] = sum over i of x[.., i] * v[m - i]`, of every row of `x [.., N]` with `v [M]`, as
+    /// `scipy.signal.convolve` along the last axis.
+    pub fn convolve(&self, x: &Tensor, v: &Tensor, mode: Mode) -> Result<Tensor> {
+        let (rows, n, m) = signal_shapes(x, v)?;
+        if rows == 0 {
+            return self.zeros(with_length(x.shape(), mode.length(n, m)));
+        }
+        // A transposed convolution is a true one: nothing needs to be reversed.
+        let y = if mode == Mode::Valid && m > n {
+            // Convolution commutes: each row is the kernel of one output channel, over one signal.
+            let conv = ConvTranspose1d::new(1, rows, n).padding(Padding::both(n - 1));
+            self.conv_transpose1d(&conv, &v.reshape([1, 1, m])?, &x.reshape([1, rows, n])?, None)?
+        } else {
+            let crop = match mode {
+                Mode::Full => Padding::Valid,
+                Mode::Same => Padding::Explicit { left: (m - 1) / 2, right: m - 1 - (m - 1) / 2 },
+                Mode::Valid => Padding::both(m - 1),
+            };
+            let conv = ConvTranspose1d::new(1, 1, m).padding(crop);
+            self.conv_transpose1d(&conv, &x.reshape([rows, 1, n])?, &v.reshape([1, 1, m])?, None)?
+        };
+        y.reshape(with_length(x.shape(), mode.length(n, m)))
+    }
+
+    /// Cross-correlation: `y[k] = sum over i of x[.., i] * v[i - k + M - 1]`, of every row of `x [.., N]` with `v [M]`, as
+    /// `scipy.signal.correlate` along the last axis.
+    ///
+    /// The mode `Valid` with `v` longer than the rows gives, as SciPy does, the correlation of the swapped arguments
+    /// reversed; that one case waits for the device.
+    pub fn correlate(&self, x: &Tensor, v: &Tensor, mode: Mode) -> Result<Tensor> {
+        let (rows, n, m) = signal_shapes(x, v)?;
+        if mode == Mode::Valid && m > n && rows > 0 {
+            let conv = Conv1d::new(1, rows, n);
+            let y = self.conv1d(&conv, &v.reshape([1, 1, m])?, &x.reshape([rows, 1, n])?, None)?;
+            let mut values = y.read()?;
+            values.chunks_mut(m - n + 1).for_each(<[f32]>::reverse);
+            return self.tensor(&values, with_length(x.shape(), m - n + 1));
+        }
+        if rows == 0 {
+            return self.zeros(with_length(x.shape(), mode.length(n, m)));
+        }
+        let conv = Conv1d::new(1, 1, m).padding(correlation_padding(mode, m));
+        let y = self.conv1d(&conv, &x.reshape([rows, 1, n])?, &v.reshape([1, 1, m])?, None)?;
+        y.reshape(with_length(x.shape(), mode.length(n, m)))
+    }
+
+    /// Correlation of every row of `x [.., N]` with itself. `Full` has the lags `-(N-1)` to `N-1`.
+    pub fn autocorrelate(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        let (rows, n) = rows(x, "the signal")?;
+        if x.is_empty() {
+            return self.zeros(with_length(x.shape(), mode.length(n, n)));
+        }
+        // Every row is a channel with a kernel of its own: itself.
+        let conv = Conv1d::new(rows, rows, n).groups(rows).padding(correlation_padding(mode, n));
+        let y = self.conv1d(&conv, &x.reshape([1, rows, n])?, &x.reshape([rows, 1, n])?, None)?;
+        y.reshape(with_length(x.shape(), mode.length(n, n)))
+    }
+
+    /// Runs a plan over tensors into a new one.
+    fn apply(&self, plan: &Plan, tensors: &[(Role, &Tensor)]) -> Result<Tensor> {
+        for &(role, tensor) in tensors {
+            check(self, role, tensor, role.shape(plan.shapes()))?;
+        }
+        let output = self.zeros(plan.output().shape(plan.shapes()))?;
+        let mut buffers = Buffers::new().with(plan.output(), output.buffer().slice(..));
+        for &(role, tensor) in tensors {
+            buffers = buffers.with(role, tensor.buffer().slice(..));
+        }
+        self.run(&self.prepare(plan)?.bind(&buffers)?)?;
+        Ok(output)
+    }
+}
+
+impl Mode {
+    /// Length of the result for signals of `n` and `m` samples.
+    fn length(self, n: usize, m: usize) -> usize {
+        match self {
+            Mode::Full => n + m - 1,
+            Mode::Same => n,
+            Mode::Valid => n.abs_diff(m) + 1,
+        }
+    }
+}
+
+/// Padding that makes a convolution with a kernel of `m` samples the given part of the full correlation.
+fn correlation_padding(mode: Mode, m: usize) -> Padding {
+    match mode {
+        Mode::Full => Padding::both(m - 1),
+        Mode::Same => Padding::Explicit { left: m - 1 - (m - 1) / 2, right: (m - 1) / 2 },
+        Mode::Valid => Padding::Valid,
+    }
+}
+
+/// Number of rows and their length of a tensor `[.., N]`.
+fn rows(x: &Tensor, name: &'static str) -> Result<(usize, usize)> {
+    match x.shape().split_last() {
+        Some((&n, rows)) if n > 0 => Ok((rows.iter().product(), n)),
+        _ => Err(Error::Shape { tensor: name, got: x.shape().to_vec(), expected: "[.., N] with N at least 1".into() }),
+    }
+}
+
+/// Number of rows of `x`, their length, and the length of `v`.
+fn signal_shapes(x: &Tensor, v: &Tensor) -> Result<(usize, usize, usize)> {
+    let (count, n) = rows(x, "the signal")?;
+    match *v.shape() {
+        [m] if m > 0 => Ok((count, n, m)),
+        _ => Err(Error::Shape {
+            tensor: "the kernel",
+            got: v.shape().to_vec(),
+            expected: "[M] with M at least 1".into(),
+        }),
+    }
+}
+
+fn with_length(shape: &[usize], length: usize) -> Vec<usize> {
+    let mut shape = shape.to_vec();
+    if let Some(last) = shape.last_mut() {
+        *last = length;
+    }
+    shape
+}
+
+fn check(gpu: &Gpu, role: Role, tensor: &Tensor, expected: &[usize]) -> Result<()> {
+    tensor.belongs_to(gpu, role.name())?;
+    if tensor.shape() != expected {
+        return Err(Error::Shape {
+            tensor: role.name(),
+            got: tensor.shape().to_vec(),
+            expected: format!("{expected:?}"),
+        });
+    }
+    Ok(())
+}

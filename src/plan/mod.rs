@@ -1,0 +1,351 @@
+//! Which kernel computes an operation, in which tile, in how many dispatches, with how much workspace, and why.
+//!
+//! A [`Plan`] is a pure value: made from numbers, without a device, and comparable.
+
+use crate::caps::Caps;
+use crate::error::{Error, Result};
+use crate::geometry::{Conv1d, ConvTranspose1d, Geometry, Layer, Operation, Shapes, elements};
+use crate::kernels::program::{Builder, Program, Resource};
+use crate::kernels::{KERNELS, Kernel, Tile, emit_fold};
+use crate::lowering::{Operand, Role, Stage, lower};
+use std::fmt;
+
+/// Bytes of workspace that a plan may use unless told otherwise.
+pub const DEFAULT_WORKSPACE_BYTES: u64 = 256 << 20;
+
+/// Most stride phases: their table must fit a binding of 128 MiB.
+const MAX_PHASES: u64 = 1 << 22;
+
+/// A kernel and the tile that it is run in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Choice {
+    /// Name of the kernel.
+    pub kernel: &'static str,
+    /// Its tile.
+    pub tile: Tile,
+}
+
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.kernel, self.tile)
+    }
+}
+
+/// What the planner may decide.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct PlanOptions {
+    /// Only this kernel: `direct`, or `direct/4x4` for one of its tiles. [`kernels`] lists them.
+    pub kernel: Option<String>,
+    /// Bytes of workspace that may be used.
+    pub workspace_bytes: u64,
+}
+
+impl Default for PlanOptions {
+    fn default() -> Self {
+        PlanOptions { kernel: None, workspace_bytes: DEFAULT_WORKSPACE_BYTES }
+    }
+}
+
+impl PlanOptions {
+    /// Only this kernel.
+    #[must_use]
+    pub fn kernel(self, kernel: impl Into<String>) -> Self {
+        PlanOptions { kernel: Some(kernel.into()), ..self }
+    }
+
+    /// At most these bytes of workspace.
+    #[must_use]
+    pub fn workspace_bytes(self, workspace_bytes: u64) -> Self {
+        PlanOptions { workspace_bytes, ..self }
+    }
+}
+
+/// One of the ways to compute an operation that the planner looked at.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Candidate {
+    /// Kernel and tile.
+    pub choice: Choice,
+    /// Predicted time in seconds: rough, for comparing candidates.
+    pub seconds: f64,
+    /// Why it could not be planned, where it could not.
+    pub refused: Option<Error>,
+}
+
+/// How one operation of one layer on one input shape is computed on devices of certain limits.
+///
+/// Its `Display` explains it: shapes, the kernel and why it was chosen, dispatches, workspace.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    layer: Layer,
+    operation: Operation,
+    shapes: Shapes,
+    caps: Caps,
+    choice: Choice,
+    candidates: Vec<Candidate>,
+    pub(crate) program: Program,
+}
+
+impl Plan {
+    /// Plans `operation` of `layer` for an input `[N, C_in, L]`.
+    pub fn new(
+        layer: impl Into<Layer>,
+        operation: Operation,
+        input: impl AsRef<[usize]>,
+        caps: &Caps,
+        options: &PlanOptions,
+    ) -> Result<Plan> {
+        let layer = layer.into();
+        let (shapes, geometry) = layer.resolve(input.as_ref())?;
+        check_derived_sizes(&geometry)?;
+        let allowed = allowed(options.kernel.as_deref())?;
+        let stages = lower(&layer, &geometry, operation);
+        let mut candidates = candidates(&stages, &allowed, caps)?;
+        let mut planned = None;
+        for candidate in &mut candidates {
+            match emit(&stages, candidate.choice, caps, options) {
+                Ok(program) => {
+                    planned = Some((candidate.choice, program));
+                    break;
+                }
+                Err(error) => candidate.refused = Some(error),
+            }
+        }
+        // Where nothing can be planned, what the best candidate met is the reason.
+        let (choice, program) = match planned {
+            Some(planned) => planned,
+            None => return Err(candidates.into_iter().find_map(|c| c.refused).unwrap_or_else(no_kernel)),
+        };
+        Ok(Plan { layer, operation, shapes, caps: *caps, choice, candidates, program })
+    }
+
+    /// The layer.
+    pub fn layer(&self) -> &Layer {
+        &self.layer
+    }
+
+    /// The operation.
+    pub fn operation(&self) -> Operation {
+        self.operation
+    }
+
+    /// Shapes of all tensors of the layer.
+    pub fn shapes(&self) -> &Shapes {
+        &self.shapes
+    }
+
+    /// The caps it was made for.
+    pub fn caps(&self) -> &Caps {
+        &self.caps
+    }
+
+    /// The kernel and tile that do nearly all of the work.
+    pub fn choice(&self) -> Choice {
+        self.choice
+    }
+
+    /// Everything that was looked at, the fastest by prediction first.
+    pub fn candidates(&self) -> &[Candidate] {
+        &self.candidates
+    }
+
+    /// Number of dispatches.
+    pub fn dispatches(&self) -> usize {
+        self.program.steps.len()
+    }
+
+    /// Bytes of workspace.
+    pub fn workspace_bytes(&self) -> u64 {
+        self.program.workspace_bytes()
+    }
+
+    /// Tensors that the operation reads. [`Role::Bias`] may be left out.
+    pub fn inputs(&self) -> &'static [Role] {
+        match self.operation {
+            Operation::Forward => &[Role::Input, Role::Weight, Role::Bias],
+            Operation::InputGradient => &[Role::Weight, Role::OutputGradient],
+            Operation::WeightGradient => &[Role::Input, Role::OutputGradient],
+            Operation::BiasGradient => &[Role::OutputGradient],
+        }
+    }
+
+    /// The tensor that the operation writes.
+    pub fn output(&self) -> Role {
+        match self.operation {
+            Operation::Forward => Role::Output,
+            Operation::InputGradient => Role::InputGradient,
+            Operation::WeightGradient => Role::WeightGradient,
+            Operation::BiasGradient => Role::BiasGradient,
+        }
+    }
+
+    /// Names and WGSL texts of the shaders, specialised, each once.
+    pub fn shaders(&self) -> Result<Vec<(&'static str, String)>> {
+        let mut shaders: Vec<(&'static str, String)> = Vec::new();
+        for step in &self.program.steps {
+            let text = crate::shader::specialise(&step.shader)?;
+            if !shaders.iter().any(|(_, known)| *known == text) {
+                shaders.push((step.shader.source.name, text));
+            }
+        }
+        Ok(shaders)
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Shapes { input, weight, output, .. } = self.shapes;
+        let kind = if self.layer.is_transposed() { "transposed convolution" } else { "convolution" };
+        writeln!(f, "{} of a {kind}", self.operation.name())?;
+        writeln!(f, "  input {input:?}, weight {weight:?}, output {output:?}")?;
+        writeln!(
+            f,
+            "  {} on a {:?} device: {} dispatches, {:.1} MiB of workspace",
+            self.choice,
+            self.caps.class,
+            self.dispatches(),
+            self.workspace_bytes() as f64 / f64::from(1 << 20)
+        )?;
+        for step in &self.program.steps {
+            let [x, y] = step.workgroups;
+            let once = if step.packs_weight { ", once per weight" } else { "" };
+            let bytes: u64 = step
+                .bindings
+                .iter()
+                .filter(|b| matches!(b.resource, Resource::Operand(Operand::Role(_))))
+                .map(|b| b.window.length * 4)
+                .sum();
+            let name = step.shader.source.name;
+            writeln!(f, "    {name}: {x} x {y} workgroups over {bytes} bytes of tensors{once}")?;
+        }
+        writeln!(f, "  candidates, fastest by prediction first:")?;
+        for candidate in &self.candidates {
+            let verdict = match &candidate.refused {
+                Some(error) => format!("refused: {error}"),
+                None if candidate.choice == self.choice => "chosen".to_owned(),
+                None => String::new(),
+            };
+            writeln!(f, "    {:<14} {:>10.3} ms  {verdict}", candidate.choice.to_string(), candidate.seconds * 1e3)?;
+        }
+        Ok(())
+    }
+}
+
+impl Conv1d {
+    /// Plans an operation for an input `[N, C_in, L]`.
+    pub fn plan(&self, operation: Operation, input: impl AsRef<[usize]>, caps: &Caps) -> Result<Plan> {
+        Plan::new(self, operation, input, caps, &PlanOptions::default())
+    }
+}
+
+impl ConvTranspose1d {
+    /// Plans an operation for an input `[N, C_in, L]`.
+    pub fn plan(&self, operation: Operation, input: impl AsRef<[usize]>, caps: &Caps) -> Result<Plan> {
+        Plan::new(self, operation, input, caps, &PlanOptions::default())
+    }
+}
+
+/// Names of the kernels.
+pub fn kernels() -> Vec<&'static str> {
+    KERNELS.iter().map(|k| k.name()).collect()
+}
+
+/// Sizes that follow from the geometry and are not the size of any tensor.
+fn check_derived_sizes(g: &Geometry) -> Result<()> {
+    let phases = u64::from(g.stride.min(g.wide.length));
+    if phases > MAX_PHASES {
+        return Err(Error::TooLarge { what: "number of stride phases", value: phases, limit: MAX_PHASES });
+    }
+    if g.mode.reads_input() {
+        let border = (g.pad_left + g.pad_right) as usize;
+        elements("elements of the padding", &[g.batch.max(1) as usize, g.wide.channels as usize, border])?;
+    }
+    Ok(())
+}
+
+fn no_kernel() -> Error {
+    Error::Unsupported { kernel: "none", reason: "no kernel supports this operation".into() }
+}
+
+/// The kernels, and the tile where one is named, that a choice such as `direct` or `direct/4x4` leaves.
+fn allowed(choice: Option<&str>) -> Result<(Vec<&'static dyn Kernel>, Option<String>)> {
+    let Some(choice) = choice else { return Ok((KERNELS.to_vec(), None)) };
+    let (name, tile) = match choice.split_once('/') {
+        Some((name, tile)) => (name, Some(tile.to_owned())),
+        None => (choice, None),
+    };
+    match KERNELS.iter().find(|k| k.name() == name) {
+        Some(&kernel) => Ok((vec![kernel], tile)),
+        None => Err(Error::UnknownKernel { name: choice.into(), known: kernels().join(", ") }),
+    }
+}
+
+/// All ways to compute the stage that does the work, the fastest by prediction first.
+fn candidates(
+    stages: &[Stage],
+    (kernels, tile): &(Vec<&'static dyn Kernel>, Option<String>),
+    caps: &Caps,
+) -> Result<Vec<Candidate>> {
+    let Some(main) = stages.first() else { return Err(no_kernel()) };
+    let mut candidates = Vec::new();
+    let mut reasons = Vec::new();
+    for kernel in kernels {
+        match kernel.tiles(main, caps) {
+            Ok(tiles) => {
+                let known: Vec<String> = tiles.iter().map(Tile::to_string).collect();
+                for t in tiles.into_iter().filter(|t| tile.as_ref().is_none_or(|name| *name == t.to_string())) {
+                    let choice = Choice { kernel: kernel.name(), tile: t };
+                    candidates.push(Candidate { choice, seconds: kernel.time(main, t, caps), refused: None });
+                }
+                reasons.push((kernel.name(), format!("its tiles are {}", known.join(", "))));
+            }
+            Err(reason) => reasons.push((kernel.name(), reason)),
+        }
+    }
+    if candidates.is_empty() {
+        return Err(match reasons.into_iter().next() {
+            Some((kernel, reason)) => Error::Unsupported { kernel, reason },
+            None => no_kernel(),
+        });
+    }
+    candidates.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
+    Ok(candidates)
+}
+
+/// The program of all stages with the chosen kernel; stages after the first in the kernel's own fastest tile.
+fn emit(stages: &[Stage], choice: Choice, caps: &Caps, options: &PlanOptions) -> Result<Program> {
+    let kernel = KERNELS.iter().find(|k| k.name() == choice.kernel).ok_or_else(no_kernel)?;
+    let mut builder = Builder::new(caps, options.workspace_bytes);
+    reserve_border(stages, &mut builder)?;
+    for (index, stage) in stages.iter().enumerate() {
+        if let Stage::Fold(fold) = stage {
+            emit_fold(fold, &mut builder)?;
+            continue;
+        }
+        let tile = if index == 0 {
+            choice.tile
+        } else {
+            let tiles =
+                kernel.tiles(stage, caps).map_err(|reason| Error::Unsupported { kernel: choice.kernel, reason })?;
+            let fastest =
+                tiles.into_iter().min_by(|&a, &b| kernel.time(stage, a, caps).total_cmp(&kernel.time(stage, b, caps)));
+            fastest.unwrap_or(choice.tile)
+        };
+        kernel.emit(stage, tile, &mut builder)?;
+    }
+    Ok(builder.program)
+}
+
+/// The gradient of the padding lives across stages; kernels share what it leaves of the workspace.
+fn reserve_border(stages: &[Stage], builder: &mut Builder<'_>) -> Result<()> {
+    for stage in stages {
+        if let Stage::Correlate(c) = stage
+            && let Operand::Slot(slot) = c.output
+        {
+            let elements = u64::from(c.batch) * u64::from(c.groups) * u64::from(c.rows) * u64::from(c.out_length);
+            builder.reserve(slot, elements)?;
+        }
+    }
+    Ok(())
+}

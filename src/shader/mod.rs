@@ -1,0 +1,190 @@
+//! WGSL text to the module of one plan: the values of `const` lines replaced, and what the host must know read back from
+//! naga rather than written down twice.
+
+use crate::error::{Error, Result};
+use crate::kernels::params::Field;
+use crate::kernels::program::{PhaseEntry, Specialised};
+
+/// A binding that a shader declares in group 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BindingKind {
+    Uniform,
+    Read,
+    ReadWrite,
+}
+
+/// What the host must know of a shader.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Interface {
+    pub(crate) entry_point: String,
+    pub(crate) workgroup_size: [u32; 3],
+    /// Bytes of workgroup memory.
+    pub(crate) workgroup_bytes: u32,
+    /// Kinds of the bindings 0, 1, 2, ... of group 0.
+    pub(crate) bindings: Vec<BindingKind>,
+}
+
+/// The text of a shader with the values of its constants set: of each line `const NAME: u32 = VALUE;` the value is
+/// replaced, and nothing else.
+pub(crate) fn specialise(shader: &Specialised) -> Result<String> {
+    let mut text = shader.source.wgsl.to_owned();
+    for (name, value) in &shader.constants {
+        let head = format!("\nconst {name}: u32 = ");
+        let missing = || failed(shader, format!("it has no line 'const {name}: u32 = ...;'"));
+        let start = text.find(&head).ok_or_else(missing)? + head.len();
+        let length = text[start..].find(';').ok_or_else(missing)?;
+        text.replace_range(start..start + length, &format!("{value}u"));
+    }
+    Ok(text)
+}
+
+/// Parses a specialised text.
+pub(crate) fn parse(shader: &Specialised, text: &str) -> Result<naga::Module> {
+    naga::front::wgsl::parse_str(text).map_err(|e| failed(shader, e.emit_to_string(text)))
+}
+
+/// Reads back what the host must know.
+pub(crate) fn interface(shader: &Specialised, module: &naga::Module) -> Result<Interface> {
+    let [entry] = module.entry_points.as_slice() else {
+        return Err(failed(shader, format!("it has {} entry points, not one", module.entry_points.len())));
+    };
+    let mut bindings = Vec::new();
+    let mut workgroup_bytes = 0;
+    check_struct(shader, "Params", members(module, "Params"), shader.source.params)?;
+    if let Some(theirs) = members(module, "Phase") {
+        check_struct(shader, "Phase", Some(theirs), PhaseEntry::FIELDS)?;
+    }
+    for (_, variable) in module.global_variables.iter() {
+        let kind = match variable.space {
+            naga::AddressSpace::Uniform => BindingKind::Uniform,
+            naga::AddressSpace::Storage { access } if access.contains(naga::StorageAccess::STORE) => {
+                BindingKind::ReadWrite
+            }
+            naga::AddressSpace::Storage { .. } => BindingKind::Read,
+            naga::AddressSpace::WorkGroup => {
+                workgroup_bytes += module.types[variable.ty].inner.size(module.to_ctx());
+                continue;
+            }
+            _ => continue,
+        };
+        match &variable.binding {
+            Some(place) if place.group == 0 => bindings.push((place.binding, kind)),
+            place => return Err(failed(shader, format!("a binding at {place:?}, expected group 0"))),
+        }
+    }
+    bindings.sort_unstable_by_key(|&(index, _)| index);
+    if bindings.iter().enumerate().any(|(expected, &(index, _))| expected as u32 != index) {
+        return Err(failed(shader, "its bindings are not 0, 1, 2, ...".into()));
+    }
+    Ok(Interface {
+        entry_point: entry.name.clone(),
+        workgroup_size: entry.workgroup_size,
+        workgroup_bytes,
+        bindings: bindings.into_iter().map(|(_, kind)| kind).collect(),
+    })
+}
+
+/// Compares the host's idea of a struct with the shader's, field by field.
+fn check_struct(shader: &Specialised, name: &str, theirs: Option<&[naga::StructMember]>, ours: &[Field]) -> Result<()> {
+    let theirs: Vec<Field<'_>> =
+        theirs.unwrap_or_default().iter().map(|m| (m.name.as_deref().unwrap_or_default(), m.offset as usize)).collect();
+    if theirs != ours {
+        return Err(failed(shader, format!("its struct {name} is {theirs:?}, the host has {ours:?}")));
+    }
+    Ok(())
+}
+
+fn members<'m>(module: &'m naga::Module, name: &str) -> Option<&'m [naga::StructMember]> {
+    module.types.iter().find_map(|(_, t)| match &t.inner {
+        naga::TypeInner::Struct { members, .. } if t.name.as_deref() == Some(name) => Some(members.as_slice()),
+        _ => None,
+    })
+}
+
+fn failed(shader: &Specialised, message: String) -> Error {
+    Error::Shader { shader: shader.source.name, message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::{KERNELS, SHARED_SOURCES};
+    use crate::{Caps, Conv1d, ConvTranspose1d, Layer, Operation, Padding, PaddingMode, Plan, PlanOptions};
+    use naga::valid::{Capabilities, ValidationFlags, Validator};
+
+    /// Plans that between them reach every shader in every specialisation: all kernels in all tiles, all operations, all
+    /// padding modes.
+    fn plans() -> Vec<Plan> {
+        let modes = [
+            PaddingMode::Zeros,
+            PaddingMode::Constant(1.0),
+            PaddingMode::Reflect,
+            PaddingMode::Symmetric,
+            PaddingMode::Replicate,
+            PaddingMode::Circular,
+        ];
+        let conv = |mode| Conv1d::new(4, 6, 3).groups(2).padding(Padding::both(2)).padding_mode(mode);
+        let mut layers: Vec<Layer> = modes.into_iter().map(|mode| conv(mode).into()).collect();
+        layers.push(ConvTranspose1d::new(4, 6, 3).groups(2).stride(2).into());
+        let mut plans = Vec::new();
+        for layer in layers {
+            for operation in Operation::ALL {
+                let options = PlanOptions::default();
+                let plan = Plan::new(layer, operation, [2, 4, 40_000], &Caps::WEBGPU, &options).unwrap();
+                for candidate in plan.candidates() {
+                    let options = PlanOptions::default().kernel(candidate.choice.to_string());
+                    plans.push(Plan::new(layer, operation, [2, 4, 40_000], &Caps::WEBGPU, &options).unwrap());
+                }
+            }
+        }
+        plans
+    }
+
+    /// Naga accepts every specialisation with nothing but what a browser has, and its parameters are the host's.
+    #[test]
+    fn every_specialisation_is_valid_webgpu() {
+        let mut reached = std::collections::BTreeSet::new();
+        for plan in plans() {
+            for step in &plan.program.steps {
+                let text = specialise(&step.shader).unwrap();
+                let module = parse(&step.shader, &text).unwrap();
+                let interface = interface(&step.shader, &module).unwrap();
+                let info = Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(&module);
+                assert!(info.is_ok(), "{}: {:?}", step.shader.source.name, info.err());
+                let name = step.shader.source.name;
+                assert_eq!(interface.bindings.len(), step.bindings.len() + 1, "{name}");
+                assert!(interface.workgroup_bytes <= Caps::WEBGPU.max_workgroup_bytes, "{name}");
+                let invocations: u32 = interface.workgroup_size.iter().product();
+                assert!(invocations <= Caps::WEBGPU.max_invocations, "{name}");
+                assert_eq!(interface.entry_point, name);
+                reached.insert(name);
+            }
+        }
+        let all = KERNELS.iter().flat_map(|k| k.sources()).chain(SHARED_SOURCES.iter().copied());
+        assert_eq!(reached, all.map(|s| s.name).collect());
+    }
+
+    /// WGSL has no include: what several shaders share is the same text in each.
+    #[test]
+    fn shared_wgsl_is_the_same_everywhere() {
+        for head in ["fn extend(", "fn sample(", "struct Phase {"] {
+            let mut copies: Vec<&str> = Vec::new();
+            for source in KERNELS.iter().flat_map(|k| k.sources()).chain(SHARED_SOURCES.iter().copied()) {
+                if let Some(start) = source.wgsl.find(head) {
+                    let length = source.wgsl[start..].find("\n}").unwrap();
+                    copies.push(&source.wgsl[start..start + length]);
+                }
+            }
+            assert!(copies.len() > 1, "{head}");
+            assert!(copies.windows(2).all(|pair| pair[0] == pair[1]), "{head}");
+        }
+    }
+
+    /// A constant that a shader does not have is an error, not a silently unspecialised shader.
+    #[test]
+    fn unknown_constants_are_refused() {
+        let source = KERNELS[0].sources()[0];
+        let shader = Specialised { source, constants: vec![("NO_SUCH_CONSTANT", 1)] };
+        assert!(matches!(specialise(&shader), Err(Error::Shader { .. })));
+    }
+}
