@@ -7,6 +7,7 @@ mod kernels;
 mod lowering;
 pub mod ops;
 pub mod plan;
+pub mod reference;
 mod shader;
 
 pub use caps::{Caps, DeviceClass};

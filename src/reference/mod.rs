@@ -1,0 +1,350 @@
+//! The oracle: every operation in `f64`, straight from its definition, with the error bound that kernels promise.
+//!
+//! For every output, `|got - exact| <= gamma(terms + 1) * (sum of |w*x| + |b|)`, with `gamma(n) = n*u / (1 - n*u)` and
+//! `u = 2^-24`: the bound of an inner product in `f32` that holds for any order of summation (Higham, *Accuracy and Stability
+//! of Numerical Algorithms*, 2nd ed., section 3.1). To it comes the smallest normal `f32` for each term, since WGSL lets a
+//! device flush subnormal numbers to zero.
+//!
+//! Sums of products of `f32` are formed in `f64`, whose own rounding is 2^-29 of that bound.
+
+mod toeplitz;
+
+pub use toeplitz::Toeplitz;
+
+use crate::error::{Error, Result};
+use crate::geometry::{Geometry, Layer, PaddingMode, Shapes};
+
+/// The exact value of one output, and what its bound is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Exact {
+    /// The value.
+    pub value: f64,
+    /// Sum of the absolute values of all terms.
+    pub magnitude: f64,
+    /// Number of products summed (of values, for the bias gradient). Taps on padding of zeros do not count.
+    pub terms: u64,
+}
+
+impl Exact {
+    /// How far a result may be from the value. Infinite from 2^24 terms on, where the theory says nothing.
+    pub fn bound(&self) -> f64 {
+        if self.magnitude == 0.0 {
+            return 0.0;
+        }
+        gamma(self.terms + 1) * self.magnitude + self.terms as f64 * f64::from(f32::MIN_POSITIVE)
+    }
+
+    /// The error of a result as a share of the bound: at most 1 keeps the promise. Infinite for a result that is no number
+    /// where the value is one.
+    pub fn used(&self, got: f32) -> f64 {
+        let got = f64::from(got);
+        if got == self.value || (got.is_nan() && self.value.is_nan()) {
+            return 0.0;
+        }
+        let share = (got - self.value).abs() / self.bound();
+        if share.is_nan() { f64::INFINITY } else { share }
+    }
+
+    fn add(&mut self, term: f64) {
+        self.value += term;
+        self.magnitude += term.abs();
+        self.terms += 1;
+    }
+
+    /// A start from a bias, which is no product.
+    fn from_bias(bias: Option<f32>) -> Self {
+        let bias = f64::from(bias.unwrap_or(0.0));
+        Exact { value: bias, magnitude: bias.abs(), terms: 0 }
+    }
+}
+
+/// `n*u / (1 - n*u)` with `u = 2^-24`; infinite from `n*u = 1` on.
+pub fn gamma(n: u64) -> f64 {
+    let nu = n as f64 / f64::from(1u32 << 24);
+    if nu < 1.0 { nu / (1.0 - nu) } else { f64::INFINITY }
+}
+
+/// What a padded input holds at a position.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Padded {
+    Sample(usize),
+    Constant(f32),
+    Nothing,
+}
+
+/// The input sample at `position` of an input of `length` extended by `mode`.
+fn padded(position: i64, length: i64, mode: PaddingMode) -> Padded {
+    if (0..length).contains(&position) {
+        return Padded::Sample(position as usize);
+    }
+    let before = position < 0;
+    let sample = match mode {
+        PaddingMode::Zeros => return Padded::Nothing,
+        PaddingMode::Constant(value) => return Padded::Constant(value),
+        PaddingMode::Reflect if before => -position,
+        PaddingMode::Reflect => 2 * (length - 1) - position,
+        PaddingMode::Symmetric if before => -1 - position,
+        PaddingMode::Symmetric => 2 * length - 1 - position,
+        PaddingMode::Replicate if before => 0,
+        PaddingMode::Replicate => length - 1,
+        PaddingMode::Circular => position.rem_euclid(length),
+    };
+    Padded::Sample(sample as usize)
+}
+
+/// The exact answers for one layer on one input shape.
+#[derive(Debug, Clone, Copy)]
+pub struct Oracle {
+    layer: Layer,
+    shapes: Shapes,
+    geometry: Geometry,
+}
+
+impl Oracle {
+    /// For a layer and an input shape `[N, C_in, L]`.
+    pub fn new(layer: impl Into<Layer>, input_shape: [usize; 3]) -> Result<Self> {
+        let layer = layer.into();
+        let (shapes, geometry) = layer.resolve(&input_shape)?;
+        Ok(Oracle { layer, shapes, geometry })
+    }
+
+    /// Shapes of all tensors.
+    pub fn shapes(&self) -> &Shapes {
+        &self.shapes
+    }
+
+    /// `y [N, C_out, L_out]`.
+    pub fn forward(&self, x: &[f32], w: &[f32], b: Option<&[f32]>) -> Result<Vec<Exact>> {
+        self.check_forward(x, w, b)?;
+        Ok((0..count(&self.shapes.output)).map(|index| self.forward_element(x, w, b, index)).collect())
+    }
+
+    /// One element of `y`.
+    pub fn forward_at(&self, x: &[f32], w: &[f32], b: Option<&[f32]>, index: usize) -> Result<Exact> {
+        self.check_forward(x, w, b)?;
+        check_index(index, &self.shapes.output)?;
+        Ok(self.forward_element(x, w, b, index))
+    }
+
+    /// `dx [N, C_in, L]`.
+    pub fn input_gradient(&self, w: &[f32], dy: &[f32]) -> Result<Vec<Exact>> {
+        self.check_input_gradient(w, dy)?;
+        Ok((0..count(&self.shapes.input)).map(|index| self.input_gradient_element(w, dy, index)).collect())
+    }
+
+    /// One element of `dx`.
+    pub fn input_gradient_at(&self, w: &[f32], dy: &[f32], index: usize) -> Result<Exact> {
+        self.check_input_gradient(w, dy)?;
+        check_index(index, &self.shapes.input)?;
+        Ok(self.input_gradient_element(w, dy, index))
+    }
+
+    /// `dw`, as the weight.
+    pub fn weight_gradient(&self, x: &[f32], dy: &[f32]) -> Result<Vec<Exact>> {
+        self.check_weight_gradient(x, dy)?;
+        Ok((0..count(&self.shapes.weight)).map(|index| self.weight_gradient_element(x, dy, index)).collect())
+    }
+
+    /// One element of `dw`.
+    pub fn weight_gradient_at(&self, x: &[f32], dy: &[f32], index: usize) -> Result<Exact> {
+        self.check_weight_gradient(x, dy)?;
+        check_index(index, &self.shapes.weight)?;
+        Ok(self.weight_gradient_element(x, dy, index))
+    }
+
+    /// `db [C_out]`.
+    pub fn bias_gradient(&self, dy: &[f32]) -> Result<Vec<Exact>> {
+        check_length("dy", dy, &self.shapes.output)?;
+        Ok((0..self.shapes.bias[0]).map(|channel| self.bias_gradient_element(dy, channel)).collect())
+    }
+
+    /// One element of `db`.
+    pub fn bias_gradient_at(&self, dy: &[f32], index: usize) -> Result<Exact> {
+        check_length("dy", dy, &self.shapes.output)?;
+        check_index(index, &self.shapes.bias)?;
+        Ok(self.bias_gradient_element(dy, index))
+    }
+
+    fn check_forward(&self, x: &[f32], w: &[f32], b: Option<&[f32]>) -> Result<()> {
+        check_length("x", x, &self.shapes.input)?;
+        check_length("w", w, &self.shapes.weight)?;
+        b.map_or(Ok(()), |b| check_length("b", b, &self.shapes.bias))
+    }
+
+    fn check_input_gradient(&self, w: &[f32], dy: &[f32]) -> Result<()> {
+        check_length("w", w, &self.shapes.weight)?;
+        check_length("dy", dy, &self.shapes.output)
+    }
+
+    fn check_weight_gradient(&self, x: &[f32], dy: &[f32]) -> Result<()> {
+        check_length("x", x, &self.shapes.input)?;
+        check_length("dy", dy, &self.shapes.output)
+    }
+
+    fn forward_element(&self, x: &[f32], w: &[f32], b: Option<&[f32]>, index: usize) -> Exact {
+        let [n, channel, position] = unravel(index, self.shapes.output);
+        let bias = Exact::from_bias(b.map(|b| b[channel]));
+        if self.layer.is_transposed() {
+            self.to_wide(x, w, bias, [n, channel, position])
+        } else {
+            self.to_narrow(x, w, bias, [n, channel, position])
+        }
+    }
+
+    fn input_gradient_element(&self, w: &[f32], dy: &[f32], index: usize) -> Exact {
+        let at = unravel(index, self.shapes.input);
+        if self.layer.is_transposed() {
+            self.to_narrow(dy, w, Exact::default(), at)
+        } else {
+            self.to_wide(dy, w, Exact::default(), at)
+        }
+    }
+
+    /// `sum over c,k of w[o,c,k] * xp[n, c', i*stride + k*dilation - pad_left]`.
+    fn to_narrow(&self, wide: &[f32], w: &[f32], start: Exact, [n, o, i]: [usize; 3]) -> Exact {
+        let g = Sizes::new(&self.geometry);
+        let mut sum = start;
+        for c in 0..g.wide_per_group {
+            let channel = o / g.narrow_per_group * g.wide_per_group + c;
+            let row = &wide[(n * g.wide_channels + channel) * g.wide_length..][..g.wide_length];
+            let taps = &w[(o * g.wide_per_group + c) * g.kernel..][..g.kernel];
+            for (k, &tap) in taps.iter().enumerate() {
+                let position = (i * g.stride + k * g.dilation) as i64 - g.pad_left;
+                match padded(position, g.wide_length as i64, self.geometry.mode) {
+                    Padded::Sample(at) => sum.add(f64::from(tap) * f64::from(row[at])),
+                    Padded::Constant(value) => sum.add(f64::from(tap) * f64::from(value)),
+                    Padded::Nothing => {}
+                }
+            }
+        }
+        sum
+    }
+
+    /// `sum over o,i,k of w[o,c,k] * dy[n,o,i]` where `i*stride + k*dilation - pad_left` is a position that holds sample `m`.
+    fn to_wide(&self, narrow: &[f32], w: &[f32], start: Exact, [n, c, m]: [usize; 3]) -> Exact {
+        let g = Sizes::new(&self.geometry);
+        let mut sum = start;
+        let (group, c) = (c / g.wide_per_group, c % g.wide_per_group);
+        for position in self.positions_of(m as i64) {
+            for k in 0..g.kernel {
+                let reached = position + g.pad_left - (k * g.dilation) as i64;
+                if reached < 0 || reached % g.stride as i64 != 0 || reached / g.stride as i64 >= g.narrow_length as i64 {
+                    continue;
+                }
+                let i = (reached / g.stride as i64) as usize;
+                for o in group * g.narrow_per_group..(group + 1) * g.narrow_per_group {
+                    let value = narrow[(n * g.narrow_channels + o) * g.narrow_length + i];
+                    sum.add(f64::from(w[(o * g.wide_per_group + c) * g.kernel + k]) * f64::from(value));
+                }
+            }
+        }
+        sum
+    }
+
+    /// All positions of the padded input that hold sample `m`.
+    fn positions_of(&self, m: i64) -> Vec<i64> {
+        let g = &self.geometry;
+        let (length, left, right) = (i64::from(g.wide.length), i64::from(g.pad_left), i64::from(g.pad_right));
+        if !g.mode.reads_input() {
+            return vec![m];
+        }
+        let end = length + right;
+        // Where a mirror or a period may put it; the definition decides.
+        let mut candidates = vec![-m, -1 - m, 2 * (length - 1) - m, 2 * length - 1 - m, m - length, m + length];
+        if g.mode == PaddingMode::Replicate {
+            candidates = if m == 0 { (-left..0).collect() } else { Vec::new() };
+            candidates.extend(if m == length - 1 { length..end } else { 0..0 });
+        }
+        candidates.sort_unstable();
+        candidates.dedup();
+        candidates.retain(|&p| {
+            let is_padding = (-left..0).contains(&p) || (length..end).contains(&p);
+            is_padding && padded(p, length, g.mode) == Padded::Sample(m as usize)
+        });
+        candidates.push(m);
+        candidates
+    }
+
+    /// `sum over n,i of narrow[n,o,i] * xp[n, c', i*stride + k*dilation - pad_left]`.
+    fn weight_gradient_element(&self, x: &[f32], dy: &[f32], index: usize) -> Exact {
+        let g = Sizes::new(&self.geometry);
+        let [o, c, k] = unravel(index, self.shapes.weight);
+        let (wide, narrow) = if self.layer.is_transposed() { (dy, x) } else { (x, dy) };
+        let channel = o / g.narrow_per_group * g.wide_per_group + c;
+        let mut sum = Exact::default();
+        for n in 0..g.batch {
+            let row = &wide[(n * g.wide_channels + channel) * g.wide_length..][..g.wide_length];
+            let factors = &narrow[(n * g.narrow_channels + o) * g.narrow_length..][..g.narrow_length];
+            for (i, &factor) in factors.iter().enumerate() {
+                let position = (i * g.stride + k * g.dilation) as i64 - g.pad_left;
+                match padded(position, g.wide_length as i64, self.geometry.mode) {
+                    Padded::Sample(at) => sum.add(f64::from(factor) * f64::from(row[at])),
+                    Padded::Constant(value) => sum.add(f64::from(factor) * f64::from(value)),
+                    Padded::Nothing => {}
+                }
+            }
+        }
+        sum
+    }
+
+    fn bias_gradient_element(&self, dy: &[f32], channel: usize) -> Exact {
+        let [batch, channels, length] = self.shapes.output;
+        let mut sum = Exact::default();
+        for n in 0..batch {
+            let row = &dy[(n * channels + channel) * length..][..length];
+            row.iter().for_each(|&value| sum.add(value.into()));
+        }
+        sum
+    }
+}
+
+/// The geometry in `usize`.
+struct Sizes {
+    batch: usize,
+    wide_channels: usize,
+    wide_per_group: usize,
+    wide_length: usize,
+    narrow_channels: usize,
+    narrow_per_group: usize,
+    narrow_length: usize,
+    kernel: usize,
+    stride: usize,
+    dilation: usize,
+    pad_left: i64,
+}
+
+impl Sizes {
+    fn new(g: &Geometry) -> Self {
+        Sizes {
+            batch: g.batch as usize,
+            wide_channels: g.wide.channels as usize,
+            wide_per_group: (g.wide.channels / g.groups) as usize,
+            wide_length: g.wide.length as usize,
+            narrow_channels: g.narrow.channels as usize,
+            narrow_per_group: (g.narrow.channels / g.groups) as usize,
+            narrow_length: g.narrow.length as usize,
+            kernel: g.kernel as usize,
+            stride: g.stride as usize,
+            dilation: g.dilation as usize,
+            pad_left: g.pad_left.into(),
+        }
+    }
+}
+
+fn count(shape: &[usize]) -> usize {
+    shape.iter().product()
+}
+
+fn unravel(index: usize, [_, b, c]: [usize; 3]) -> [usize; 3] {
+    [index / c / b, index / c % b, index % c]
+}
+
+fn check_length(tensor: &'static str, values: &[f32], shape: &[usize]) -> Result<()> {
+    let (got, expected) = (values.len(), count(shape));
+    if got == expected { Ok(()) } else { Err(Error::DataLength { tensor, got, expected }) }
+}
+
+fn check_index(index: usize, shape: &[usize]) -> Result<()> {
+    let limit = count(shape) as u64;
+    if (index as u64) < limit { Ok(()) } else { Err(Error::TooLarge { what: "index", value: index as u64, limit }) }
+}

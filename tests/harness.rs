@@ -1,0 +1,224 @@
+//! What the tests share: one device, reproducible data, and running every kernel on a case with poisoned memory around.
+
+use conv1d::reference::{Exact, Oracle};
+use conv1d::{
+    Buffers, Candidate, Gpu, Layer, Operation, Plan, PlanOptions, Role, Shapes, Tensor, Workspace,
+};
+use std::sync::OnceLock;
+
+/// The device of all tests. Without an adapter they fail, and say how to get one.
+pub(crate) fn gpu() -> &'static Gpu {
+    static GPU: OnceLock<Gpu> = OnceLock::new();
+    GPU.get_or_init(|| {
+        let gpu = Gpu::new().unwrap_or_else(|e| panic!("{e}"));
+        println!("adapter: {:?}", gpu.adapter_info());
+        gpu
+    })
+}
+
+/// The same device with shaders that check every index.
+pub(crate) fn checked_gpu() -> &'static Gpu {
+    static GPU: OnceLock<Gpu> = OnceLock::new();
+    GPU.get_or_init(|| Gpu::from_device_checked(gpu().device().clone(), gpu().queue().clone()).unwrap())
+}
+
+/// A device of the same adapter with lower limits.
+pub(crate) fn limited_gpu(limits: impl FnOnce(&mut wgpu::Limits)) -> Gpu {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+    let name = gpu().adapter_info().name;
+    let adapters = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()));
+    let adapter = adapters.into_iter().find(|a| a.get_info().name == name).unwrap();
+    let mut required_limits = adapter.limits();
+    limits(&mut required_limits);
+    let descriptor = wgpu::DeviceDescriptor { required_limits, ..Default::default() };
+    let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).unwrap();
+    Gpu::from_device(device, queue).unwrap()
+}
+
+/// The noop backend with chosen limits: everything but execution.
+pub(crate) fn noop_device(limits: wgpu::Limits) -> (wgpu::Device, wgpu::Queue) {
+    wgpu::Device::noop(&wgpu::DeviceDescriptor { required_limits: limits, ..Default::default() })
+}
+
+/// Reproducible values in -1..1 (a xorshift generator).
+pub(crate) fn values(seed: u64, count: usize) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    (0..count)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 40) as f32 / (1u32 << 23) as f32 - 1.0
+        })
+        .collect()
+}
+
+/// A layer on an input shape.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Case {
+    pub(crate) layer: Layer,
+    pub(crate) input: [usize; 3],
+}
+
+impl Case {
+    pub(crate) fn new(layer: impl Into<Layer>, input: [usize; 3]) -> Self {
+        Case { layer: layer.into(), input }
+    }
+
+    pub(crate) fn shapes(&self) -> Shapes {
+        self.layer.shapes(self.input).unwrap()
+    }
+}
+
+/// Tensors of a case.
+#[derive(Debug, Clone)]
+pub(crate) struct Data {
+    pub(crate) x: Vec<f32>,
+    pub(crate) w: Vec<f32>,
+    pub(crate) b: Vec<f32>,
+    pub(crate) dy: Vec<f32>,
+}
+
+impl Data {
+    pub(crate) fn new(case: &Case) -> Self {
+        let shapes = case.shapes();
+        let count = |role: Role| role.shape(&shapes).iter().product::<usize>();
+        Data {
+            x: values(1, count(Role::Input)),
+            w: values(2, count(Role::Weight)),
+            b: values(3, count(Role::Bias)),
+            dy: values(4, count(Role::Output)),
+        }
+    }
+
+    fn of(&self, role: Role) -> &[f32] {
+        match role {
+            Role::Input => &self.x,
+            Role::Weight => &self.w,
+            Role::Bias => &self.b,
+            Role::OutputGradient => &self.dy,
+            _ => panic!("{role:?} is no input"),
+        }
+    }
+
+    /// The exact answer.
+    pub(crate) fn exact(&self, case: &Case, operation: Operation, bias: bool) -> Vec<Exact> {
+        let oracle = Oracle::new(case.layer, case.input).unwrap();
+        match operation {
+            Operation::Forward => oracle.forward(&self.x, &self.w, bias.then_some(&self.b[..])),
+            Operation::InputGradient => oracle.input_gradient(&self.w, &self.dy),
+            Operation::WeightGradient => oracle.weight_gradient(&self.x, &self.dy),
+            Operation::BiasGradient => oracle.bias_gradient(&self.dy),
+        }
+        .unwrap()
+    }
+}
+
+/// Fails unless every value keeps the promised bound.
+pub(crate) fn assert_promise(got: &[f32], exact: &[Exact], what: &str) {
+    assert_eq!(got.len(), exact.len(), "{what}: length");
+    let used = got.iter().zip(exact).map(|(&got, exact)| exact.used(got)).enumerate();
+    if let Some((index, share)) = used.max_by(|a, b| a.1.total_cmp(&b.1)) {
+        let e = &exact[index];
+        assert!(
+            share <= 1.0,
+            "{what}: element {index} is {}, exactly {}, bound {:e}, {share} of it used",
+            got[index],
+            e.value,
+            e.bound()
+        );
+    }
+}
+
+/// Words around every tensor in its buffer. An odd number, so that no tensor starts at a multiple of an alignment.
+const GUARD: usize = 67;
+/// The guard words: a NaN that would spoil every sum it got into.
+const GUARD_BITS: u32 = 0x7fc0_beef;
+/// What outputs and workspace hold before.
+const POISON_BITS: u32 = 0x7fc0_dead;
+
+fn guarded(gpu: &Gpu, values: &[f32]) -> Tensor {
+    let guard = [f32::from_bits(GUARD_BITS); GUARD];
+    let all = [&guard[..], values, &guard[..]].concat();
+    gpu.tensor(&all, [all.len()]).unwrap()
+}
+
+fn inside(tensor: &Tensor) -> wgpu::BufferSlice<'_> {
+    tensor.buffer().slice((GUARD * 4) as u64..((tensor.len() - GUARD) * 4) as u64)
+}
+
+/// All kernels and tiles that the planner could choose, for an operation.
+pub(crate) fn candidates(gpu: &Gpu, case: &Case, operation: Operation, options: &PlanOptions) -> Vec<Plan> {
+    let plan = |options: &PlanOptions| Plan::new(case.layer, operation, case.input, gpu.caps(), options);
+    let chosen = plan(options).unwrap_or_else(|e| panic!("{case:?} {operation:?}: {e}"));
+    let force = |c: &Candidate| plan(&options.clone().kernel(c.choice.to_string()));
+    chosen.candidates().iter().filter_map(|c| force(c).ok()).collect()
+}
+
+/// Runs plans of one operation of one case, one after another, over inputs and outputs with guard words around them and
+/// outputs and workspace poisoned, and returns what each wrote.
+pub(crate) fn run(gpu: &Gpu, plans: &[Plan], data: &Data, bias: bool) -> Vec<Vec<f32>> {
+    let Some(first) = plans.first() else { return Vec::new() };
+    let inputs: Vec<(Role, Tensor)> = first
+        .inputs()
+        .iter()
+        .filter(|&&role| bias || role != Role::Bias)
+        .map(|&role| (role, guarded(gpu, data.of(role))))
+        .collect();
+    let length = first.output().shape(first.shapes()).iter().product::<usize>();
+    let poison = vec![f32::from_bits(POISON_BITS); length];
+    let outputs: Vec<Tensor> = plans.iter().map(|_| guarded(gpu, &poison)).collect();
+
+    let workspace = Workspace::new(gpu, &plans.iter().collect::<Vec<_>>()).unwrap();
+    for buffer in workspace.buffers() {
+        let poison = vec![POISON_BITS; (buffer.size() / 4) as usize];
+        gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(&poison));
+    }
+    let mut encoder = gpu.device().create_command_encoder(&Default::default());
+    for (plan, output) in plans.iter().zip(&outputs) {
+        let mut buffers = Buffers::new().with(plan.output(), inside(output));
+        for (role, tensor) in &inputs {
+            buffers = buffers.with(*role, inside(tensor));
+        }
+        let prepared = gpu.prepare(plan).unwrap_or_else(|e| panic!("{plan}: {e}"));
+        let bound = prepared.bind_with(&buffers, &workspace).unwrap_or_else(|e| panic!("{plan}: {e}"));
+        bound.record(&mut encoder.begin_compute_pass(&Default::default()));
+    }
+    gpu.queue().submit([encoder.finish()]);
+    let read = |(plan, output): (&Plan, &Tensor)| {
+        let all = output.read().unwrap();
+        let (before, rest) = all.split_at(GUARD);
+        let (values, after) = rest.split_at(length);
+        let intact = before.iter().chain(after).all(|v| v.to_bits() == GUARD_BITS);
+        assert!(intact, "words around the output were overwritten\n{plan}");
+        let unwritten = values.iter().position(|v| v.to_bits() == POISON_BITS);
+        assert_eq!(unwritten, None, "an element of the output was not written\n{plan}");
+        values.to_vec()
+    };
+    plans.iter().zip(&outputs).map(read).collect()
+}
+
+/// Every operation of a case, by every kernel in every tile that the planner could choose, keeps the promise.
+pub(crate) fn assert_case(gpu: &Gpu, case: &Case) {
+    assert_case_with(gpu, case, &PlanOptions::default());
+}
+
+/// As [`assert_case`], planned with options.
+pub(crate) fn assert_case_with(gpu: &Gpu, case: &Case, options: &PlanOptions) {
+    let data = Data::new(case);
+    for operation in Operation::ALL {
+        assert_operation(gpu, case, operation, &data, options);
+    }
+}
+
+/// One operation of a case, by every kernel in every tile, keeps the promise.
+pub(crate) fn assert_operation(gpu: &Gpu, case: &Case, operation: Operation, data: &Data, options: &PlanOptions) {
+    let plans = candidates(gpu, case, operation, options);
+    assert!(!plans.is_empty(), "{case:?} {operation:?}: no kernel");
+    // With and without a bias in turn.
+    let bias = case.input[2] % 2 == 0;
+    let exact = data.exact(case, operation, bias);
+    for (plan, got) in plans.iter().zip(run(gpu, &plans, data, bias)) {
+        assert_promise(&got, &exact, &format!("{case:?} {operation:?} {}", plan.choice()));
+    }
+}
