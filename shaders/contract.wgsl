@@ -32,6 +32,9 @@ struct Params {
     position_first: u32,
     positions: u32,
     split_positions: u32,
+    /// The part of each split's positions that this dispatch does.
+    share_first: u32,
+    share_end: u32,
     narrow_base: u32,
     narrow_batch: u32,
     narrow_group: u32,
@@ -120,8 +123,8 @@ fn contract(
     let in_row = params.in_base + group * params.in_group + q * params.in_length;
     let in_first = params.first + i32(t * params.dilation);
     // The share of this split, batch item by batch item.
-    var begin_at = split * params.split_positions;
-    let end_at = min(begin_at + params.split_positions, params.batch * params.positions);
+    var begin_at = split * params.split_positions + params.share_first;
+    let end_at = min(split * params.split_positions + params.share_end, params.batch * params.positions);
     while (begin_at < end_at) {
         let n = begin_at / params.positions;
         let begin = begin_at % params.positions;

@@ -34,6 +34,9 @@ struct Params {
     panels: u32,
     /// Panels of each group that one split sums over.
     split_panels: u32,
+    /// The part of each split's panels that this dispatch does.
+    share_first: u32,
+    share_end: u32,
     /// Rows of a panel.
     panel_rows: u32,
     /// Positions of every batch item that this piece sums over.
@@ -86,8 +89,9 @@ fn contract_gemm(
             sums[r][c] = Element(0);
         }
     }
-    let panel_end = min((split + 1u) * params.split_panels, params.panels);
-    for (var panel = split * params.split_panels; panel < panel_end; panel++) {
+    let panel_first = split * params.split_panels + params.share_first;
+    let panel_end = min(split * params.split_panels + params.share_end, params.panels);
+    for (var panel = panel_first; panel < panel_end; panel++) {
         let panel_base = params.columns_base + (slice_group * params.panels + panel) * params.panel_rows * PANEL;
         for (var first = 0u; first < PANEL; first += DEPTH) {
             for (var i = lane_index; i < DEPTH * ROWS; i += LANES * LANES) {

@@ -16,6 +16,9 @@ struct Params {
     position_first: u32,
     positions: u32,
     split_positions: u32,
+    /// The part of each split's positions that this dispatch does.
+    share_first: u32,
+    share_end: u32,
     in_base: u32,
     in_batch: u32,
     in_length: u32,
@@ -44,10 +47,10 @@ fn sum_rows(
     let channel = index % params.channels;
     let split = index / params.channels;
     let row = params.in_base + channel * params.in_length + params.position_first;
-    let begin_at = split * params.split_positions;
-    let end_at = min(begin_at + params.split_positions, params.batch * params.positions);
+    let first = split * params.split_positions + params.share_first;
+    let end = min(split * params.split_positions + params.share_end, params.batch * params.positions);
     var sum = Element(0);
-    for (var i = begin_at + lane; i < end_at; i += LANES) {
+    for (var i = first + lane; i < end; i += LANES) {
         sum += input[row + i / params.positions * params.in_batch + i % params.positions];
     }
     lane_sums[lane] = sum;

@@ -1,5 +1,7 @@
 //! wip
 pub mod caps;
+#[cfg(feature = "cpu")]
+pub mod cpu;
 pub mod error;
 pub mod geometry;
 pub mod gpu;

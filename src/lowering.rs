@@ -151,6 +151,20 @@ impl Correlate {
         self.phases.iter().map(|p| p.taps).max().unwrap_or(0)
     }
 
+    /// The same with some of the taps of each phase, counted from its first.
+    pub(crate) fn with_taps(&self, taps: std::ops::Range<u32>) -> Correlate {
+        let cut = |phase: &Phase| {
+            let first = taps.start.min(phase.taps);
+            Phase {
+                in_first: phase.in_first + first as i32 * self.tap_step,
+                tap_first: phase.tap_first + first * self.tap_stride,
+                taps: phase.taps.min(taps.end) - first,
+                ..*phase
+            }
+        };
+        Correlate { phases: self.phases.iter().map(cut).collect(), ..self.clone() }
+    }
+
     /// Multiply-adds.
     pub(crate) fn work(&self) -> f64 {
         let taps: f64 = self.phases.iter().map(|p| f64::from(p.count) * f64::from(p.taps)).sum();
@@ -244,7 +258,7 @@ pub(crate) fn lower(layer: &Layer, geometry: &Geometry, operation: Operation) ->
         (Operation::InputGradient, false) => {
             let mut stages = vec![Stage::Correlate(spread(g, OutputGradient, InputGradient, false))];
             if g.mode.reads_input() && g.pad_left + g.pad_right > 0 && g.batch > 0 {
-                stages.push(Stage::Correlate(spread_to_border(g)));
+                stages.extend(spread_to_border(g).into_iter().map(Stage::Correlate));
                 stages.extend(folds(g).into_iter().map(Stage::Fold));
             }
             stages
@@ -296,12 +310,16 @@ fn spread(g: &Geometry, input: Role, output: Role, bias: bool) -> Correlate {
     spread_over(g, Operand::Role(input), Operand::Role(output), bias, g.wide.length, phases)
 }
 
-/// The input gradient of the padding on both sides, as if the padding were input.
-fn spread_to_border(g: &Geometry) -> Correlate {
-    let mut phases = spread_phases(g, -i64::from(g.pad_left), g.pad_left, 0);
-    phases.extend(spread_phases(g, i64::from(g.wide.length), g.pad_right, g.pad_left));
+/// The input gradient of the padding, as if it were input: a correlation for each side that has any. They are far apart in
+/// the gradient that they read, so that one could not be cut to what one binding holds.
+fn spread_to_border(g: &Geometry) -> Vec<Correlate> {
     let (input, output) = (Operand::Role(Role::OutputGradient), Operand::Slot(Slot::Border));
-    spread_over(g, input, output, false, g.pad_left + g.pad_right, phases)
+    let sides = [(-i64::from(g.pad_left), g.pad_left, 0), (i64::from(g.wide.length), g.pad_right, g.pad_left)];
+    let side = |(start, length, out_first)| {
+        let phases = spread_phases(g, start, length, out_first);
+        spread_over(g, input, output, false, g.pad_left + g.pad_right, phases)
+    };
+    sides.into_iter().filter(|&(_, length, _)| length > 0).map(side).collect()
 }
 
 fn spread_over(

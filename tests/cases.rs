@@ -58,10 +58,10 @@ fn named() -> Vec<(&'static str, Case)> {
         ("one input channel, long kernel", Case::new(conv(1, 4, 251), [2, 1, 600])),
         ("one output channel", Case::new(conv(40, 1, 3), [2, 40, 50])),
         ("empty batch", Case::new(conv(3, 4, 3), [0, 3, 10])),
-        ("empty batch, copied padding", Case::new(
-            conv(3, 4, 3).padding(Padding::both(1)).padding_mode(PaddingMode::Reflect),
-            [0, 3, 10],
-        )),
+        (
+            "empty batch, copied padding",
+            Case::new(conv(3, 4, 3).padding(Padding::both(1)).padding_mode(PaddingMode::Reflect), [0, 3, 10]),
+        ),
         ("long enough to split the weight gradient", Case::new(conv(2, 3, 3), [3, 2, 5000])),
         ("long enough to split the bias gradient", Case::new(conv(1, 2, 1), [2, 1, 9000])),
         ("transposed, one sample", Case::new(up(1, 1, 1), [1, 1, 1])),
@@ -69,18 +69,18 @@ fn named() -> Vec<(&'static str, Case)> {
         ("transposed, outputs that nothing reaches", Case::new(up(3, 4, 2).stride(5), [2, 3, 9])),
         ("transposed, output padding", Case::new(up(3, 4, 3).stride(4).output_padding(3), [2, 3, 9])),
         ("transposed, output padding by dilation", Case::new(up(3, 4, 3).dilation(4).output_padding(3), [2, 3, 9])),
-        ("transposed, cropped", Case::new(
-            up(8, 6, 16).stride(8).padding(Padding::both(4)),
-            [1, 8, 30],
-        )),
-        ("transposed, cropped into the middle", Case::new(
-            up(2, 3, 3).padding(Padding::Explicit { left: 6, right: 3 }),
-            [2, 2, 12],
-        )),
-        ("transposed, groups, stride and dilation", Case::new(
-            up(6, 9, 5).groups(3).stride(3).dilation(2).padding(Padding::both(2)).output_padding(1),
-            [2, 6, 14],
-        )),
+        ("transposed, cropped", Case::new(up(8, 6, 16).stride(8).padding(Padding::both(4)), [1, 8, 30])),
+        (
+            "transposed, cropped into the middle",
+            Case::new(up(2, 3, 3).padding(Padding::Explicit { left: 6, right: 3 }), [2, 2, 12]),
+        ),
+        (
+            "transposed, groups, stride and dilation",
+            Case::new(
+                up(6, 9, 5).groups(3).stride(3).dilation(2).padding(Padding::both(2)).output_padding(1),
+                [2, 6, 14],
+            ),
+        ),
         ("transposed, depthwise", Case::new(up(5, 5, 12).groups(5).stride(2), [2, 5, 20])),
         ("transposed, empty batch", Case::new(up(3, 4, 3), [0, 3, 10])),
     ]

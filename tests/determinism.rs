@@ -1,1 +1,44 @@
-//! wip
+//! The same plan on the same device gives the same bits every time.
+
+use crate::harness::{Case, Data, candidates, checked_gpu, gpu, run};
+use conv1d::{Conv1d, ConvTranspose1d, Operation, Padding, PaddingMode, PlanOptions};
+
+fn cases() -> [Case; 3] {
+    [
+        // Long enough for the reductions to be split.
+        Case::new(Conv1d::new(4, 6, 5).groups(2).padding(Padding::Same), [4, 4, 3001]),
+        Case::new(Conv1d::new(3, 3, 4).padding(Padding::both(2)).padding_mode(PaddingMode::Circular), [2, 3, 1200]),
+        Case::new(ConvTranspose1d::new(4, 3, 6).stride(3), [2, 4, 800]),
+    ]
+}
+
+fn bits(values: &[Vec<f32>]) -> Vec<Vec<u32>> {
+    values.iter().map(|v| v.iter().map(|f| f.to_bits()).collect()).collect()
+}
+
+#[test]
+fn repeated_runs_are_bit_equal() {
+    for case in cases() {
+        let data = Data::new(&case);
+        for operation in Operation::ALL {
+            let plans = candidates(gpu(), &case, operation, &PlanOptions::default());
+            let first = bits(&run(gpu(), &plans, &data, true));
+            for _ in 0..4 {
+                assert_eq!(first, bits(&run(gpu(), &plans, &data, true)), "{case:?} {operation:?}");
+            }
+        }
+    }
+}
+
+/// The checks change nothing but what a wrong index would do.
+#[test]
+fn checked_and_unchecked_shaders_agree() {
+    for case in cases() {
+        let data = Data::new(&case);
+        for operation in Operation::ALL {
+            let plans = candidates(gpu(), &case, operation, &PlanOptions::default());
+            let unchecked = bits(&run(gpu(), &plans, &data, true));
+            assert_eq!(unchecked, bits(&run(checked_gpu(), &plans, &data, true)), "{case:?} {operation:?}");
+        }
+    }
+}

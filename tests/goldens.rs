@@ -1,1 +1,136 @@
-//! wip
+//! The answers that PyTorch computed (`tests/goldens`), by every kernel.
+
+use crate::harness::{Case, Data, assert_promise, candidates, gpu, run};
+use conv1d::reference::Exact;
+use conv1d::{Conv1d, ConvTranspose1d, Layer, Operation, Padding, PaddingMode, PlanOptions};
+use safetensors::SafeTensors;
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, Deserialize)]
+struct Golden {
+    id: String,
+    stride: usize,
+    dilation: usize,
+    groups: usize,
+    pad_left: usize,
+    pad_right: usize,
+    padding_mode: String,
+    transposed: bool,
+    output_padding: usize,
+    batched: bool,
+    tensors: std::collections::BTreeMap<String, Vec<usize>>,
+    file: PathBuf,
+}
+
+impl Golden {
+    fn layer(&self) -> Layer {
+        let padding = Padding::Explicit { left: self.pad_left, right: self.pad_right };
+        let mode = match self.padding_mode.as_str() {
+            "zeros" => PaddingMode::Zeros,
+            "reflect" => PaddingMode::Reflect,
+            "replicate" => PaddingMode::Replicate,
+            "circular" => PaddingMode::Circular,
+            other => panic!("{}: unknown padding mode {other}", self.id),
+        };
+        let (w, channels) = (&self.tensors["w"], self.tensors["x"].iter().rev().nth(1).copied().unwrap());
+        if self.transposed {
+            ConvTranspose1d::new(channels, w[1] * self.groups, w[2])
+                .stride(self.stride)
+                .dilation(self.dilation)
+                .groups(self.groups)
+                .padding(padding)
+                .output_padding(self.output_padding)
+                .into()
+        } else {
+            Conv1d::new(channels, w[0], w[2])
+                .stride(self.stride)
+                .dilation(self.dilation)
+                .groups(self.groups)
+                .padding(padding)
+                .padding_mode(mode)
+                .into()
+        }
+    }
+
+    fn input(&self) -> [usize; 3] {
+        match self.tensors["x"][..] {
+            [n, c, l] if self.batched => [n, c, l],
+            [c, l] if !self.batched => [1, c, l],
+            ref other => panic!("{}: input {other:?}", self.id),
+        }
+    }
+}
+
+fn tensor(file: &SafeTensors<'_>, id: &str, name: &str) -> Option<Vec<f32>> {
+    let view = file.tensor(&format!("{id}/{name}")).ok()?;
+    Some(view.data().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect())
+}
+
+/// A golden value was rounded to `f32` once: half a unit in its last place more than the bound of the exact one.
+fn rounded(golden: f32, exact: &Exact) -> f64 {
+    exact.bound() + f64::from(golden.abs()) * f64::from(f32::EPSILON) / 2.0 + f64::from(f32::MIN_POSITIVE)
+}
+
+fn check_folder(folder: &str, expected_cases: usize) {
+    // Where the tests run away from their sources, the environment says where those are.
+    let root = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    let folder = Path::new(&root).join("tests/goldens").join(folder);
+    let index = std::fs::read(folder.join("index.json")).unwrap();
+    let goldens: Vec<Golden> = serde_json::from_slice(&index).unwrap();
+    assert_eq!(goldens.len(), expected_cases);
+    for golden in &goldens {
+        let bytes = std::fs::read(folder.join(&golden.file)).unwrap();
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        check(golden, &file);
+    }
+}
+
+fn check(golden: &Golden, file: &SafeTensors<'_>) {
+    let case = Case::new(golden.layer(), golden.input());
+    let shapes = case.shapes();
+    let get = |name: &str| tensor(file, &golden.id, name);
+    let zeros = |count: usize| vec![0.0; count];
+    let bias = get("b");
+    let data = Data {
+        x: get("x").unwrap(),
+        w: get("w").unwrap(),
+        b: bias.clone().unwrap_or_else(|| zeros(shapes.bias[0])),
+        dy: get("dy").unwrap_or_else(|| zeros(shapes.output.iter().product())),
+    };
+    let answers = [
+        (Operation::Forward, "y"),
+        (Operation::InputGradient, "dx"),
+        (Operation::WeightGradient, "dw"),
+        (Operation::BiasGradient, "db"),
+    ];
+    for (operation, name) in answers {
+        let Some(answer) = get(name) else { continue };
+        let exact = data.exact(&case, operation, bias.is_some());
+        assert_eq!(answer.len(), exact.len(), "{} {name}", golden.id);
+        for (index, (&answer, exact)) in answer.iter().zip(&exact).enumerate() {
+            let off = (f64::from(answer) - exact.value).abs();
+            let allowed = rounded(answer, exact) - exact.bound();
+            assert!(off <= allowed, "{} {name}[{index}]: the oracle says {}, PyTorch {answer}", golden.id, exact.value);
+        }
+        let plans = candidates(gpu(), &case, operation, &PlanOptions::default());
+        for (plan, got) in plans.iter().zip(run(gpu(), &plans, &data, bias.is_some())) {
+            let what = format!("{} {name} {}", golden.id, plan.choice());
+            assert_promise(&got, &exact, &what);
+            for (index, ((&got, &answer), exact)) in got.iter().zip(&answer).zip(&exact).enumerate() {
+                let off = (f64::from(got) - f64::from(answer)).abs();
+                assert!(off <= rounded(answer, exact), "{what}[{index}]: {got}, PyTorch {answer}");
+            }
+        }
+    }
+}
+
+#[test]
+fn convolutions_of_pytorch() {
+    check_folder("layers_forward", 80);
+}
+
+#[test]
+fn transposed_convolutions_of_pytorch() {
+    check_folder("layers_transposed", 32);
+}

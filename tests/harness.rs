@@ -1,9 +1,7 @@
 //! What the tests share: one device, reproducible data, and running every kernel on a case with poisoned memory around.
 
 use conv1d::reference::{Exact, Oracle};
-use conv1d::{
-    Buffers, Candidate, Gpu, Layer, Operation, Plan, PlanOptions, Role, Shapes, Tensor, Workspace,
-};
+use conv1d::{Buffers, Candidate, Gpu, Layer, Operation, Plan, PlanOptions, Role, Shapes, Tensor, Workspace};
 use std::sync::OnceLock;
 
 /// The device of all tests. Without an adapter they fail, and say how to get one.

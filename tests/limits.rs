@@ -1,1 +1,280 @@
-//! wip
+//! What does not fit: one binding, one dispatch, one workspace. Small limits reach every branch; sizes past the real ones
+//! prove that the real ones are planned for.
+
+use crate::harness::{
+    Case, Data, assert_case, assert_case_with, assert_operation, candidates, checked_gpu, gpu, limited_gpu,
+    noop_device, run, values,
+};
+use conv1d::reference::Oracle;
+use conv1d::{Caps, Conv1d, ConvTranspose1d, Error, Gpu, Operation, Padding, PaddingMode, Plan, PlanOptions};
+use std::sync::OnceLock;
+
+/// A device whose bindings hold 704 values: beside the alignment, little more than a row.
+fn tiny_bindings() -> &'static Gpu {
+    static GPU: OnceLock<Gpu> = OnceLock::new();
+    GPU.get_or_init(|| limited_gpu(|limits| limits.max_storage_buffer_binding_size = 3072))
+}
+
+/// Each operand in turn is larger than a binding, along every axis that it can be cut along.
+#[test]
+fn tensors_larger_than_a_binding_are_cut() {
+    let conv = |i, o, k| Conv1d::new(i, o, k);
+    let cases = [
+        ("batch", Case::new(conv(3, 4, 3), [40, 3, 20])),
+        ("groups", Case::new(conv(12, 24, 3).groups(12), [2, 12, 200])),
+        ("output rows", Case::new(conv(2, 30, 3), [2, 2, 100])),
+        ("input rows: sums continue in the output", Case::new(conv(30, 2, 3).padding(Padding::Same), [2, 30, 100])),
+        ("input and output rows", Case::new(conv(20, 20, 3), [2, 20, 100])),
+        ("positions of one row", Case::new(conv(2, 2, 5).padding(Padding::Same), [2, 2, 2000])),
+        ("positions, strided", Case::new(conv(1, 2, 5).stride(3), [1, 1, 3000])),
+        ("positions, dilated", Case::new(conv(1, 1, 3).dilation(50).padding(Padding::Same), [1, 1, 2000])),
+        (
+            "positions, replicated ends",
+            Case::new(conv(1, 1, 9).padding(Padding::both(4)).padding_mode(PaddingMode::Replicate), [2, 1, 1500]),
+        ),
+        (
+            "positions, mirrored ends",
+            Case::new(conv(1, 1, 9).padding(Padding::both(4)).padding_mode(PaddingMode::Reflect), [1, 1, 1500]),
+        ),
+        ("weight", Case::new(conv(16, 16, 11), [1, 16, 20])),
+        ("weight of many groups", Case::new(conv(64, 64, 40).groups(64), [1, 64, 45])),
+        ("transposed, positions", Case::new(ConvTranspose1d::new(2, 2, 6).stride(3), [1, 2, 600])),
+        ("transposed, rows", Case::new(ConvTranspose1d::new(20, 12, 4).stride(2), [2, 20, 40])),
+        ("depthwise, transposed", Case::new(ConvTranspose1d::new(9, 9, 4).groups(9).stride(2), [2, 9, 100])),
+    ];
+    for (name, case) in cases {
+        println!("{name}");
+        assert_case(tiny_bindings(), &case);
+    }
+}
+
+/// What cannot be cut is an error with the numbers in it: here one tap's row of a kernel longer than a binding.
+#[test]
+fn a_row_that_cannot_be_cut_is_an_error() {
+    let conv = Conv1d::new(1, 1, 5000);
+    let error = conv.plan(Operation::Forward, [1, 1, 6000], tiny_bindings().caps()).unwrap_err();
+    assert!(matches!(error, Error::TooLarge { .. }), "{error}");
+}
+
+/// Columns in many slices, down to one panel at a time, and splits of the weight gradient limited by the workspace.
+#[test]
+fn small_workspaces_are_enough() {
+    let case = Case::new(Conv1d::new(6, 8, 5).groups(2).padding(Padding::Same), [3, 6, 300]);
+    let up = Case::new(ConvTranspose1d::new(6, 4, 6).groups(2).stride(3), [3, 6, 100]);
+    for kib in [20, 40, 80] {
+        let options = PlanOptions::default().workspace_bytes(kib << 10);
+        assert_case_with(gpu(), &case, &options);
+        assert_case_with(gpu(), &up, &options);
+        let plan = |operation| {
+            let options = options.clone().kernel("im2col");
+            Plan::new(case.layer, operation, case.input, gpu().caps(), &options).unwrap()
+        };
+        assert!(plan(Operation::Forward).workspace_bytes() <= kib << 10);
+        assert!(plan(Operation::Forward).dispatches() > 4, "{}", plan(Operation::Forward));
+        assert!(plan(Operation::WeightGradient).workspace_bytes() <= kib << 10);
+    }
+}
+
+/// Without any workspace there is still a kernel for everything but the gradient of copied padding, which says so.
+#[test]
+fn no_workspace() {
+    let none = PlanOptions::default().workspace_bytes(0);
+    let conv = Conv1d::new(3, 4, 3).padding(Padding::both(2));
+    assert_case_with(gpu(), &Case::new(conv, [2, 3, 700]), &none);
+    let reflect = conv.padding_mode(PaddingMode::Reflect);
+    let error = Plan::new(reflect, Operation::InputGradient, [2, 3, 700], gpu().caps(), &none).unwrap_err();
+    assert_eq!(error, Error::TooLarge { what: "workspace in bytes", value: 2 * 3 * 4 * 4, limit: 0 });
+    let forced = none.kernel("im2col");
+    assert!(Plan::new(conv, Operation::Forward, [2, 3, 700], gpu().caps(), &forced).is_err());
+}
+
+/// More workgroups than one dimension of a dispatch holds, here 7, fold into two.
+#[test]
+fn dispatches_fold() {
+    let gpu = limited_gpu(|limits| limits.max_compute_workgroups_per_dimension = 7);
+    assert_case(&gpu, &Case::new(Conv1d::new(3, 9, 3), [3, 3, 100]));
+    assert_case(&gpu, &Case::new(ConvTranspose1d::new(3, 9, 3).stride(2), [2, 3, 40]));
+    assert_case(
+        &gpu,
+        &Case::new(
+            Conv1d::new(3, 3, 3).groups(3).padding(Padding::both(1)).padding_mode(PaddingMode::Circular),
+            [2, 3, 90],
+        ),
+    );
+}
+
+/// Past 65,535 in every dimension. Lengths are those of the dimension; the rest is as small as it can be. All values are
+/// ones, so that every sum is a count, exact in any order: the bound of a sum of 70,000 random signs would hide a missing
+/// tail.
+#[test]
+fn past_65535_in_every_dimension() {
+    const BEYOND: usize = 70_000;
+    let cases = [
+        ("batch", Case::new(Conv1d::new(1, 1, 2), [BEYOND, 1, 3])),
+        ("length", Case::new(Conv1d::new(1, 2, 3).padding(Padding::Same), [1, 1, BEYOND])),
+        ("input channels", Case::new(Conv1d::new(BEYOND, 1, 1), [1, BEYOND, 2])),
+        ("output channels", Case::new(Conv1d::new(1, BEYOND, 1), [1, 1, 2])),
+        ("groups", Case::new(Conv1d::new(BEYOND, BEYOND, 2).groups(BEYOND), [1, BEYOND, 3])),
+        ("stride", Case::new(Conv1d::new(1, 1, 2).stride(BEYOND), [1, 1, BEYOND + 5])),
+        ("dilation", Case::new(Conv1d::new(1, 1, 2).dilation(BEYOND), [1, 1, BEYOND + 5])),
+        ("padding", Case::new(Conv1d::new(1, 1, 2).padding(Padding::both(BEYOND)), [1, 1, 5])),
+        (
+            "copied padding",
+            Case::new(
+                Conv1d::new(1, 1, 2).padding(Padding::both(BEYOND)).padding_mode(PaddingMode::Replicate),
+                [1, 1, 5],
+            ),
+        ),
+        ("transposed stride", Case::new(ConvTranspose1d::new(1, 1, 2).stride(BEYOND), [1, 1, 3])),
+    ];
+    for (name, case) in cases {
+        println!("{name}");
+        for operation in Operation::ALL {
+            assert_counts(gpu(), &case, operation, &one_of_each_kernel(&case, operation));
+        }
+    }
+    // The input gradient of a long kernel has as many terms for every sample: it is tested where few samples are left.
+    let kernel = Case::new(Conv1d::new(1, 1, BEYOND), [1, 1, BEYOND + 2]);
+    for operation in [Operation::Forward, Operation::WeightGradient] {
+        assert_counts(gpu(), &kernel, operation, &one_of_each_kernel(&kernel, operation));
+    }
+    let cropped = ConvTranspose1d::new(1, 1, BEYOND).padding(Padding::both(BEYOND - 1));
+    let cropped = Case::new(cropped, [1, 1, BEYOND + 1]);
+    assert_counts(gpu(), &cropped, Operation::Forward, &one_of_each_kernel(&cropped, Operation::Forward));
+}
+
+/// The planner's choice, and a tile of every other kernel: where the size is the test, one tile is as good as another.
+fn one_of_each_kernel(case: &Case, operation: Operation) -> Vec<Plan> {
+    let mut plans = candidates(gpu(), case, operation, &PlanOptions::default());
+    let mut kernels = Vec::new();
+    plans.retain(|p| {
+        let new = !kernels.contains(&p.choice().kernel);
+        kernels.push(p.choice().kernel);
+        new
+    });
+    plans
+}
+
+/// Sums longer than the iterations that a software driver grants an invocation, with each operation's sum the long one;
+/// with the shaders' checks on and off, since those change which loops the driver unrolls.
+#[test]
+fn long_sums_are_complete() {
+    let depth_and_taps = Case::new(Conv1d::new(300, 9, 300), [1, 300, 301]);
+    // Cropped to the few outputs that every tap of their phase reaches.
+    let crop = Padding::both(599);
+    let depth_and_taps_of_phases = Case::new(ConvTranspose1d::new(300, 9, 600).stride(2).padding(crop), [1, 300, 301]);
+    let positions = Case::new(Conv1d::new(1, 9, 2), [1, 1, 150_000]);
+    let bias = Case::new(Conv1d::new(1, 1, 1), [1, 1, 5_000_000]);
+    for gpu in [gpu(), checked_gpu()] {
+        let check = |case: &Case, operation, workspace_bytes| {
+            let options = PlanOptions::default().workspace_bytes(workspace_bytes);
+            assert_counts(gpu, case, operation, &candidates(gpu, case, operation, &options));
+        };
+        check(&depth_and_taps, Operation::Forward, 256 << 20);
+        check(&depth_and_taps_of_phases, Operation::Forward, 256 << 20);
+        // So little workspace that the sum over positions is not split, or hardly.
+        check(&positions, Operation::WeightGradient, 0);
+        check(&positions, Operation::WeightGradient, 20 << 10);
+        check(&bias, Operation::BiasGradient, 0);
+    }
+}
+
+/// With ones for all values, every plan counts right.
+fn assert_counts(gpu: &Gpu, case: &Case, operation: Operation, plans: &[Plan]) {
+    let mut data = Data::new(case);
+    for values in [&mut data.x, &mut data.w, &mut data.b, &mut data.dy] {
+        values.fill(1.0);
+    }
+    let exact = data.exact(case, operation, true);
+    for (plan, got) in plans.iter().zip(run(gpu, plans, &data, true)) {
+        let wrong = got.iter().zip(&exact).position(|(&got, exact)| f64::from(got) != exact.value);
+        if let Some(index) = wrong {
+            panic!("{case:?} {operation:?} {}: {} of {}", plan.choice(), got[index], exact[index].value);
+        }
+    }
+}
+
+/// Input and output past the 128 MiB that WebGPU promises for one binding, on a device that has no more.
+#[test]
+fn past_one_real_binding() {
+    let gpu = limited_gpu(|limits| {
+        limits.max_storage_buffer_binding_size = 128 << 20;
+        limits.max_buffer_size = 256 << 20;
+    });
+    let length = 9_000_001;
+    let conv = Conv1d::new(4, 4, 3).groups(4).padding(Padding::Same);
+    let (x, w) = (values(1, 4 * length), values(2, 12));
+    let plan = conv.plan(Operation::Forward, [1, 4, length], gpu.caps()).unwrap();
+    assert!(plan.dispatches() > 1, "{plan}");
+    let upload = |values: &[f32], shape: [usize; 3]| gpu.tensor(values, shape).unwrap();
+    let y = gpu.conv1d(&conv, &upload(&x, [1, 4, length]), &upload(&w, [4, 1, 3]), None).unwrap().read().unwrap();
+    let oracle = Oracle::new(conv, [1, 4, length]).unwrap();
+    // Every row's ends, the seams of the cuts wherever they are (a prime step reaches all residues), and the last element.
+    let ends = (0..4).flat_map(|c| [c * length, c * length + 1, (c + 1) * length - 1]);
+    for index in (0..4 * length).step_by(9973).chain(ends) {
+        let exact = oracle.forward_at(&x, &w, None, index).unwrap();
+        assert!(exact.used(y[index]) <= 1.0, "element {index}: {} for {exact:?}", y[index]);
+    }
+}
+
+/// A plan for a greater device than the one at hand is refused before anything is created.
+#[test]
+fn plans_for_greater_devices_are_refused() {
+    let conv = Conv1d::new(4, 4, 3);
+    let greater = Caps { max_binding_bytes: u64::MAX, ..*tiny_bindings().caps() };
+    let plan = conv.plan(Operation::Forward, [1, 4, 100], &greater).unwrap();
+    let error = tiny_bindings().prepare(&plan).unwrap_err();
+    assert!(matches!(error, Error::DeviceLimit { limit: "max_storage_buffer_binding_size", .. }), "{error}");
+    let lesser = conv.plan(Operation::Forward, [1, 4, 100], tiny_bindings().caps()).unwrap();
+    assert!(gpu().prepare(&lesser).is_ok());
+}
+
+/// The noop backend checks what wgpu checks of pipelines, bindings and dispatches on a device with WebGPU's own limits.
+#[test]
+fn everything_is_valid_with_the_default_limits() {
+    let (device, queue) = noop_device(wgpu::Limits::default());
+    let gpu = Gpu::from_device(device, queue).unwrap();
+    assert_eq!(gpu.caps().max_binding_bytes, 128 << 20);
+    let case = Case::new(
+        Conv1d::new(6, 9, 5).groups(3).stride(2).padding(Padding::Same).padding_mode(PaddingMode::Circular),
+        [3, 6, 20_000],
+    );
+    for operation in Operation::ALL {
+        for plan in candidates(&gpu, &case, operation, &PlanOptions::default()) {
+            let prepared = gpu.prepare(&plan).unwrap();
+            let tensor = |role: conv1d::Role| gpu.zeros(role.shape(plan.shapes())).unwrap();
+            let tensors: Vec<_> =
+                plan.inputs().iter().chain([&plan.output()]).map(|&role| (role, tensor(role))).collect();
+            let buffers =
+                tensors.iter().fold(conv1d::Buffers::new(), |all, (role, t)| all.with(*role, t.buffer().slice(..)));
+            gpu.run(&prepared.bind(&buffers).unwrap()).unwrap();
+        }
+    }
+}
+
+/// A device that lacks what a shader needs says so.
+#[test]
+fn devices_that_lack_what_is_needed() {
+    let limits = wgpu::Limits { max_compute_invocations_per_workgroup: 32, ..wgpu::Limits::default() };
+    let (device, queue) = noop_device(limits);
+    let gpu = Gpu::from_device(device, queue).unwrap();
+    let x = gpu.tensor(&[1.0; 5], [1, 1, 5]).unwrap();
+    let w = gpu.tensor(&[1.0; 3], [1, 1, 3]).unwrap();
+    let error = gpu.conv1d(&Conv1d::new(1, 1, 3), &x, &w, None).unwrap_err();
+    assert_eq!(error, Error::DeviceLimit { limit: "max_compute_invocations_per_workgroup", available: 32, needed: 64 });
+}
+
+/// A larger case of each kind, with every kernel.
+#[test]
+fn larger_cases() {
+    for case in [
+        Case::new(Conv1d::new(33, 47, 7).stride(2).padding(Padding::Same), [3, 33, 501]),
+        Case::new(ConvTranspose1d::new(40, 24, 16).stride(8).padding(Padding::both(4)), [2, 40, 61]),
+        Case::new(Conv1d::new(64, 64, 31).groups(64).padding(Padding::Same), [2, 64, 257]),
+    ] {
+        let data = Data::new(&case);
+        for operation in Operation::ALL {
+            assert_operation(gpu(), &case, operation, &data, &PlanOptions::default());
+        }
+    }
+}

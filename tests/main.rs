@@ -7,5 +7,6 @@ mod goldens;
 mod harness;
 mod host;
 mod limits;
+mod processor;
 mod random;
 mod signals;

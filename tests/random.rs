@@ -1,1 +1,134 @@
-//! wip
+//! Random calls, sensible and absurd: no panic, no wrong answer, and what fails shrinks to the smallest case that does.
+
+use crate::harness::{Case, Data, assert_operation, gpu};
+use conv1d::{Caps, Conv1d, ConvTranspose1d, Layer, Operation, Padding, PaddingMode, Plan, PlanOptions};
+use proptest::prelude::*;
+
+fn padding(most: usize) -> impl Strategy<Value = Padding> {
+    prop_oneof![
+        3 => (0..=most, 0..=most).prop_map(|(left, right)| Padding::Explicit { left, right }),
+        1 => prop::sample::select(vec![
+            Padding::Valid,
+            Padding::Same,
+            Padding::SameLower,
+            Padding::Causal,
+            Padding::AntiCausal,
+            Padding::Full,
+        ]),
+    ]
+}
+
+fn mode() -> impl Strategy<Value = PaddingMode> {
+    prop::sample::select(vec![
+        PaddingMode::Zeros,
+        PaddingMode::Zeros,
+        PaddingMode::Constant(1.5),
+        PaddingMode::Reflect,
+        PaddingMode::Symmetric,
+        PaddingMode::Replicate,
+        PaddingMode::Circular,
+    ])
+}
+
+/// Layers of sensible size on input shapes; not all of them exist.
+fn sensible() -> impl Strategy<Value = (Layer, [usize; 3])> {
+    let sizes = (0..=3usize, 1..=5usize, 1..=5usize, 1..=4usize, 1..=90usize);
+    let steps = (1..=9usize, 1..=5usize, 1..=5usize, 0..=3usize);
+    (sizes, steps, padding(7), mode(), any::<bool>()).prop_map(
+        |((n, i, o, groups, l), (kernel, stride, dilation, output_padding), padding, mode, transposed)| {
+            let (i, o) = (i * groups, o * groups);
+            let layer = if transposed {
+                let conv = ConvTranspose1d::new(i, o, kernel).stride(stride).dilation(dilation).groups(groups);
+                conv.padding(padding).output_padding(output_padding).into()
+            } else {
+                let conv = Conv1d::new(i, o, kernel).stride(stride).dilation(dilation).groups(groups);
+                conv.padding(padding).padding_mode(mode).into()
+            };
+            (layer, [n, i, l])
+        },
+    )
+}
+
+/// Anything that a `usize` can be, with a liking for the edges.
+fn absurd() -> impl Strategy<Value = usize> {
+    prop_oneof![
+        4 => 0..=9usize,
+        2 => 0..=100_000usize,
+        1 => any::<usize>(),
+        1 => prop::sample::select(vec![
+            0,
+            1,
+            65_535,
+            65_536,
+            i32::MAX as usize,
+            i32::MAX as usize + 1,
+            u32::MAX as usize,
+            u32::MAX as usize + 1,
+            usize::MAX - 1,
+            usize::MAX,
+        ]),
+    ]
+}
+
+fn absurd_layer() -> impl Strategy<Value = (Layer, [usize; 3])> {
+    let shape = (absurd(), absurd(), absurd(), absurd(), any::<bool>());
+    let steps = (absurd(), absurd(), absurd(), absurd(), absurd());
+    let padding =
+        prop_oneof![(absurd(), absurd()).prop_map(|(left, right)| Padding::Explicit { left, right }), padding(3),];
+    (shape, steps, padding, mode(), any::<bool>()).prop_map(
+        |((n, c, o, l, depthwise), (kernel, stride, dilation, groups, output_padding), padding, mode, transposed)| {
+            // One group or depthwise half of the time, or hardly any layer would have groups that divide.
+            let groups = if depthwise { c } else { groups };
+            let layer = if transposed {
+                let conv = ConvTranspose1d::new(c, o, kernel).stride(stride).dilation(dilation).groups(groups);
+                conv.padding(padding).output_padding(output_padding).into()
+            } else {
+                let conv = Conv1d::new(c, o, kernel).stride(stride).dilation(dilation).groups(groups);
+                conv.padding(padding).padding_mode(mode).into()
+            };
+            (layer, [n, c, l])
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// What exists is computed right, by every kernel.
+    #[test]
+    fn sensible_calls_are_right((layer, input) in sensible()) {
+        prop_assume!(layer.shapes(input).is_ok());
+        let case = Case::new(layer, input);
+        let data = Data::new(&case);
+        for operation in Operation::ALL {
+            assert_operation(gpu(), &case, operation, &data, &PlanOptions::default());
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever is asked for is planned or refused with an error, on devices of all sizes.
+    #[test]
+    fn absurd_calls_are_planned_or_refused((layer, input) in absurd_layer(), small in any::<bool>(), workspace in absurd()) {
+        let caps = if small { Caps { max_binding_bytes: 4096, ..Caps::WEBGPU } } else { Caps::WEBGPU };
+        // Plans of billions of pieces are no test of anything but patience.
+        let shapes = layer.shapes(input);
+        let elements = shapes.as_ref().map(|s| {
+            [s.input, s.weight, s.output].iter().map(|d| d.iter().map(|&d| d as u64).product::<u64>()).max().unwrap_or(0)
+        });
+        prop_assume!(elements.as_ref().map_or(true, |&n| n < 1 << 22 || !small));
+        for operation in Operation::ALL {
+            let options = PlanOptions::default().workspace_bytes(workspace as u64);
+            match Plan::new(layer, operation, input, &caps, &options) {
+                Ok(plan) => {
+                    prop_assert!(shapes.is_ok());
+                    prop_assert!(plan.workspace_bytes() <= workspace as u64);
+                    prop_assert!(!plan.to_string().is_empty());
+                }
+                Err(error) => prop_assert!(!error.to_string().is_empty()),
+            }
+        }
+    }
+}

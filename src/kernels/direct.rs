@@ -1,7 +1,7 @@
 //! `direct`: a register tile per invocation, any geometry, no workspace (but the partial sums of a split reduction).
 
 use super::params::params;
-use super::pieces::{self, Piece};
+use super::pieces::{self, CorrelatePiece, Piece};
 use super::program::{Binding, Builder, Source};
 use super::reduce::Reduction;
 use super::{Kernel, Tile, extension, waste};
@@ -30,7 +30,7 @@ params! {
     /// `Params` of `contract.wgsl`.
     ContractParams {
         workgroups: u32, batch: u32, groups: u32, rows: u32, row_tiles: u32, depth: u32, taps: u32,
-        column_workgroups: u32, position_first: u32, positions: u32, split_positions: u32,
+        column_workgroups: u32, position_first: u32, positions: u32, split_positions: u32, share_first: u32, share_end: u32,
         narrow_base: u32, narrow_batch: u32, narrow_group: u32, narrow_length: u32,
         in_base: u32, in_batch: u32, in_group: u32, in_length: u32, first: i32, stride: u32, dilation: u32,
         out_base: u32, out_split: u32, out_group: u32, out_row: u32, accumulate: u32, fill: f32,
@@ -117,10 +117,13 @@ impl Kernel for Direct {
 }
 
 fn emit_correlate(c: &Correlate, tile: Tile, builder: &mut Builder<'_>) -> Result<()> {
-    let pieces = pieces::correlate(c, builder.caps.max_window())?;
-    if pieces.is_empty() {
-        return Ok(());
+    for slice in pieces::correlate(c, builder.caps)? {
+        emit_pieces(&slice.correlate, &slice.pieces, tile, builder)?;
     }
+    Ok(())
+}
+
+fn emit_pieces(c: &Correlate, pieces: &[CorrelatePiece], tile: Tile, builder: &mut Builder<'_>) -> Result<()> {
     let phases = builder.phases(&c.phases)?;
     let (mode, fill) = extension(c.mode);
     let lanes_positions = LANES / tile.lanes_rows;
@@ -178,7 +181,7 @@ fn emit_correlate(c: &Correlate, tile: Tile, builder: &mut Builder<'_>) -> Resul
                 out_group: c.rows * c.out_length,
                 out_row: c.out_length,
                 out_step: c.out_step,
-                accumulate: u32::from(q.start > 0),
+                accumulate: cut.accumulate.into(),
                 fill,
             })
             .to_vec()
@@ -191,6 +194,7 @@ fn emit_contract(c: &Contract, tile: Tile, builder: &mut Builder<'_>) -> Result<
     let max_window = builder.caps.max_window();
     let (mode, fill) = extension(c.mode);
     let constants = [("TILE_ROWS", tile.rows), ("EXTENSION", mode)];
+    let max_terms = builder.caps.max_terms;
     for parts in pieces::contract(c, max_window, max_window)? {
         let Some(Piece { g, r, q, .. }) = parts.first().map(|p| p.piece.clone()) else { continue };
         let row_tiles = (r.end - r.start).div_ceil(tile.rows);
@@ -200,48 +204,56 @@ fn emit_contract(c: &Contract, tile: Tile, builder: &mut Builder<'_>) -> Result<
         let positions = u64::from(c.batch) * u64::from(c.positions);
         let wanted = (builder.caps.speed().invocations / invocations).ceil() as u64;
         let reduction = Reduction::new(c, &parts[0].piece, wanted.min(positions / MIN_SPLIT), builder)?;
-        for (index, part) in parts.iter().enumerate() {
+        let mut accumulate = false;
+        for part in &parts {
             let Piece { n, j, .. } = &part.piece;
             let positions = part.piece.batch() * part.piece.positions();
-            let bindings = vec![
-                Binding::new(c.narrow, part.narrow, offset_of!(ContractParams, narrow_base)),
-                Binding::new(c.wide, part.wide, offset_of!(ContractParams, in_base)),
-                reduction.partials(offset_of!(ContractParams, out_base)),
-            ];
-            let workgroups = column_workgroups * u64::from(row_tiles) * u64::from(reduction.splits);
-            builder.dispatch(&CONTRACT, &constants, workgroups, bindings, |workgroups| {
-                bytemuck::bytes_of(&ContractParams {
-                    workgroups,
-                    batch: part.piece.batch(),
-                    groups: part.piece.groups(),
-                    rows: part.piece.rows(),
-                    row_tiles,
-                    depth: part.piece.depth(),
-                    taps: c.taps,
-                    column_workgroups: column_workgroups as u32,
-                    position_first: j.start,
-                    positions: part.piece.positions(),
-                    split_positions: positions.div_ceil(reduction.splits),
-                    narrow_base: part.narrow.base(c.narrow_row(n.start, g.start, r.start)),
-                    narrow_batch: c.groups * c.rows * c.positions,
-                    narrow_group: c.rows * c.positions,
-                    narrow_length: c.positions,
-                    in_base: part.wide.base(c.wide_row(n.start, g.start, q.start)),
-                    in_batch: c.groups * c.depth * c.wide_length,
-                    in_group: c.depth * c.wide_length,
-                    in_length: c.wide_length,
-                    first: c.first,
-                    stride: c.stride,
-                    dilation: c.dilation,
-                    out_base: 0,
-                    out_split: reduction.split_stride,
-                    out_group: reduction.group_stride,
-                    out_row: reduction.row_stride,
-                    accumulate: u32::from(index > 0),
-                    fill,
-                })
-                .to_vec()
-            })?;
+            let split_positions = positions.div_ceil(reduction.splits);
+            // An empty sum is written too.
+            for share_first in (0..split_positions.max(1)).step_by(max_terms as usize) {
+                let bindings = vec![
+                    Binding::new(c.narrow, part.narrow, offset_of!(ContractParams, narrow_base)),
+                    Binding::new(c.wide, part.wide, offset_of!(ContractParams, in_base)),
+                    reduction.partials(offset_of!(ContractParams, out_base)),
+                ];
+                let workgroups = column_workgroups * u64::from(row_tiles) * u64::from(reduction.splits);
+                builder.dispatch(&CONTRACT, &constants, workgroups, bindings, |workgroups| {
+                    bytemuck::bytes_of(&ContractParams {
+                        workgroups,
+                        batch: part.piece.batch(),
+                        groups: part.piece.groups(),
+                        rows: part.piece.rows(),
+                        row_tiles,
+                        depth: part.piece.depth(),
+                        taps: c.taps,
+                        column_workgroups: column_workgroups as u32,
+                        position_first: j.start,
+                        positions: part.piece.positions(),
+                        split_positions,
+                        share_first,
+                        share_end: share_first.saturating_add(max_terms).min(split_positions),
+                        narrow_base: part.narrow.base(c.narrow_row(n.start, g.start, r.start)),
+                        narrow_batch: c.groups * c.rows * c.positions,
+                        narrow_group: c.rows * c.positions,
+                        narrow_length: c.positions,
+                        in_base: part.wide.base(c.wide_row(n.start, g.start, q.start)),
+                        in_batch: c.groups * c.depth * c.wide_length,
+                        in_group: c.depth * c.wide_length,
+                        in_length: c.wide_length,
+                        first: c.first,
+                        stride: c.stride,
+                        dilation: c.dilation,
+                        out_base: 0,
+                        out_split: reduction.split_stride,
+                        out_group: reduction.group_stride,
+                        out_row: reduction.row_stride,
+                        accumulate: accumulate.into(),
+                        fill,
+                    })
+                    .to_vec()
+                })?;
+                accumulate = true;
+            }
         }
         reduction.finish(builder)?;
     }

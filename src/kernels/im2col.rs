@@ -1,7 +1,7 @@
 //! `im2col`: columns in a workspace of bounded size, slice by slice, and a matrix product over them.
 
 use super::params::params;
-use super::pieces::{self, Piece};
+use super::pieces::{self, CorrelatePiece, Piece};
 use super::program::{Binding, Builder, Source, Window};
 use super::reduce::Reduction;
 use super::{Kernel, Tile, extension, waste};
@@ -55,7 +55,7 @@ params! {
     /// `Params` of `contract_gemm.wgsl`.
     ContractGemmParams {
         workgroups: u32, batch: u32, groups: u32, rows: u32, row_tiles: u32, depth: u32, taps: u32, column_tiles: u32,
-        group_first: u32, panel_first: u32, panels: u32, split_panels: u32, panel_rows: u32,
+        group_first: u32, panel_first: u32, panels: u32, split_panels: u32, share_first: u32, share_end: u32, panel_rows: u32,
         position_first: u32, positions: u32,
         narrow_base: u32, narrow_batch: u32, narrow_group: u32, narrow_length: u32, columns_base: u32,
         out_base: u32, out_split: u32, out_group: u32, out_row: u32, accumulate: u32,
@@ -240,14 +240,17 @@ impl ColumnSource {
 }
 
 fn emit_correlate(c: &Correlate, tile: Tile, builder: &mut Builder<'_>) -> Result<()> {
-    let pieces = pieces::correlate(c, builder.caps.max_window())?;
-    if pieces.is_empty() {
-        return Ok(());
+    for slice in pieces::correlate(c, builder.caps)? {
+        emit_pieces(&slice.correlate, &slice.pieces, tile, builder)?;
     }
+    Ok(())
+}
+
+fn emit_pieces(c: &Correlate, pieces: &[CorrelatePiece], tile: Tile, builder: &mut Builder<'_>) -> Result<()> {
     let phases = builder.phases(&c.phases)?;
     let all_taps: u64 = c.phases.iter().map(|p| u64::from(p.taps)).sum();
     let mut packed_for = None;
-    for cut in &pieces {
+    for cut in pieces {
         let piece = &cut.piece;
         let Piece { n, g, r, q, j } = piece;
         let packed_length = u64::from(piece.groups()) * u64::from(piece.rows()) * u64::from(piece.depth()) * all_taps;
@@ -309,7 +312,7 @@ fn emit_correlate(c: &Correlate, tile: Tile, builder: &mut Builder<'_>) -> Resul
                     out_group: c.rows * c.out_length,
                     out_row: c.out_length,
                     out_step: c.out_step,
-                    accumulate: u32::from(q.start > 0),
+                    accumulate: cut.accumulate.into(),
                 })
                 .to_vec()
             })?;
@@ -359,6 +362,7 @@ fn emit_pack(
 
 fn emit_contract(c: &Contract, tile: Tile, builder: &mut Builder<'_>) -> Result<()> {
     let max_window = builder.caps.max_window();
+    let max_panels = (builder.caps.max_terms / PANEL).max(1);
     let one_phase = Phase { out_first: 0, count: c.positions, in_first: c.first, tap_first: 0, taps: c.taps };
     let phases = builder.phases(&[one_phase])?;
     for parts in pieces::contract(c, max_window, max_window)? {
@@ -395,48 +399,61 @@ fn emit_contract(c: &Contract, tile: Tile, builder: &mut Builder<'_>) -> Result<
             }
             for slice in slices {
                 source.emit(piece, &slice, builder)?;
-                let bindings = vec![
-                    Binding::new(c.narrow, part.narrow, offset_of!(ContractGemmParams, narrow_base)),
-                    source.columns(piece, &slice, offset_of!(ContractGemmParams, columns_base)),
-                    reduction.partials(offset_of!(ContractGemmParams, out_base)),
-                ];
-                let workgroups = u64::from(slice.pairs)
-                    * u64::from(row_tiles)
-                    * u64::from(column_tiles)
-                    * u64::from(reduction.splits);
                 let pairs = &mut written[slice.pair_first as usize..][..slice.pairs as usize];
-                let accumulate = pairs.iter().any(|&w| w);
+                let mut accumulate = pairs.iter().any(|&w| w);
                 pairs.fill(true);
-                builder.dispatch(&CONTRACT_GEMM, &[("TILE_ROWS", tile.rows)], workgroups, bindings, |workgroups| {
-                    bytemuck::bytes_of(&ContractGemmParams {
+                let split_panels = slice.panels.div_ceil(reduction.splits);
+                // An empty sum is written too.
+                for share_first in (0..split_panels.max(1)).step_by(max_panels as usize) {
+                    let bindings = vec![
+                        Binding::new(c.narrow, part.narrow, offset_of!(ContractGemmParams, narrow_base)),
+                        source.columns(piece, &slice, offset_of!(ContractGemmParams, columns_base)),
+                        reduction.partials(offset_of!(ContractGemmParams, out_base)),
+                    ];
+                    let workgroups = u64::from(slice.pairs)
+                        * u64::from(row_tiles)
+                        * u64::from(column_tiles)
+                        * u64::from(reduction.splits);
+                    builder.dispatch(
+                        &CONTRACT_GEMM,
+                        &[("TILE_ROWS", tile.rows)],
                         workgroups,
-                        batch: piece.batch(),
-                        groups: slice.pairs,
-                        rows: piece.rows(),
-                        row_tiles,
-                        depth: piece.depth(),
-                        taps: c.taps,
-                        column_tiles,
-                        group_first: slice.pair_first,
-                        panel_first: slice.panel_first,
-                        panels: slice.panels,
-                        split_panels: slice.panels.div_ceil(reduction.splits),
-                        panel_rows: source.panel_rows(piece),
-                        position_first: piece.j.start,
-                        positions: piece.positions(),
-                        narrow_base: part.narrow.base(c.narrow_row(piece.n.start, g.start, r.start)),
-                        narrow_batch: c.groups * c.rows * c.positions,
-                        narrow_group: c.rows * c.positions,
-                        narrow_length: c.positions,
-                        columns_base: 0,
-                        out_base: 0,
-                        out_split: reduction.split_stride,
-                        out_group: reduction.group_stride,
-                        out_row: reduction.row_stride,
-                        accumulate: accumulate.into(),
-                    })
-                    .to_vec()
-                })?;
+                        bindings,
+                        |workgroups| {
+                            bytemuck::bytes_of(&ContractGemmParams {
+                                workgroups,
+                                batch: piece.batch(),
+                                groups: slice.pairs,
+                                rows: piece.rows(),
+                                row_tiles,
+                                depth: piece.depth(),
+                                taps: c.taps,
+                                column_tiles,
+                                group_first: slice.pair_first,
+                                panel_first: slice.panel_first,
+                                panels: slice.panels,
+                                split_panels,
+                                share_first,
+                                share_end: share_first.saturating_add(max_panels).min(split_panels),
+                                panel_rows: source.panel_rows(piece),
+                                position_first: piece.j.start,
+                                positions: piece.positions(),
+                                narrow_base: part.narrow.base(c.narrow_row(piece.n.start, g.start, r.start)),
+                                narrow_batch: c.groups * c.rows * c.positions,
+                                narrow_group: c.rows * c.positions,
+                                narrow_length: c.positions,
+                                columns_base: 0,
+                                out_base: 0,
+                                out_split: reduction.split_stride,
+                                out_group: reduction.group_stride,
+                                out_row: reduction.row_stride,
+                                accumulate: accumulate.into(),
+                            })
+                            .to_vec()
+                        },
+                    )?;
+                    accumulate = true;
+                }
             }
         }
         reduction.finish(builder)?;

@@ -1,5 +1,6 @@
 //! Cutting a contraction into pieces whose operands each fit one storage binding.
 
+use crate::caps::Caps;
 use crate::error::{Error, Result};
 use crate::geometry::PaddingMode;
 use crate::kernels::program::Window;
@@ -72,11 +73,19 @@ impl Piece {
     }
 }
 
-/// A piece of a correlation with what it touches of each operand. Pieces of the same outputs come in the order of their
-/// depth, the first of them with `q.start == 0`.
+/// Some taps of a correlation, cut into pieces.
+#[derive(Debug)]
+pub(crate) struct TapSlice {
+    pub(crate) correlate: Correlate,
+    pub(crate) pieces: Vec<CorrelatePiece>,
+}
+
+/// A piece of a correlation with what it touches of each operand.
 #[derive(Debug)]
 pub(crate) struct CorrelatePiece {
     pub(crate) piece: Piece,
+    /// Whether an earlier piece has written the same outputs, which this one then adds to.
+    pub(crate) accumulate: bool,
     pub(crate) input: Window,
     pub(crate) weight: Window,
     pub(crate) bias: Window,
@@ -91,20 +100,40 @@ pub(crate) struct ContractPiece {
     pub(crate) wide: Window,
 }
 
-/// The pieces of a correlation. None for an empty batch.
-pub(crate) fn correlate(c: &Correlate, max_window: u64) -> Result<Vec<CorrelatePiece>> {
+/// The pieces of a correlation, in the order in which they must run. None for an empty batch.
+pub(crate) fn correlate(c: &Correlate, caps: &Caps) -> Result<Vec<TapSlice>> {
     if c.batch == 0 {
         return Ok(Vec::new());
     }
+    // An iteration of a loop over no taps counts too.
+    let most = caps.max_terms - 1;
+    if c.max_taps() <= most {
+        return Ok(vec![TapSlice { correlate: c.clone(), pieces: correlate_pieces(c, caps, true)? }]);
+    }
+    (0..c.max_taps())
+        .step_by(most as usize)
+        .map(|first| {
+            let correlate = c.with_taps(first..first.saturating_add(most));
+            let pieces = correlate_pieces(&correlate, caps, first == 0)?;
+            Ok(TapSlice { correlate, pieces })
+        })
+        .collect()
+}
+
+fn correlate_pieces(c: &Correlate, caps: &Caps, first_taps: bool) -> Result<Vec<CorrelatePiece>> {
+    let (max_window, max_terms) = (caps.max_window(), u64::from(caps.max_terms));
+    let terms_of_row = u64::from(c.max_taps()) + 1;
     let whole = Piece { n: 0..c.batch, g: 0..c.groups, r: 0..c.rows, q: 0..c.depth, j: 0..c.positions() };
     let mut done = Vec::new();
     // A stack gives the first half first.
     let mut open = vec![whole];
     while let Some(piece) = open.pop() {
+        let first = first_taps && piece.q.start == 0;
         let cut = CorrelatePiece {
+            accumulate: !first,
             input: correlate_input(c, &piece),
             weight: weight(c, &piece),
-            bias: bias(c, &piece),
+            bias: if first { bias(c, &piece) } else { Window::EMPTY },
             output: output(c, &piece),
             piece,
         };
@@ -115,6 +144,8 @@ pub(crate) fn correlate(c: &Correlate, max_window: u64) -> Result<Vec<CorrelateP
             cut.piece.halves(&[Axis::N, Axis::G, Axis::Q, Axis::J])
         } else if cut.weight.length > max_window {
             cut.piece.halves(&[Axis::G, Axis::R, Axis::Q])
+        } else if cut.piece.depth() > 1 && u64::from(cut.piece.depth()) * terms_of_row > max_terms {
+            cut.piece.halves(&[Axis::Q])
         } else {
             done.push(cut);
             continue;
@@ -258,7 +289,7 @@ fn weight(c: &Correlate, p: &Piece) -> Window {
 }
 
 fn bias(c: &Correlate, p: &Piece) -> Window {
-    if !c.bias || p.q.start > 0 {
+    if !c.bias {
         return Window::EMPTY;
     }
     let at = |g: u32, r: u32| u64::from(g) * u64::from(c.rows) + u64::from(r);

@@ -202,6 +202,11 @@ impl<'a> Builder<'a> {
         if workgroups == 0 {
             return Ok(());
         }
+        let limit = self.caps.max_window();
+        if let Some(binding) = bindings.iter().find(|b| b.window.length > limit) {
+            let value = binding.window.length;
+            return Err(Error::TooLarge { what: "elements of one binding", value, limit });
+        }
         let side = u64::from(self.caps.max_workgroups).min(65_535);
         let limit = side * side;
         if workgroups > limit {

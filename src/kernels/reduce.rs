@@ -28,8 +28,8 @@ params! {
 params! {
     /// `Params` of `sum_rows.wgsl`.
     SumRowsParams {
-        workgroups: u32, batch: u32, channels: u32, position_first: u32, positions: u32, split_positions: u32,
-        in_base: u32, in_batch: u32, in_length: u32, out_base: u32, out_split: u32, accumulate: u32,
+        workgroups: u32, batch: u32, channels: u32, position_first: u32, positions: u32, split_positions: u32, share_first: u32,
+        share_end: u32, in_base: u32, in_batch: u32, in_length: u32, out_base: u32, out_split: u32, accumulate: u32,
     }
 }
 
@@ -78,7 +78,7 @@ impl Reduction {
         let values = u64::from(groups) * u64::from(rows) * u64::from(row_length);
         // Half of what is left, so that kernels with columns have room for them.
         let room = builder.available(Slot::Partials) / 2 / values;
-        let splits = wanted.min(room).clamp(1, 65_535) as u32;
+        let splits = wanted.min(room).clamp(1, builder.caps.max_terms.min(65_535).into()) as u32;
         let split = splits > 1;
         if split {
             builder.reserve(Slot::Partials, u64::from(splits) * values)?;
@@ -167,8 +167,8 @@ impl Kernel for SumRows {
         // Parts of the same channels differ in batch items and positions only; they add up in order.
         let mut done: Vec<(std::ops::Range<u32>, Reduction)> = Vec::new();
         for (piece, input) in parts {
-            let first = !done.iter().any(|(channels, _)| *channels == piece.r);
-            if first {
+            let mut accumulate = done.iter().any(|(channels, _)| *channels == piece.r);
+            if !accumulate {
                 let channels = piece.rows();
                 let total = u64::from(s.batch) * u64::from(s.length);
                 let workgroups = f64::from(channels) * f64::from(LANES);
@@ -179,30 +179,37 @@ impl Kernel for SumRows {
                 done.push((piece.r.clone(), reduction));
             }
             let Some((_, reduction)) = done.iter().find(|(channels, _)| *channels == piece.r) else { continue };
-            let bindings = vec![
-                Binding::new(Operand::Role(Role::OutputGradient), input, offset_of!(SumRowsParams, in_base)),
-                reduction.partials(offset_of!(SumRowsParams, out_base)),
-            ];
-            let workgroups = u64::from(piece.rows()) * u64::from(reduction.splits);
-            let row =
-                (u64::from(piece.n.start) * u64::from(s.channels) + u64::from(piece.r.start)) * u64::from(s.length);
-            builder.dispatch(&SUM_ROWS, &[], workgroups, bindings, |workgroups| {
-                bytemuck::bytes_of(&SumRowsParams {
-                    workgroups,
-                    batch: piece.batch(),
-                    channels: piece.rows(),
-                    position_first: piece.j.start,
-                    positions: piece.positions(),
-                    split_positions: (piece.batch() * piece.positions()).div_ceil(reduction.splits),
-                    in_base: input.base(row),
-                    in_batch: s.channels * s.length,
-                    in_length: s.length,
-                    out_base: 0,
-                    out_split: reduction.split_stride,
-                    accumulate: u32::from(!first),
-                })
-                .to_vec()
-            })?;
+            let split_positions = (piece.batch() * piece.positions()).div_ceil(reduction.splits);
+            // Each lane adds up every LANES-th. An empty sum is written too.
+            let share = builder.caps.max_terms.saturating_mul(LANES);
+            for share_first in (0..split_positions.max(1)).step_by(share as usize) {
+                let bindings = vec![
+                    Binding::new(Operand::Role(Role::OutputGradient), input, offset_of!(SumRowsParams, in_base)),
+                    reduction.partials(offset_of!(SumRowsParams, out_base)),
+                ];
+                let workgroups = u64::from(piece.rows()) * u64::from(reduction.splits);
+                let row = u64::from(piece.n.start) * u64::from(s.channels) + u64::from(piece.r.start);
+                builder.dispatch(&SUM_ROWS, &[], workgroups, bindings, |workgroups| {
+                    bytemuck::bytes_of(&SumRowsParams {
+                        workgroups,
+                        batch: piece.batch(),
+                        channels: piece.rows(),
+                        position_first: piece.j.start,
+                        positions: piece.positions(),
+                        split_positions,
+                        share_first,
+                        share_end: share_first.saturating_add(share).min(split_positions),
+                        in_base: input.base(row * u64::from(s.length)),
+                        in_batch: s.channels * s.length,
+                        in_length: s.length,
+                        out_base: 0,
+                        out_split: reduction.split_stride,
+                        accumulate: accumulate.into(),
+                    })
+                    .to_vec()
+                })?;
+                accumulate = true;
+            }
         }
         for (_, reduction) in &done {
             reduction.finish(builder)?;

@@ -228,7 +228,8 @@ impl Oracle {
         for position in self.positions_of(m as i64) {
             for k in 0..g.kernel {
                 let reached = position + g.pad_left - (k * g.dilation) as i64;
-                if reached < 0 || reached % g.stride as i64 != 0 || reached / g.stride as i64 >= g.narrow_length as i64 {
+                if reached < 0 || reached % g.stride as i64 != 0 || reached / g.stride as i64 >= g.narrow_length as i64
+                {
                     continue;
                 }
                 let i = (reached / g.stride as i64) as usize;

@@ -38,7 +38,8 @@ impl Toeplitz {
             let (o, c, k) = (index / kernel / wide_per_group, index / kernel % wide_per_group, index % kernel);
             let c = o / narrow_per_group * wide_per_group + c;
             for i in 0..narrow_length {
-                let position = i as i64 * i64::from(g.stride) + k as i64 * i64::from(g.dilation) - i64::from(g.pad_left);
+                let position =
+                    i as i64 * i64::from(g.stride) + k as i64 * i64::from(g.dilation) - i64::from(g.pad_left);
                 let narrow_at = o * narrow_length + i;
                 let mode = if layer.is_transposed() { PaddingMode::Zeros } else { g.mode };
                 match padded(position, wide_length, mode) {
