@@ -104,7 +104,7 @@ impl Gpu {
         let plan = Plan::new(layer, Operation::Forward, x.shape(), self.caps(), options)?;
         let mut tensors = vec![(Role::Input, x), (Role::Weight, w)];
         tensors.extend(b.map(|b| (Role::Bias, b)));
-        self.apply(&plan, &tensors)
+        self.execute(&plan, &tensors)
     }
 
     /// Gradients of either convolution, planned with options. A forced kernel is used for the gradients of input and
@@ -126,7 +126,7 @@ impl Gpu {
         }
         let plan = |operation, options: &PlanOptions| Plan::new(layer, operation, x.shape(), self.caps(), options);
         let gradient = |wanted: bool, operation, options: &PlanOptions, tensors: &[(Role, &Tensor)]| {
-            if wanted { self.apply(&plan(operation, options)?, tensors).map(Some) } else { Ok(None) }
+            if wanted { self.execute(&plan(operation, options)?, tensors).map(Some) } else { Ok(None) }
         };
         let any_kernel = PlanOptions { kernel: None, ..options.clone() };
         let (x, w, dy) = ((Role::Input, x), (Role::Weight, w), (Role::OutputGradient, dy));
@@ -195,8 +195,8 @@ impl Gpu {
         y.reshape(with_length(x.shape(), mode.length(n, n)))
     }
 
-    /// Runs a plan over tensors into a new one.
-    fn apply(&self, plan: &Plan, tensors: &[(Role, &Tensor)]) -> Result<Tensor> {
+    /// Runs a plan over tensors into a new one. [`Role::Bias`] may be left out.
+    pub fn execute(&self, plan: &Plan, tensors: &[(Role, &Tensor)]) -> Result<Tensor> {
         for &(role, tensor) in tensors {
             check(self, role, tensor, role.shape(plan.shapes()))?;
         }

@@ -1,1 +1,61 @@
-fn main() {}
+//! The command line of the library: benchmark, verification, plans.
+
+mod adapters;
+mod bench;
+mod check;
+mod explain;
+mod layers;
+mod measure;
+mod report;
+mod trial;
+mod verify;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// 1-D convolution on the GPU: benchmark against the processor, and verification against an exact reference.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    bench: bench::Options,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Times GPU against CPU on layers of published models, every result checked (the default)
+    Bench(bench::Options),
+    /// Runs cases exported from PyTorch with every kernel and compares to the promised bound
+    Check(check::Options),
+    /// Verifies this adapter over a built-in grid of layers, to send with a bug report
+    Verify(verify::Options),
+    /// Lists the adapters of this machine
+    Adapters,
+    /// Explains the plan for a layer
+    Explain(explain::Options),
+}
+
+/// What a command comes to: whether all promises were kept, or why it could not run.
+type Outcome = Result<bool, String>;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = match &arguments.command {
+        None => bench::run(&arguments.bench),
+        Some(Command::Bench(options)) => bench::run(options),
+        Some(Command::Check(options)) => check::run(options),
+        Some(Command::Verify(options)) => verify::run(options),
+        Some(Command::Adapters) => adapters::run(),
+        Some(Command::Explain(options)) => explain::run(options),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(message) => {
+            eprintln!("conv1d: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! `conv1d check`: cases exported from PyTorch, by every kernel.
+
+use crate::Outcome;
+use crate::layers::LayerSpec;
+use crate::trial::{Answers, Data};
+use clap::Args;
+use conv1d::reference::Exact;
+use conv1d::{Gpu, GpuOptions, Operation, Plan, PlanOptions};
+use indicatif::ProgressBar;
+use safetensors::SafeTensors;
+use serde::Deserialize;
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Lists of cases; the tensors are beside them
+    #[arg(required = true)]
+    index: Vec<PathBuf>,
+    /// Part of the adapter's name
+    #[arg(long)]
+    adapter: Option<String>,
+    /// Only this kernel
+    #[arg(long)]
+    kernel: Option<String>,
+    /// Keep the checks of every index in the shaders
+    #[arg(long)]
+    checked: bool,
+}
+
+/// A case of an index.
+#[derive(Debug, Deserialize)]
+struct Case {
+    id: String,
+    stride: usize,
+    dilation: usize,
+    groups: usize,
+    pad_left: usize,
+    pad_right: usize,
+    #[serde(default)]
+    padding_mode: Option<String>,
+    transposed: bool,
+    #[serde(default)]
+    output_padding: usize,
+    batched: bool,
+    tensors: BTreeMap<String, Vec<usize>>,
+    file: PathBuf,
+}
+
+/// What all runs came to.
+#[derive(Debug, Default)]
+struct Tally {
+    cases: u64,
+    runs: u64,
+    values: u64,
+    failures: u64,
+    /// Largest share of the bound, and the element that used it.
+    worst: (f64, String),
+}
+
+pub(crate) fn run(options: &Options) -> Outcome {
+    let mut gpu_options = GpuOptions::default().checked(options.checked);
+    gpu_options.adapter.clone_from(&options.adapter);
+    let gpu = Gpu::with_options(&gpu_options).map_err(|e| e.to_string())?;
+    let mut tally = Tally::default();
+    for path in &options.index {
+        check_index(&gpu, path, options.kernel.as_deref(), &mut tally)?;
+    }
+    let (share, element) = &tally.worst;
+    if !element.is_empty() {
+        println!("worst: {element}");
+    }
+    let Tally { cases, runs, values, failures, .. } = tally;
+    let verdict = if failures == 0 { "all within the bound".into() } else { format!("{failures} runs FAILED") };
+    println!("{cases} cases, {runs} kernel runs, {values} values: {verdict} (largest share used {share:.3})");
+    Ok(failures == 0)
+}
+
+fn check_index(gpu: &Gpu, path: &Path, kernel: Option<&str>, tally: &mut Tally) -> Result<(), String> {
+    let place = |e: String| format!("{}: {e}", path.display());
+    let text = std::fs::read(path).map_err(|e| place(e.to_string()))?;
+    let cases: Vec<serde_json::Value> = serde_json::from_slice(&text).map_err(|e| place(e.to_string()))?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut files = HashMap::new();
+    let bar = ProgressBar::new(cases.len() as u64);
+    for (number, value) in cases.into_iter().enumerate() {
+        let id = value.get("id").and_then(|id| id.as_str()).map_or(format!("case {number}"), str::to_owned);
+        let at = |e: String| place(format!("{id}: {e}"));
+        let case: Case = serde_json::from_value(value).map_err(|e| at(e.to_string()))?;
+        let bytes = match files.entry(case.file.clone()) {
+            std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
+            std::collections::hash_map::Entry::Vacant(new) => {
+                let file = folder.join(&case.file);
+                new.insert(std::fs::read(&file).map_err(|e| at(format!("{}: {e}", file.display())))?)
+            }
+        };
+        let tensors = SafeTensors::deserialize(bytes).map_err(|e| at(format!("{}: {e}", case.file.display())))?;
+        check_case(gpu, &case, &tensors, kernel, tally, &bar).map_err(at)?;
+        tally.cases += 1;
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    Ok(())
+}
+
+fn check_case(
+    gpu: &Gpu,
+    case: &Case,
+    tensors: &SafeTensors<'_>,
+    kernel: Option<&str>,
+    tally: &mut Tally,
+    bar: &ProgressBar,
+) -> Result<(), String> {
+    let spec = case.spec()?;
+    let (layer, shapes) = spec.layer()?;
+    let length = |shape: &[usize]| shape.iter().product::<usize>();
+    let data = Data {
+        x: case.required(tensors, "x", length(&shapes.input))?,
+        w: case.required(tensors, "w", length(&shapes.weight))?,
+        b: case.optional(tensors, "b", length(&shapes.bias))?,
+        dy: case.optional(tensors, "dy", length(&shapes.output))?.unwrap_or_else(|| vec![0.0; length(&shapes.output)]),
+    };
+    let answers = [
+        (Operation::Forward, "y", length(&shapes.output)),
+        (Operation::InputGradient, "dx", length(&shapes.input)),
+        (Operation::WeightGradient, "dw", length(&shapes.weight)),
+        (Operation::BiasGradient, "db", length(&shapes.bias)),
+    ];
+    for (operation, name, length) in answers {
+        let Some(answer) = case.optional(tensors, name, length)? else { continue };
+        let exact =
+            Answers::new(layer, spec.input(), operation, &data).and_then(|a| a.all()).map_err(|e| e.to_string())?;
+        tally.record(&format!("{} {name} by the oracle", case.id), &answer, None, &exact, bar);
+        for plan in plans(gpu, &spec, operation, kernel)? {
+            let what = format!("{} {name} by {}", case.id, plan.choice());
+            let got = data.run(gpu, &plan).map_err(|e| format!("{what}: {e}"))?;
+            tally.record(&what, &answer, Some(&got), &exact, bar);
+            tally.runs += 1;
+        }
+    }
+    Ok(())
+}
+
+/// Every kernel in every tile that supports the operation.
+fn plans(gpu: &Gpu, spec: &LayerSpec, operation: Operation, kernel: Option<&str>) -> Result<Vec<Plan>, String> {
+    let (layer, _) = spec.layer()?;
+    let plan = |options: &PlanOptions| Plan::new(layer, operation, spec.input(), gpu.caps(), options);
+    let chosen = match kernel {
+        // There is but one kernel for the bias gradient.
+        Some(kernel) if operation != Operation::BiasGradient => plan(&PlanOptions::default().kernel(kernel)),
+        _ => plan(&PlanOptions::default()),
+    };
+    let chosen = chosen.map_err(|e| e.to_string())?;
+    let forced = chosen.candidates().iter().map(|c| plan(&PlanOptions::default().kernel(c.choice.to_string())));
+    forced.collect::<Result<_, _>>().map_err(|e| e.to_string())
+}
+
+impl Tally {
+    /// Compares results (or, without any, the oracle itself) with PyTorch's answers, which were rounded to `f32` once.
+    fn record(&mut self, what: &str, answers: &[f32], got: Option<&[f32]>, exact: &[Exact], bar: &ProgressBar) {
+        let mut worst = (0.0f64, 0);
+        for (index, (&answer, exact)) in answers.iter().zip(exact).enumerate() {
+            let rounding = f64::from(answer.abs()) * f64::from(f32::EPSILON) / 2.0 + f64::from(f32::MIN_POSITIVE);
+            let (value, allowed) = match got {
+                Some(got) => (f64::from(got[index]), exact.bound() + rounding),
+                None => (exact.value, rounding),
+            };
+            let off = (value - f64::from(answer)).abs();
+            let share = if off == 0.0 { 0.0 } else { off / allowed };
+            let share = if share.is_nan() { f64::INFINITY } else { share };
+            if share > worst.0 {
+                worst = (share, index);
+            }
+        }
+        self.values += answers.len() as u64;
+        let (share, index) = worst;
+        if share > self.worst.0 && (got.is_some() || share > 1.0) {
+            let value = got.map_or(exact[index].value, |got| got[index].into());
+            let (answer, bound) = (answers[index], exact[index].bound());
+            self.worst =
+                (share, format!("{what}, element {index}: got {value:e}, expected {answer:e}, bound {bound:e}"));
+        }
+        if share > 1.0 {
+            self.failures += 1;
+            bar.println(&self.worst.1);
+        }
+    }
+}
+
+impl Case {
+    fn spec(&self) -> Result<LayerSpec, String> {
+        let shape = |name: &str| self.tensors.get(name).ok_or(format!("it has no tensor {name}"));
+        let (n, c_in, l) = match (shape("x")?.as_slice(), self.batched) {
+            (&[n, c, l], true) => (n, c, l),
+            (&[c, l], false) => (1, c, l),
+            (other, _) => return Err(format!("the shape {other:?} of x does not go with batched: {}", self.batched)),
+        };
+        let &[first, second, k] = shape("w")?.as_slice() else {
+            return Err(format!("w has the shape {:?}, expected three dimensions", self.tensors["w"]));
+        };
+        let c_out = if self.transposed { second.saturating_mul(self.groups) } else { first };
+        let spec = LayerSpec {
+            name: self.id.clone(),
+            n,
+            c_in,
+            l,
+            c_out,
+            k,
+            stride: self.stride,
+            pad_left: self.pad_left,
+            pad_right: self.pad_right,
+            dilation: self.dilation,
+            groups: self.groups,
+            transposed: self.transposed,
+            output_padding: self.output_padding,
+            padding_mode: self.padding_mode.clone().unwrap_or_else(|| "zeros".into()),
+        };
+        let (_, shapes) = spec.layer()?;
+        if shapes.weight != [first, second, k] {
+            return Err(format!("w has the shape {:?}, expected {:?}", [first, second, k], shapes.weight));
+        }
+        Ok(spec)
+    }
+
+    fn required(&self, tensors: &SafeTensors<'_>, name: &str, length: usize) -> Result<Vec<f32>, String> {
+        self.optional(tensors, name, length)?.ok_or(format!("it has no tensor {name}"))
+    }
+
+    /// A tensor of the case, under its own name in a file of its own or under `ID/NAME` in a shared one.
+    fn optional(&self, tensors: &SafeTensors<'_>, name: &str, length: usize) -> Result<Option<Vec<f32>>, String> {
+        if !self.tensors.contains_key(name) {
+            return Ok(None);
+        }
+        let view = tensors
+            .tensor(&format!("{}/{name}", self.id))
+            .or_else(|_| tensors.tensor(name))
+            .map_err(|e| format!("{name}: {e}"))?;
+        if view.dtype() != safetensors::Dtype::F32 {
+            return Err(format!("{name} is {:?}, expected F32", view.dtype()));
+        }
+        let values: Vec<f32> = view.data().as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
+        if values.len() != length {
+            return Err(format!("{name} has {} values, expected {length}", values.len()));
+        }
+        Ok(Some(values))
+    }
+}

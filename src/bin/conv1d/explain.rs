@@ -1,0 +1,168 @@
+//! `conv1d explain`: the plan for a layer.
+
+use crate::Outcome;
+use crate::layers::padding_mode;
+use clap::{Args, ValueEnum};
+use conv1d::{Caps, Conv1d, ConvTranspose1d, DeviceClass, Gpu, Layer, Operation, Padding, Plan, PlanOptions};
+
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Input shape N,C_in,L
+    #[arg(long, value_delimiter = ',', num_args = 1, required = true)]
+    input: Vec<usize>,
+    /// C_out
+    #[arg(long)]
+    out_channels: usize,
+    /// K
+    #[arg(long)]
+    kernel_size: usize,
+    #[arg(long, default_value_t = 1)]
+    stride: usize,
+    #[arg(long, default_value_t = 1)]
+    dilation: usize,
+    #[arg(long, default_value_t = 1)]
+    groups: usize,
+    /// A number, LEFT,RIGHT, or valid, same, same-lower, causal, anti-causal, full
+    #[arg(long, default_value = "valid", value_parser = padding)]
+    padding: Padding,
+    /// zeros, constant=VALUE, reflect, symmetric, replicate or circular
+    #[arg(long, default_value = "zeros")]
+    padding_mode: String,
+    /// A transposed convolution
+    #[arg(long)]
+    transposed: bool,
+    #[arg(long, default_value_t = 0)]
+    output_padding: usize,
+    #[arg(long, value_enum, default_value_t = Op::Forward)]
+    op: Op,
+    /// Only this kernel (direct), or one of its tiles (direct/4x4)
+    #[arg(long)]
+    kernel: Option<String>,
+    /// Workspace that may be used
+    #[arg(long)]
+    workspace_mib: Option<u64>,
+    /// Plan for this device instead of the machine's adapter
+    #[arg(long, value_enum)]
+    device: Option<Device>,
+    /// Print the specialised shaders instead
+    #[arg(long)]
+    wgsl: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Op {
+    Forward,
+    InputGradient,
+    WeightGradient,
+    BiasGradient,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Device {
+    /// A device with what WebGPU promises everywhere
+    Webgpu,
+    /// The same limits on a software adapter
+    Software,
+    /// The same limits on a discrete GPU
+    Discrete,
+}
+
+fn padding(text: &str) -> Result<Padding, String> {
+    let number = |text: &str| text.trim().parse().map_err(|_| format!("{text:?} is no number of samples"));
+    Ok(match text {
+        "valid" => Padding::Valid,
+        "same" => Padding::Same,
+        "same-lower" => Padding::SameLower,
+        "causal" => Padding::Causal,
+        "anti-causal" => Padding::AntiCausal,
+        "full" => Padding::Full,
+        _ => match text.split_once(',') {
+            Some((left, right)) => Padding::Explicit { left: number(left)?, right: number(right)? },
+            None => Padding::both(number(text)?),
+        },
+    })
+}
+
+pub(crate) fn run(options: &Options) -> Outcome {
+    let &[_, channels, _] = options.input.as_slice() else {
+        return Err(format!("--input has {} numbers, expected N,C_in,L", options.input.len()));
+    };
+    let (layer, receptive_field): (Layer, u64) = if options.transposed {
+        if options.padding_mode != "zeros" {
+            return Err("a transposed convolution has no padding mode".into());
+        }
+        let conv = ConvTranspose1d::new(channels, options.out_channels, options.kernel_size)
+            .stride(options.stride)
+            .dilation(options.dilation)
+            .groups(options.groups)
+            .padding(options.padding)
+            .output_padding(options.output_padding);
+        // An output sees the inputs of one stride phase.
+        (conv.into(), conv.span().div_ceil(conv.stride.max(1) as u64))
+    } else {
+        if options.output_padding > 0 {
+            return Err("--output-padding needs --transposed".into());
+        }
+        let conv = Conv1d::new(channels, options.out_channels, options.kernel_size)
+            .stride(options.stride)
+            .dilation(options.dilation)
+            .groups(options.groups)
+            .padding(options.padding)
+            .padding_mode(padding_mode(&options.padding_mode)?);
+        (conv.into(), conv.span())
+    };
+    let operation = match options.op {
+        Op::Forward => Operation::Forward,
+        Op::InputGradient => Operation::InputGradient,
+        Op::WeightGradient => Operation::WeightGradient,
+        Op::BiasGradient => Operation::BiasGradient,
+    };
+    let mut plan_options = PlanOptions::default();
+    plan_options.kernel.clone_from(&options.kernel);
+    if let Some(mib) = options.workspace_mib {
+        plan_options.workspace_bytes = mib.saturating_mul(1 << 20);
+    }
+    // The layer first: a wrong one is wrong on any device.
+    let cost = layer.cost(&options.input).map_err(|e| e.to_string())?;
+    let caps = caps(options.device)?;
+    let plan = Plan::new(layer, operation, &options.input, &caps, &plan_options).map_err(|e| e.to_string())?;
+    if options.wgsl {
+        for (name, text) in plan.shaders().map_err(|e| e.to_string())? {
+            println!("// {name}.wgsl\n{text}");
+        }
+        return Ok(true);
+    }
+    print!("{plan}");
+    println!(
+        "  one forward pass: {:.4} GFLOP, {:.3} MB moved at least",
+        cost.flops as f64 / 1e9,
+        cost.bytes as f64 / 1e6
+    );
+    println!("  arithmetic intensity: {:.1} FLOP/byte", cost.arithmetic_intensity());
+    println!("  parameters: {} with bias, filters: {}", cost.parameters, cost.filters);
+    println!("  receptive field: {receptive_field} samples");
+    Ok(true)
+}
+
+fn caps(device: Option<Device>) -> Result<Caps, String> {
+    Ok(match device {
+        Some(Device::Webgpu) => Caps::WEBGPU,
+        Some(Device::Software) => Caps { class: DeviceClass::Software, ..Caps::WEBGPU },
+        Some(Device::Discrete) => Caps { class: DeviceClass::Discrete, ..Caps::WEBGPU },
+        None => *Gpu::new().map_err(|e| format!("{e}; --device webgpu plans without one"))?.caps(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paddings_by_name_and_number() {
+        assert_eq!(padding("3"), Ok(Padding::both(3)));
+        assert_eq!(padding("3, 0"), Ok(Padding::Explicit { left: 3, right: 0 }));
+        assert_eq!(padding("same-lower"), Ok(Padding::SameLower));
+        assert!(padding("-1").is_err());
+        assert!(padding("1,2,3").is_err());
+    }
+}

@@ -1,0 +1,126 @@
+//! `conv1d verify`: the promise on this adapter, over a built-in grid.
+
+use crate::Outcome;
+use crate::trial::{Answers, Data, Worst, worst};
+use clap::Args;
+use conv1d::{Conv1d, ConvTranspose1d, Gpu, GpuOptions, Layer, Operation, Padding, PaddingMode, Plan, PlanOptions};
+use indicatif::ProgressBar;
+
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Part of the adapter's name
+    #[arg(long)]
+    adapter: Option<String>,
+    /// Keep the checks of every index in the shaders
+    #[arg(long)]
+    checked: bool,
+}
+
+/// Layers and input shapes: every padding mode, strides and dilations with and without common factors, groups, lengths
+/// around the edges of tiles, kernels longer than the input, the empty batch, transposed ones.
+fn grid() -> Vec<(Layer, [usize; 3])> {
+    let mut grid: Vec<(Layer, [usize; 3])> = Vec::new();
+    let modes = [
+        PaddingMode::Zeros,
+        PaddingMode::Constant(0.5),
+        PaddingMode::Reflect,
+        PaddingMode::Symmetric,
+        PaddingMode::Replicate,
+        PaddingMode::Circular,
+    ];
+    for mode in modes {
+        for (stride, dilation) in [(1, 1), (2, 1), (3, 2), (2, 4)] {
+            for padding in [Padding::both(3), Padding::Same, Padding::Causal] {
+                let conv = Conv1d::new(6, 4, 3).groups(2).stride(stride).dilation(dilation);
+                grid.push((conv.padding(padding).padding_mode(mode).into(), [2, 6, 23]));
+            }
+        }
+    }
+    for length in [63, 64, 65, 255, 256, 257, 1030] {
+        grid.push((Conv1d::new(3, 9, 3).padding(Padding::Same).into(), [2, 3, length]));
+        grid.push((Conv1d::new(5, 5, 4).groups(5).padding(Padding::Causal).into(), [2, 5, length]));
+        grid.push((ConvTranspose1d::new(4, 6, 8).stride(4).padding(Padding::both(2)).into(), [2, 4, length]));
+    }
+    grid.push((Conv1d::new(2, 3, 9).padding(Padding::both(6)).into(), [2, 2, 4]));
+    grid.push((Conv1d::new(3, 4, 3).into(), [0, 3, 10]));
+    grid.push((Conv1d::new(1, 8, 251).into(), [2, 1, 700]));
+    grid.push((Conv1d::new(70, 40, 5).stride(2).into(), [2, 70, 90]));
+    grid.push((Conv1d::new(300, 9, 300).into(), [1, 300, 305]));
+    grid.push((ConvTranspose1d::new(3, 4, 3).stride(4).dilation(3).output_padding(2).into(), [2, 3, 40]));
+    grid.push((ConvTranspose1d::new(64, 1, 16).stride(8).into(), [1, 64, 40]));
+    grid
+}
+
+pub(crate) fn run(options: &Options) -> Outcome {
+    let mut gpu_options = GpuOptions::default().checked(options.checked);
+    gpu_options.adapter.clone_from(&options.adapter);
+    let gpu = Gpu::with_options(&gpu_options).map_err(|e| e.to_string())?;
+    let info = gpu.adapter_info();
+    println!("conv1d {} on {} ({:?}, {})", env!("CARGO_PKG_VERSION"), info.name, info.device_type, info.backend);
+    println!("driver: {} {}", info.driver, info.driver_info);
+    println!("shaders: {}", if options.checked { "checked" } else { "unchecked" });
+
+    let grid = grid();
+    let bar = ProgressBar::new(grid.len() as u64);
+    let (mut runs, mut values, mut failures) = (0u64, 0u64, 0u64);
+    let mut largest = Worst { share: 0.0, description: String::new() };
+    for (layer, input) in &grid {
+        for operation in Operation::ALL {
+            let result = verify(&gpu, *layer, *input, operation).map_err(|e| format!("{layer:?} {input:?}: {e}"))?;
+            for trial in result {
+                runs += 1;
+                values += trial.values as u64;
+                if !trial.repeats {
+                    failures += 1;
+                    bar.println(format!("two runs differ: {}", trial.worst.description));
+                }
+                if trial.worst.share > 1.0 {
+                    failures += 1;
+                    bar.println(&trial.worst.description);
+                }
+                if trial.worst.share >= largest.share {
+                    largest = trial.worst;
+                }
+            }
+        }
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    println!("{} layers, {runs} kernel runs, {values} values, each run twice", grid.len());
+    println!("worst: {}", largest.description);
+    if failures > 0 {
+        println!("FAILED: {failures} runs break the promise");
+        return Ok(false);
+    }
+    println!("all within the promised bound, and bit-equal when repeated");
+    Ok(true)
+}
+
+struct Trial {
+    values: usize,
+    repeats: bool,
+    worst: Worst,
+}
+
+/// One operation by every kernel in every tile, twice.
+fn verify(gpu: &Gpu, layer: Layer, input: [usize; 3], operation: Operation) -> conv1d::Result<Vec<Trial>> {
+    let shapes = layer.shapes(input)?;
+    let data = Data::new(&shapes);
+    let exact = Answers::new(layer, input, operation, &data)?.all()?;
+    let chosen = Plan::new(layer, operation, input, gpu.caps(), &PlanOptions::default())?;
+    let mut trials = Vec::new();
+    for candidate in chosen.candidates() {
+        let options = PlanOptions::default().kernel(candidate.choice.to_string());
+        let plan = Plan::new(layer, operation, input, gpu.caps(), &options)?;
+        let (first, second) = (data.run(gpu, &plan)?, data.run(gpu, &plan)?);
+        let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        let what = format!("{} of {layer:?} on {input:?} by {}", operation.name(), plan.choice());
+        let none = Worst { share: 0.0, description: what.clone() };
+        trials.push(Trial {
+            values: first.len(),
+            repeats: bits(&first) == bits(&second),
+            worst: worst(&first, &exact, &what).unwrap_or(none),
+        });
+    }
+    Ok(trials)
+}
