@@ -166,17 +166,41 @@ fn direct(
     }
 
     let in_first = params.in_base + n * params.in_batch + group * params.in_group;
-    for (var q = 0u; q < params.depth; q++) {
-        let in_row = in_first + q * params.in_length;
-        for (var t = 0u; t < phase.taps; t++) {
-            var samples: array<Element, TILE_POSITIONS>;
-            for (var p = 0u; p < TILE_POSITIONS; p++) {
-                samples[p] = sample(in_row, in_positions[p] + i32(t) * params.tap_step);
-            }
-            for (var r = 0u; r < TILE_ROWS; r++) {
-                let w = weight[w_rows[r] + q * params.w_depth + t * params.tap_stride];
+    // Where every sample of the tile lies inside its row, no sample is looked at one by one.
+    let reach = i32(phase.taps) * params.tap_step - params.tap_step;
+    let lowest = in_positions[0] + min(reach, 0);
+    let highest = in_positions[TILE_POSITIONS - 1u] + max(reach, 0);
+    if (lowest >= 0 && highest < i32(params.in_length)) {
+        for (var q = 0u; q < params.depth; q++) {
+            for (var t = 0u; t < phase.taps; t++) {
+                let in_tap = in_first + q * params.in_length + u32(i32(t) * params.tap_step);
+                let w_tap = q * params.w_depth + t * params.tap_stride;
+                var samples: array<Element, TILE_POSITIONS>;
                 for (var p = 0u; p < TILE_POSITIONS; p++) {
-                    sums[r][p] = fma(w, samples[p], sums[r][p]);
+                    samples[p] = input[in_tap + u32(in_positions[p])];
+                }
+                for (var r = 0u; r < TILE_ROWS; r++) {
+                    let w = weight[w_rows[r] + w_tap];
+                    for (var p = 0u; p < TILE_POSITIONS; p++) {
+                        sums[r][p] = fma(w, samples[p], sums[r][p]);
+                    }
+                }
+            }
+        }
+    } else {
+        for (var q = 0u; q < params.depth; q++) {
+            let in_row = in_first + q * params.in_length;
+            for (var t = 0u; t < phase.taps; t++) {
+                let w_tap = q * params.w_depth + t * params.tap_stride;
+                var samples: array<Element, TILE_POSITIONS>;
+                for (var p = 0u; p < TILE_POSITIONS; p++) {
+                    samples[p] = sample(in_row, in_positions[p] + i32(t) * params.tap_step);
+                }
+                for (var r = 0u; r < TILE_ROWS; r++) {
+                    let w = weight[w_rows[r] + w_tap];
+                    for (var p = 0u; p < TILE_POSITIONS; p++) {
+                        sums[r][p] = fma(w, samples[p], sums[r][p]);
+                    }
                 }
             }
         }

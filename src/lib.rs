@@ -1,4 +1,73 @@
-//! wip
+//! 1-D convolution kernels in WGSL on [`wgpu`]: forward, input gradient, weight gradient, bias gradient and transposed
+//! convolution, strided, dilated, grouped, with every usual padding, verified against an exact reference.
+//!
+//! # The contract
+//!
+//! Notation of `torch.nn.Conv1d`; tensors are `f32`, row-major, `[N, C, L]`.
+//!
+//! | tensor | [`Conv1d`] | [`ConvTranspose1d`] |
+//! | --- | --- | --- |
+//! | `x` | `[N, C_in, L]` | `[N, C_in, L]` |
+//! | `w` | `[C_out, C_in/groups, K]` | `[C_in, C_out/groups, K]` |
+//! | `b` | `[C_out]` | `[C_out]` |
+//! | `y` | `[N, C_out, L_out]` | `[N, C_out, L_out]` |
+//!
+//! - Convolution means cross-correlation, as in every deep-learning framework; [`Gpu::convolve`] reverses the kernel.
+//! - Any batch (0 included), channels, length, kernel, stride, dilation and groups; padding on either side in six
+//!   [modes](PaddingMode), in forward and through the gradients, without a padded copy.
+//! - What cannot exist is an [`Error`] that names the argument and the numbers. Nothing panics.
+//! - The same plan on the same device gives the same bits every time.
+//! - Every output is within `gamma(terms + 1) * (sum of |w*x| + |b|)` of the exact value, see [`mod@reference`].
+//!
+//! # Tensors in, tensors out
+//!
+//! ```
+//! use conv1d::{Conv1d, Gpu, Padding, Wanted};
+//!
+//! let gpu = Gpu::new()?;
+//! // 32 windows of 8 features over 100 days, 32 temporal filters over 5 days.
+//! let conv = Conv1d::new(8, 32, 5).padding(Padding::Same);
+//! let x = gpu.tensor(&vec![1.0; 32 * 8 * 100], [32, 8, 100])?;
+//! let w = gpu.tensor(&vec![0.5; 32 * 8 * 5], [32, 8, 5])?;
+//! let b = gpu.tensor(&[1.0; 32], [32])?;
+//!
+//! let y = gpu.conv1d(&conv, &x, &w, Some(&b))?;               // queued, nothing read back
+//! let gradients = gpu.conv1d_backward(&conv, &x, &w, &y, Wanted::ALL)?;
+//! assert_eq!(y.shape(), [32, 32, 100]);
+//! assert_eq!(y.read()?[50], 1.0 + 8.0 * 5.0 * 0.5);           // waits and copies to the host
+//! # assert_eq!(gradients.weight.unwrap().shape(), [32, 8, 5]);
+//! # Ok::<(), conv1d::Error>(())
+//! ```
+//!
+//! # Inside another program's encoder
+//!
+//! ```
+//! use conv1d::{Buffers, Conv1d, Gpu, Operation, Role};
+//! # let (device, queue) = { let gpu = Gpu::new()?; (gpu.device().clone(), gpu.queue().clone()) };
+//! let gpu = Gpu::from_device(device, queue)?;                 // yours stays yours
+//! # let (x, w, y) = (gpu.zeros([100])?, gpu.zeros([5])?, gpu.zeros([96])?);
+//! # let (x, w, y) = (x.buffer(), w.buffer(), y.buffer());
+//! # let mut encoder = gpu.device().create_command_encoder(&Default::default());
+//! # let mut pass = encoder.begin_compute_pass(&Default::default());
+//! let plan = Conv1d::new(1, 1, 5).plan(Operation::Forward, [1, 1, 100], gpu.caps())?;
+//! println!("{plan}");                                         // which kernel, why, how much workspace
+//! let forward = gpu.prepare(&plan)?;                          // compiles once
+//! let buffers = Buffers::new()                                // your buffers: slices with offsets
+//!     .with(Role::Input, x.slice(..))
+//!     .with(Role::Weight, w.slice(..))
+//!     .with(Role::Output, y.slice(..));
+//! let bound = forward.bind(&buffers)?;
+//! bound.record(&mut pass);                                    // your pass; allocates nothing, cannot fail
+//! # Ok::<(), conv1d::Error>(())
+//! ```
+//!
+//! # The rooms
+//!
+//! Data flows one way: [`geometry`] (what a convolution is, in numbers) → lowering (operations to two contractions) →
+//! kernels (one file each) → [`plan`] (which kernel, which tile, why) → shader (WGSL specialised) → [`gpu`] (compiled, bound,
+//! recorded) → [`ops`] (the calls above). Beside them stand [`mod@reference`], the oracle, and `cpu`, the fast path on the
+//! processor (feature `cpu`, on by default).
+
 pub mod caps;
 #[cfg(feature = "cpu")]
 pub mod cpu;
@@ -14,10 +83,10 @@ mod shader;
 
 pub use caps::{Caps, DeviceClass};
 pub use error::{Error, Result};
-pub use geometry::*;
-pub use gpu::{Bound, Buffers, Gpu, GpuOptions, Prepared, Tensor, Workspace, adapters};
+pub use geometry::{Conv1d, ConvTranspose1d, Cost, Layer, Operation, Padding, PaddingMode, Shapes, receptive_field};
+pub use gpu::{Adapter, Bound, Buffers, Gpu, GpuOptions, Prepared, Tensor, Workspace, adapters};
 pub use kernels::Tile;
 pub use lowering::Role;
-pub use ops::*;
-pub use plan::*;
+pub use ops::{Gradients, Mode, Wanted};
+pub use plan::{Candidate, Choice, DEFAULT_WORKSPACE_BYTES, Plan, PlanOptions, kernels};
 pub use wgpu;

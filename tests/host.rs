@@ -1,1 +1,179 @@
-//! wip
+//! The host layer: the caller's buffers, offsets and passes; tensors; errors of devices.
+
+use crate::harness::{gpu, limited_gpu, values};
+use conv1d::{
+    Buffers, Conv1d, Error, Gpu, GpuOptions, Operation, Padding, PaddingMode, PlanOptions, Role, Wanted, Workspace,
+    wgpu,
+};
+
+/// Two operations, a packed weight kept for a second input, and one workspace, in passes of one encoder.
+#[test]
+fn recording_into_a_callers_pass() {
+    let conv = Conv1d::new(3, 5, 3).padding(Padding::Same);
+    let options = PlanOptions::default().kernel("im2col");
+    let plan = conv1d::Plan::new(conv, Operation::Forward, [2, 3, 40], gpu().caps(), &options).unwrap();
+    let prepared = gpu().prepare(&plan).unwrap();
+    let workspace = Workspace::new(gpu(), &[&plan]).unwrap();
+    assert_eq!(workspace.bytes(), plan.workspace_bytes());
+    let (first, second) = (values(1, 240), values(2, 240));
+    let w = gpu().tensor(&values(3, 45), [5, 3, 3]).unwrap();
+    let x = gpu().tensor(&first, [2, 3, 40]).unwrap();
+    let y = gpu().zeros([2, 5, 40]).unwrap();
+    let buffers = Buffers::new()
+        .with(Role::Input, x.buffer().slice(..))
+        .with(Role::Weight, w.buffer().slice(..))
+        .with(Role::Output, y.buffer().slice(..));
+    let bound = prepared.bind_with(&buffers, &workspace).unwrap();
+    let submit = |record: &dyn Fn(&mut wgpu::ComputePass<'_>)| {
+        let mut encoder = gpu().device().create_command_encoder(&Default::default());
+        record(&mut encoder.begin_compute_pass(&Default::default()));
+        gpu().queue().submit([encoder.finish()]);
+    };
+    let expected = |x: &[f32]| {
+        let x = gpu().tensor(x, [2, 3, 40]).unwrap();
+        gpu().forward(conv, &x, &w, None, &options).unwrap().read().unwrap()
+    };
+    submit(&|pass| bound.record_packing(pass));
+    submit(&|pass| bound.record_packed(pass));
+    assert_eq!(y.read().unwrap(), expected(&first));
+    gpu().queue().write_buffer(x.buffer(), 0, bytemuck::cast_slice(&second));
+    submit(&|pass| bound.record_packed(pass));
+    assert_eq!(y.read().unwrap(), expected(&second));
+    submit(&|pass| bound.record(pass));
+    assert_eq!(y.read().unwrap(), expected(&second));
+}
+
+#[test]
+fn wrong_buffers_are_refused() {
+    let conv = Conv1d::new(1, 1, 3);
+    let plan = conv.plan(Operation::Forward, [1, 1, 10], gpu().caps()).unwrap();
+    let prepared = gpu().prepare(&plan).unwrap();
+    let (x, w, y) = (gpu().zeros([10]).unwrap(), gpu().zeros([3]).unwrap(), gpu().zeros([20]).unwrap());
+    let buffers = Buffers::new()
+        .with(Role::Input, x.buffer().slice(..))
+        .with(Role::Weight, w.buffer().slice(..))
+        .with(Role::Output, y.buffer().slice(..));
+    assert!(prepared.bind(&buffers).is_ok());
+    let refused = |buffers: &Buffers<'_>| prepared.bind(buffers).unwrap_err();
+
+    let missing = Buffers::new().with(Role::Input, x.buffer().slice(..)).with(Role::Output, y.buffer().slice(..));
+    assert_eq!(refused(&missing), Error::MissingBuffer { role: "the weight" });
+    let unused = buffers.with(Role::OutputGradient, w.buffer().slice(..));
+    assert_eq!(refused(&unused), Error::UnusedBuffer { role: "the output gradient" });
+    let short = buffers.with(Role::Output, y.buffer().slice(52..));
+    assert_eq!(refused(&short), Error::BufferTooSmall { role: "the output", got: 28, needed: 32 });
+    let misaligned = buffers.with(Role::Output, y.buffer().slice(2..));
+    assert_eq!(refused(&misaligned), Error::BufferMisaligned { role: "the output", offset: 2 });
+    let aliased = buffers.with(Role::Input, y.buffer().slice(40..));
+    assert_eq!(refused(&aliased), Error::Aliased { first: "the input", second: "the output" });
+    let usage = gpu().device().create_buffer(&wgpu::BufferDescriptor {
+        label: None,
+        size: 40,
+        usage: wgpu::BufferUsages::COPY_DST,
+        mapped_at_creation: false,
+    });
+    let no_storage = buffers.with(Role::Input, usage.slice(..));
+    assert_eq!(refused(&no_storage), Error::BufferUsage { role: "the input", usage: "STORAGE" });
+    // Two inputs may share a buffer: autocorrelation does.
+    let shared = buffers.with(Role::Weight, x.buffer().slice(28..));
+    assert!(prepared.bind(&shared).is_ok());
+}
+
+#[test]
+fn a_workspace_of_another_plan_is_refused() {
+    let conv = Conv1d::new(3, 5, 3);
+    let options = PlanOptions::default().kernel("im2col");
+    let plan = |l| conv1d::Plan::new(conv, Operation::Forward, [1, 3, l], gpu().caps(), &options).unwrap();
+    let small = Workspace::new(gpu(), &[&plan(10)]).unwrap();
+    let prepared = gpu().prepare(&plan(1000)).unwrap();
+    let (x, w, y) = (gpu().zeros([3000]).unwrap(), gpu().zeros([45]).unwrap(), gpu().zeros([5000]).unwrap());
+    let buffers = Buffers::new()
+        .with(Role::Input, x.buffer().slice(..))
+        .with(Role::Weight, w.buffer().slice(..))
+        .with(Role::Output, y.buffer().slice(..));
+    assert!(matches!(prepared.bind_with(&buffers, &small).unwrap_err(), Error::BufferTooSmall { .. }));
+}
+
+#[test]
+fn wrong_tensors_are_refused() {
+    let conv = Conv1d::new(2, 4, 3);
+    let tensor = |shape: &[usize]| gpu().zeros(shape).unwrap();
+    let (x, w, dy) = (tensor(&[1, 2, 9]), tensor(&[4, 2, 3]), tensor(&[1, 4, 7]));
+    let error = gpu().conv1d(&conv, &x, &tensor(&[4, 3, 2]), None).unwrap_err();
+    assert_eq!(error.to_string(), "the weight has the shape [4, 3, 2], expected [4, 2, 3]");
+    let error = gpu().conv1d(&conv, &x, &w, Some(&tensor(&[2]))).unwrap_err();
+    assert_eq!(error.to_string(), "the bias has the shape [2], expected [4]");
+    assert!(gpu().conv1d(&conv, &tensor(&[2, 9]), &w, None).is_err());
+    assert!(gpu().conv1d_backward(&conv, &x, &w, &x, Wanted::ALL).is_err());
+    // A tensor that a gradient does not read must fit all the same.
+    let only_input = Wanted { input: true, ..Wanted::NONE };
+    assert!(gpu().conv1d_backward(&conv, &tensor(&[1, 2, 10]), &w, &dy, only_input).is_err());
+    let none = gpu().conv1d_backward(&conv, &x, &w, &dy, Wanted::NONE).unwrap();
+    assert!(none.input.is_none() && none.weight.is_none() && none.bias.is_none());
+    assert!(gpu().tensor(&[1.0; 5], [2, 3]).is_err());
+    assert!(gpu().zeros([usize::MAX, 2]).is_err());
+    assert!(x.reshape([17]).is_err());
+    let other = limited_gpu(|_| ());
+    assert_eq!(other.conv1d(&conv, &x, &w, None).unwrap_err(), Error::WrongDevice { tensor: "the input" });
+}
+
+#[test]
+fn empty_tensors() {
+    let conv = Conv1d::new(2, 4, 3).padding(Padding::both(1)).padding_mode(PaddingMode::Circular);
+    let (x, w) = (gpu().tensor(&[], [0, 2, 9]).unwrap(), gpu().tensor(&values(1, 24), [4, 2, 3]).unwrap());
+    let y = gpu().conv1d(&conv, &x, &w, None).unwrap();
+    assert_eq!((y.shape(), y.read().unwrap()), (&[0, 4, 9][..], vec![]));
+    let gradients = gpu().conv1d_backward(&conv, &x, &w, &y, Wanted::ALL).unwrap();
+    assert!(gradients.input.unwrap().read().unwrap().is_empty());
+    assert_eq!(gradients.weight.unwrap().read().unwrap(), [0.0; 24]);
+    assert_eq!(gradients.bias.unwrap().read().unwrap(), [0.0; 4]);
+}
+
+/// A NaN in the input reaches the outputs whose window holds it, and no other: what lies beyond an edge is not read, and
+/// padding is not multiplied.
+#[test]
+fn nan_reaches_only_what_sees_it() {
+    let conv = Conv1d::new(2, 3, 4).stride(2).dilation(3).padding(Padding::both(5));
+    let (at, length) = (31usize, 70usize);
+    let mut x = values(1, 2 * length);
+    x[length + at] = f32::NAN;
+    let x = gpu().tensor(&x, [1, 2, length]).unwrap();
+    let w = gpu().tensor(&values(2, 24), [3, 2, 4]).unwrap();
+    for kernel in ["direct/8x4", "direct/1x1", "im2col"] {
+        let y = gpu().forward(conv, &x, &w, None, &PlanOptions::default().kernel(kernel)).unwrap();
+        let l_out = y.shape()[2];
+        for (index, value) in y.read().unwrap().into_iter().enumerate() {
+            let sees = (0..4).any(|k| (index % l_out) * 2 + k * 3 == at + 5);
+            assert_eq!(value.is_nan(), sees, "{kernel}, output {index}");
+        }
+    }
+}
+
+#[test]
+fn adapters_are_chosen_by_name() {
+    let name = gpu().adapter_info().name;
+    let part = name.split_whitespace().next().unwrap().to_uppercase();
+    assert!(Gpu::with_options(&GpuOptions::default().adapter(part)).is_ok());
+    let error = Gpu::with_options(&GpuOptions::default().adapter("no such adapter")).unwrap_err();
+    assert!(matches!(&error, Error::NoAdapter { found, .. } if found.contains(&name)), "{error}");
+}
+
+/// A destroyed device gives errors, not panics and not results.
+#[test]
+fn a_lost_device_is_an_error() {
+    let gpu = limited_gpu(|_| ());
+    let conv = Conv1d::new(1, 1, 3);
+    let (x, w) = (gpu.tensor(&[1.0; 5], [1, 1, 5]).unwrap(), gpu.tensor(&[1.0; 3], [1, 1, 3]).unwrap());
+    let y = gpu.conv1d(&conv, &x, &w, None).unwrap();
+    gpu.device().destroy();
+    assert!(y.read().is_err());
+    assert!(gpu.tensor(&[1.0; 5], [1, 1, 5]).is_err());
+    let after = gpu.conv1d(&conv, &x, &w, None).and_then(|y| y.read());
+    assert!(after.is_err(), "{after:?}");
+}
+
+#[test]
+fn out_of_memory_is_an_error() {
+    let limit = gpu().caps().max_buffer_bytes as usize;
+    assert!(matches!(gpu().zeros([limit / 4 + 1]).unwrap_err(), Error::TooLarge { .. }));
+}

@@ -7,6 +7,7 @@ mod goldens;
 mod harness;
 mod host;
 mod limits;
+mod oracle;
 mod processor;
 mod random;
 mod signals;

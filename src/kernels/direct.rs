@@ -40,9 +40,12 @@ params! {
 /// Invocations of a workgroup.
 const LANES: u32 = 64;
 
-const CORRELATE_TILES: [Tile; 6] = [
+const CORRELATE_TILES: [Tile; 9] = [
+    Tile { rows: 8, positions: 16, lanes_rows: 1 },
+    Tile { rows: 4, positions: 16, lanes_rows: 1 },
     Tile { rows: 8, positions: 4, lanes_rows: 1 },
     Tile { rows: 4, positions: 4, lanes_rows: 1 },
+    Tile { rows: 1, positions: 16, lanes_rows: 1 },
     Tile { rows: 1, positions: 4, lanes_rows: 1 },
     Tile { rows: 1, positions: 1, lanes_rows: 1 },
     // Few positions, many rows.

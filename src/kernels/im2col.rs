@@ -99,18 +99,24 @@ impl Kernel for Im2col {
 
     fn time(&self, stage: &Stage, tile: Tile, caps: &Caps) -> f64 {
         let speed = caps.speed();
-        // (columns written and read, rows of the product)
-        let (columns, rows, work) = match stage {
+        // (columns written and read, rows of the product, multiply-adds, waste of the last panel)
+        let partial = |batch: u32, positions: u32| waste(batch.saturating_mul(positions).max(1), PANEL);
+        let (columns, rows, work, partial) = match stage {
             Stage::Correlate(c) => {
                 let taps: f64 = c.phases.iter().map(|p| f64::from(p.count) * f64::from(p.taps)).sum();
-                (f64::from(c.batch) * f64::from(c.groups) * f64::from(c.depth) * taps, c.rows, c.work())
+                (
+                    f64::from(c.batch) * f64::from(c.groups) * f64::from(c.depth) * taps,
+                    c.rows,
+                    c.work(),
+                    partial(c.batch, c.positions()),
+                )
             }
-            Stage::Contract(c) => (c.work() / f64::from(c.rows), c.rows, c.work()),
+            Stage::Contract(c) => (c.work() / f64::from(c.rows), c.rows, c.work(), partial(c.batch, c.positions)),
             Stage::SumRows(_) | Stage::Fold(_) => return f64::INFINITY,
         };
         let operations = 1.0 + speed.staged_load * (1.0 / f64::from(tile.rows) + 1.0 / f64::from(tile.positions));
-        work * waste(rows, tile.rows * LANES) * operations / speed.multiply_adds
-            + columns * 8.0 / speed.bandwidth
+        work * waste(rows, tile.rows * LANES) * partial * operations / speed.multiply_adds
+            + columns * partial * 8.0 / speed.bandwidth
             + 3.0 * speed.dispatch
     }
 

@@ -7,6 +7,9 @@ use std::path::Path;
 /// Layers of published models, with where each was read.
 const BUILT_IN: &str = include_str!("layers.json");
 
+/// Positions below which a layer is not shrunk.
+const FEWEST_POSITIONS: usize = 64;
+
 /// A layer on an input shape.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub(crate) struct LayerSpec {
@@ -104,9 +107,13 @@ impl LayerSpec {
         self.layer().ok().and_then(|(l, _)| l.cost(self.input()).ok()).map_or(0.0, |cost| cost.flops as f64)
     }
 
-    /// The same layer on less input: fewer batch items, then fewer samples, until it does at most `flops` or cannot be
-    /// shrunk any more. The layer itself stays what it is.
+    /// The same layer on less input: fewer batch items, then fewer samples, until it does at most `flops` or would have
+    /// fewer than 64 positions, which tell nothing of a kernel. The layer itself stays what it is.
     pub(crate) fn shrunk(&self, flops: f64) -> LayerSpec {
+        let positions = |spec: &LayerSpec| {
+            let length = spec.layer().map_or(0, |(_, shapes)| shapes.output[2]);
+            spec.n * length.min(spec.l)
+        };
         let mut small = self.clone();
         while small.flops() > flops {
             let mut next = small.clone();
@@ -115,7 +122,7 @@ impl LayerSpec {
             } else {
                 next.l = next.l.div_ceil(2);
             }
-            if next == small || next.layer().is_err() {
+            if next == small || positions(&next) < FEWEST_POSITIONS {
                 break;
             }
             small = next;

@@ -1,0 +1,29 @@
+# Two commands do everything on a fresh Debian or Ubuntu machine with Rust, cc and make: `make bench` and `make test`.
+# Where no Vulkan driver is found, they install Mesa's software one.
+
+.PHONY: help bench test test-wide lint driver
+
+help:
+	@echo "make bench      GPU against CPU on layers of published models, every result checked"
+	@echo "make test       all tests, on the machine's adapter"
+	@echo "make test-wide  the GPU tests again on lavapipe with subgroups of 16"
+	@echo "make lint       formatting, clippy and documentation, warnings as errors"
+
+driver:
+	@./scripts/vulkan.sh
+
+bench: driver
+	cargo run --locked --release --features cli -- bench
+
+test: driver
+	cargo test --locked --features cli
+
+# lavapipe takes its vectors, and with them its subgroups, as wide as it is told; other adapters do not look at this.
+test-wide: driver
+	LP_NATIVE_VECTOR_WIDTH=512 cargo test --locked --features cli --test main -- cases goldens
+
+lint:
+	cargo fmt --all -- --check
+	cargo clippy --locked --all-targets --features cli -- -D warnings
+	cargo clippy --locked --lib --no-default-features -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --all-features
