@@ -49,9 +49,9 @@ pub fn forward_into(
     }
     let sizes = Sizes::new(&g);
     if layer.is_transposed() {
-        to_wide(&sizes, x, w, y)
+        to_wide(&sizes, x, w, y);
     } else {
-        to_narrow(&sizes, x, w, y)
+        to_narrow(&sizes, x, w, y);
     }
     if let Some(bias) = bias {
         let [_, channels, length] = shapes.output;
@@ -83,9 +83,9 @@ pub fn input_gradient_into(
     check_length("dx", dx, &shapes.input)?;
     let sizes = Sizes::new(&g);
     if layer.is_transposed() {
-        to_narrow(&sizes, dy, w, dx)
+        to_narrow(&sizes, dy, w, dx);
     } else {
-        to_wide(&sizes, dy, w, dx)
+        to_wide(&sizes, dy, w, dx);
     }
     Ok(())
 }

@@ -90,3 +90,8 @@ pub use lowering::Role;
 pub use ops::{Gradients, Mode, Wanted};
 pub use plan::{Candidate, Choice, DEFAULT_WORKSPACE_BYTES, Plan, PlanOptions, kernels};
 pub use wgpu;
+
+/// The examples of the README, compiled and run with the documentation's.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -214,7 +214,7 @@ pub(crate) fn assert_operation(gpu: &Gpu, case: &Case, operation: Operation, dat
     let plans = candidates(gpu, case, operation, options);
     assert!(!plans.is_empty(), "{case:?} {operation:?}: no kernel");
     // With and without a bias in turn.
-    let bias = case.input[2] % 2 == 0;
+    let bias = case.input[2].is_multiple_of(2);
     let exact = data.exact(case, operation, bias);
     for (plan, got) in plans.iter().zip(run(gpu, &plans, data, bias)) {
         assert_promise(&got, &exact, &format!("{case:?} {operation:?} {}", plan.choice()));

@@ -18,7 +18,7 @@ fn run(case: &Case, operation: Operation, data: &Data, bias: bool) -> Vec<f32> {
 fn assert_case(case: &Case) {
     let data = Data::new(case);
     for operation in Operation::ALL {
-        let bias = case.input[2] % 2 == 0;
+        let bias = case.input[2].is_multiple_of(2);
         let got = run(case, operation, &data, bias);
         assert_promise(&got, &data.exact(case, operation, bias), &format!("{case:?} {operation:?}"));
         assert_eq!(got, run(case, operation, &data, bias), "{case:?} {operation:?}: two runs differ");

@@ -92,7 +92,7 @@ fn absurd_layer() -> impl Strategy<Value = (Layer, [usize; 3])> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 250, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// What exists is computed right, by every kernel.
     #[test]

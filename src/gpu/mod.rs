@@ -59,10 +59,13 @@ struct Inner {
     queue: wgpu::Queue,
     caps: Caps,
     checked: bool,
-    pipelines: Mutex<HashMap<(&'static str, Vec<(&'static str, u32)>), Arc<Pipeline>>>,
+    pipelines: Mutex<HashMap<PipelineKey, Arc<Pipeline>>>,
     /// Bound where a step has nothing to read: WebGPU has no empty bindings.
     nothing: wgpu::Buffer,
 }
+
+/// Name of a shader and the values of its constants.
+type PipelineKey = (&'static str, Vec<(&'static str, u32)>);
 
 /// A compiled shader.
 #[derive(Debug)]
@@ -281,12 +284,8 @@ fn guarded<T>(device: &wgpu::Device, call: impl FnOnce() -> T) -> Result<T> {
     let (validation, internal, memory) = (validation.pop(), internal.pop(), memory.pop());
     pollster::block_on(async {
         // Out of memory first: what follows it fails validation.
-        for error in [memory.await, internal.await, validation.await] {
-            if let Some(error) = error {
-                return Err(convert(&error));
-            }
-        }
-        Ok(value)
+        let errors = [memory.await, internal.await, validation.await];
+        errors.iter().flatten().next().map_or(Ok(value), |error| Err(convert(error)))
     })
 }
 

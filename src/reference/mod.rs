@@ -185,23 +185,23 @@ impl Oracle {
         let [n, channel, position] = unravel(index, self.shapes.output);
         let bias = Exact::from_bias(b.map(|b| b[channel]));
         if self.layer.is_transposed() {
-            self.to_wide(x, w, bias, [n, channel, position])
+            self.wide_sum(x, w, bias, [n, channel, position])
         } else {
-            self.to_narrow(x, w, bias, [n, channel, position])
+            self.narrow_sum(x, w, bias, [n, channel, position])
         }
     }
 
     fn input_gradient_element(&self, w: &[f32], dy: &[f32], index: usize) -> Exact {
         let at = unravel(index, self.shapes.input);
         if self.layer.is_transposed() {
-            self.to_narrow(dy, w, Exact::default(), at)
+            self.narrow_sum(dy, w, Exact::default(), at)
         } else {
-            self.to_wide(dy, w, Exact::default(), at)
+            self.wide_sum(dy, w, Exact::default(), at)
         }
     }
 
     /// `sum over c,k of w[o,c,k] * xp[n, c', i*stride + k*dilation - pad_left]`.
-    fn to_narrow(&self, wide: &[f32], w: &[f32], start: Exact, [n, o, i]: [usize; 3]) -> Exact {
+    fn narrow_sum(&self, wide: &[f32], w: &[f32], start: Exact, [n, o, i]: [usize; 3]) -> Exact {
         let g = Sizes::new(&self.geometry);
         let mut sum = start;
         for c in 0..g.wide_per_group {
@@ -221,7 +221,7 @@ impl Oracle {
     }
 
     /// `sum over o,i,k of w[o,c,k] * dy[n,o,i]` where `i*stride + k*dilation - pad_left` is a position that holds sample `m`.
-    fn to_wide(&self, narrow: &[f32], w: &[f32], start: Exact, [n, c, m]: [usize; 3]) -> Exact {
+    fn wide_sum(&self, narrow: &[f32], w: &[f32], start: Exact, [n, c, m]: [usize; 3]) -> Exact {
         let g = Sizes::new(&self.geometry);
         let mut sum = start;
         let (group, c) = (c / g.wide_per_group, c % g.wide_per_group);
