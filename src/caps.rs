@@ -34,16 +34,18 @@ pub struct Caps {
     pub storage_alignment: u32,
     /// Bytes that the offset of a uniform binding is a multiple of.
     pub uniform_alignment: u32,
-    /// Terms that one invocation may sum up in one dispatch; longer sums are continued by further dispatches.
+    /// Iterations of all loops that one invocation may go through in one dispatch; longer sums are continued by further
+    /// dispatches.
     ///
-    /// Mesa's llvmpipe leaves every loop of an invocation once it has gone through 65,535 iterations of all its loops
-    /// together, and says nothing: sums of 90,000 ones came out as 65,101 (`direct`) and 38,833 (`gemm`, 1.7 iterations a
-    /// term) with Mesa 22.3.6, LLVM 15, 2026-11-21.
-    pub max_terms: u32,
+    /// Mesa's llvmpipe leaves every loop of an invocation after 65,535 iterations of all its loops together, and says
+    /// nothing: sums of 90,000 ones came out as 65,101 (`direct`) and 38,833 (`gemm`), and stores in a loop were left out,
+    /// with Mesa 22.3.6, LLVM 15, 2026-11-21. Which loops are unrolled and do not count is the driver's affair, so that
+    /// kernels count all of them.
+    pub max_iterations: u32,
 }
 
-/// A quarter of llvmpipe's iterations: room for loops that a driver does not unroll.
-const SOFTWARE_MAX_TERMS: u32 = 16_384;
+/// llvmpipe's 65,535 less the loops of a kernel before and after its sums, which are a few hundred iterations.
+const SOFTWARE_MAX_ITERATIONS: u32 = 64_000;
 
 impl Caps {
     /// What WebGPU promises everywhere, browsers included.
@@ -56,7 +58,7 @@ impl Caps {
         max_invocations: 256,
         storage_alignment: 256,
         uniform_alignment: 256,
-        max_terms: u32::MAX,
+        max_iterations: u32::MAX,
     };
 
     /// The caps of a device with these limits.
@@ -75,7 +77,7 @@ impl Caps {
             max_invocations: limits.max_compute_invocations_per_workgroup,
             storage_alignment: limits.min_storage_buffer_offset_alignment,
             uniform_alignment: limits.min_uniform_buffer_offset_alignment,
-            max_terms: if device_type == wgpu::DeviceType::Cpu { SOFTWARE_MAX_TERMS } else { u32::MAX },
+            max_iterations: if device_type == wgpu::DeviceType::Cpu { SOFTWARE_MAX_ITERATIONS } else { u32::MAX },
         }
     }
 
@@ -84,6 +86,11 @@ impl Caps {
     pub(crate) fn max_window(&self) -> u64 {
         let elements = self.max_binding_bytes.saturating_sub(u64::from(self.storage_alignment)) / 4;
         elements.min(i32::MAX as u64)
+    }
+
+    /// Terms that an invocation may sum up in one dispatch, where each takes so many iterations.
+    pub(crate) fn max_terms(&self, iterations: u32) -> u32 {
+        (self.max_iterations / iterations).max(2)
     }
 
     /// Rough speeds of the class.

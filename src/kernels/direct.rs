@@ -120,7 +120,9 @@ impl Kernel for Direct {
 }
 
 fn emit_correlate(c: &Correlate, tile: Tile, builder: &mut Builder<'_>) -> Result<()> {
-    for slice in pieces::correlate(c, builder.caps)? {
+    // Every tap: a sample for each position, and for each row its weight and a sum for each position.
+    let iterations = 1 + tile.positions + tile.rows * (1 + tile.positions);
+    for slice in pieces::correlate(c, builder.caps.max_window(), builder.caps.max_terms(iterations))? {
         emit_pieces(&slice.correlate, &slice.pieces, tile, builder)?;
     }
     Ok(())
@@ -197,7 +199,8 @@ fn emit_contract(c: &Contract, tile: Tile, builder: &mut Builder<'_>) -> Result<
     let max_window = builder.caps.max_window();
     let (mode, fill) = extension(c.mode);
     let constants = [("TILE_ROWS", tile.rows), ("EXTENSION", mode)];
-    let max_terms = builder.caps.max_terms;
+    // Every position: a sum for each row.
+    let max_terms = builder.caps.max_terms(1 + tile.rows);
     for parts in pieces::contract(c, max_window, max_window)? {
         let Some(Piece { g, r, q, .. }) = parts.first().map(|p| p.piece.clone()) else { continue };
         let row_tiles = (r.end - r.start).div_ceil(tile.rows);

@@ -25,7 +25,7 @@ const LANES: u32 = 64;
 pub(crate) fn emit(f: &Fold, builder: &mut Builder<'_>) -> Result<()> {
     let longest = u64::from(f.length.max(f.border_length));
     let at_once = (builder.caps.max_window() / longest).clamp(1, f.rows.into()) as u32;
-    let max_terms = builder.caps.max_terms;
+    let max_terms = builder.caps.max_terms(1);
     for first_row in (0..f.rows).step_by(at_once as usize) {
         let rows = first_row..first_row + at_once.min(f.rows - first_row);
         for first_term in (0..f.terms).step_by(max_terms as usize) {

@@ -72,6 +72,8 @@ const DEPTH: u32 = 16;
 const LANES: u32 = 8;
 /// (depth, tap) pairs of a workgroup of `contract_gemm.wgsl`: its `COLUMNS`.
 const COLUMNS: u32 = 32;
+/// Iterations of the matrix products for each staged row but those of its sums, at most.
+const STAGING: u32 = 4;
 /// Invocations of a workgroup of `pack.wgsl`.
 const PACK_LANES: u32 = 64;
 
@@ -246,7 +248,9 @@ impl ColumnSource {
 }
 
 fn emit_correlate(c: &Correlate, tile: Tile, builder: &mut Builder<'_>) -> Result<()> {
-    for slice in pieces::correlate(c, builder.caps)? {
+    // Every panel row: staging, and for each output row its weight and a sum for each of 8 positions.
+    let iterations = STAGING + (PANEL / LANES) + tile.rows * (1 + PANEL / LANES);
+    for slice in pieces::correlate(c, builder.caps.max_window(), builder.caps.max_terms(iterations))? {
         emit_pieces(&slice.correlate, &slice.pieces, tile, builder)?;
     }
     Ok(())
@@ -368,7 +372,9 @@ fn emit_pack(
 
 fn emit_contract(c: &Contract, tile: Tile, builder: &mut Builder<'_>) -> Result<()> {
     let max_window = builder.caps.max_window();
-    let max_panels = (builder.caps.max_terms / PANEL).max(1);
+    // Every position: staging, and for each output row its factor and a sum for each of 4 columns.
+    let iterations = STAGING + COLUMNS / LANES + tile.rows * (1 + COLUMNS / LANES);
+    let max_panels = (builder.caps.max_terms(iterations) / PANEL).max(1);
     let one_phase = Phase { out_first: 0, count: c.positions, in_first: c.first, tap_first: 0, taps: c.taps };
     let phases = builder.phases(&[one_phase])?;
     for parts in pieces::contract(c, max_window, max_window)? {

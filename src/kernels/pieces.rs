@@ -1,6 +1,5 @@
 //! Cutting a contraction into pieces whose operands each fit one storage binding.
 
-use crate::caps::Caps;
 use crate::error::{Error, Result};
 use crate::geometry::PaddingMode;
 use crate::kernels::program::Window;
@@ -100,28 +99,28 @@ pub(crate) struct ContractPiece {
     pub(crate) wide: Window,
 }
 
-/// The pieces of a correlation, in the order in which they must run. None for an empty batch.
-pub(crate) fn correlate(c: &Correlate, caps: &Caps) -> Result<Vec<TapSlice>> {
+/// The pieces of a correlation, in the order in which they must run; each sums up at most `max_terms` terms. None for an
+/// empty batch.
+pub(crate) fn correlate(c: &Correlate, max_window: u64, max_terms: u32) -> Result<Vec<TapSlice>> {
     if c.batch == 0 {
         return Ok(Vec::new());
     }
     // An iteration of a loop over no taps counts too.
-    let most = caps.max_terms - 1;
+    let most = max_terms - 1;
     if c.max_taps() <= most {
-        return Ok(vec![TapSlice { correlate: c.clone(), pieces: correlate_pieces(c, caps, true)? }]);
+        return Ok(vec![TapSlice { correlate: c.clone(), pieces: correlate_pieces(c, max_window, max_terms, true)? }]);
     }
     (0..c.max_taps())
         .step_by(most as usize)
         .map(|first| {
             let correlate = c.with_taps(first..first.saturating_add(most));
-            let pieces = correlate_pieces(&correlate, caps, first == 0)?;
+            let pieces = correlate_pieces(&correlate, max_window, max_terms, first == 0)?;
             Ok(TapSlice { correlate, pieces })
         })
         .collect()
 }
 
-fn correlate_pieces(c: &Correlate, caps: &Caps, first_taps: bool) -> Result<Vec<CorrelatePiece>> {
-    let (max_window, max_terms) = (caps.max_window(), u64::from(caps.max_terms));
+fn correlate_pieces(c: &Correlate, max_window: u64, max_terms: u32, first_taps: bool) -> Result<Vec<CorrelatePiece>> {
     let terms_of_row = u64::from(c.max_taps()) + 1;
     let whole = Piece { n: 0..c.batch, g: 0..c.groups, r: 0..c.rows, q: 0..c.depth, j: 0..c.positions() };
     let mut done = Vec::new();
@@ -144,7 +143,7 @@ fn correlate_pieces(c: &Correlate, caps: &Caps, first_taps: bool) -> Result<Vec<
             cut.piece.halves(&[Axis::N, Axis::G, Axis::Q, Axis::J])
         } else if cut.weight.length > max_window {
             cut.piece.halves(&[Axis::G, Axis::R, Axis::Q])
-        } else if cut.piece.depth() > 1 && u64::from(cut.piece.depth()) * terms_of_row > max_terms {
+        } else if cut.piece.depth() > 1 && u64::from(cut.piece.depth()) * terms_of_row > u64::from(max_terms) {
             cut.piece.halves(&[Axis::Q])
         } else {
             done.push(cut);

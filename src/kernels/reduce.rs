@@ -78,7 +78,7 @@ impl Reduction {
         let values = u64::from(groups) * u64::from(rows) * u64::from(row_length);
         // Half of what is left, so that kernels with columns have room for them.
         let room = builder.available(Slot::Partials) / 2 / values;
-        let splits = wanted.min(room).clamp(1, builder.caps.max_terms.min(65_535).into()) as u32;
+        let splits = wanted.min(room).clamp(1, builder.caps.max_terms(1).min(65_535).into()) as u32;
         let split = splits > 1;
         if split {
             builder.reserve(Slot::Partials, u64::from(splits) * values)?;
@@ -181,7 +181,7 @@ impl Kernel for SumRows {
             let Some((_, reduction)) = done.iter().find(|(channels, _)| *channels == piece.r) else { continue };
             let split_positions = (piece.batch() * piece.positions()).div_ceil(reduction.splits);
             // Each lane adds up every LANES-th. An empty sum is written too.
-            let share = builder.caps.max_terms.saturating_mul(LANES);
+            let share = builder.caps.max_terms(1).saturating_mul(LANES);
             for share_first in (0..split_positions.max(1)).step_by(share as usize) {
                 let bindings = vec![
                     Binding::new(Operand::Role(Role::OutputGradient), input, offset_of!(SumRowsParams, in_base)),
