@@ -8,6 +8,7 @@ use conv1d::{Buffers, Conv1d, Gpu, Operation, Role};
 use hound::{SampleFormat, WavReader, WavSpec, WavWriter};
 use std::error::Error;
 use std::f64::consts::PI;
+use std::process::ExitCode;
 use std::time::Instant;
 
 /// Samples of each channel that pass through the device at once.
@@ -115,7 +116,17 @@ fn write<W: std::io::Write + std::io::Seek>(
     }
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
     let arguments = arguments()?;
     let mut reader = WavReader::open(&arguments.input).map_err(|e| format!("{}: {e}", arguments.input))?;
     let spec = reader.spec();

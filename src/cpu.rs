@@ -418,10 +418,16 @@ impl Sizes {
     /// Adds a column, which tap `k` sends from `first` on, to the wide positions that `row` holds from `row_first` on.
     fn scatter(&self, column: &[f32], k: usize, first: usize, row_first: usize, row: &mut [f32]) {
         let start = (first * self.stride + k * self.dilation) as isize - (self.pad_left + row_first) as isize;
-        if self.stride == 1 && !self.mode.reads_input() {
-            let skipped = if start < 0 { start.unsigned_abs() } else { 0 };
-            let row = row.get_mut((start + skipped as isize) as usize..).unwrap_or_default();
-            row.iter_mut().zip(column.get(skipped..).unwrap_or_default()).for_each(|(r, &v)| *r += v);
+        if !self.mode.reads_input() {
+            // Nothing goes back from the padding: what lies outside the row is left out at once.
+            let skipped = if start < 0 { start.unsigned_abs().div_ceil(self.stride) } else { 0 };
+            let row = row.get_mut((start + (skipped * self.stride) as isize) as usize..).unwrap_or_default();
+            let column = column.get(skipped..).unwrap_or_default();
+            if self.stride == 1 {
+                row.iter_mut().zip(column).for_each(|(r, &v)| *r += v);
+            } else {
+                row.iter_mut().step_by(self.stride).zip(column).for_each(|(r, &v)| *r += v);
+            }
             return;
         }
         let end = (self.wide_length + self.pad_right) as isize;
@@ -429,8 +435,7 @@ impl Sizes {
             let position = start + (j * self.stride) as isize;
             if let Some(sample) = usize::try_from(position).ok().and_then(|p| row.get_mut(p)) {
                 *sample += value;
-            } else if self.mode.reads_input()
-                && position < end
+            } else if position < end
                 && let Some(sample) = self.source(position).and_then(|p| row.get_mut(p))
             {
                 *sample += value;
