@@ -8,7 +8,7 @@ use std::path::Path;
 const BUILT_IN: &str = include_str!("layers.json");
 
 /// Positions below which a layer is not shrunk.
-const FEWEST_POSITIONS: usize = 64;
+const FEWEST_POSITIONS: usize = 32;
 
 /// A layer on an input shape.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -108,7 +108,7 @@ impl LayerSpec {
     }
 
     /// The same layer on less input: fewer batch items, then fewer samples, until it does at most `flops` or would have
-    /// fewer than 64 positions, which tell nothing of a kernel. The layer itself stays what it is.
+    /// fewer than 32 positions, which tell nothing of a kernel. The layer itself stays what it is.
     pub(crate) fn shrunk(&self, flops: f64) -> LayerSpec {
         let positions = |spec: &LayerSpec| {
             let length = spec.layer().map_or(0, |(_, shapes)| shapes.output[2]);
