@@ -34,6 +34,8 @@ pub struct Caps {
     pub storage_alignment: u32,
     /// Bytes that the offset of a uniform binding is a multiple of.
     pub uniform_alignment: u32,
+    /// Texels of a side of a two-dimensional texture.
+    pub max_texture_side: u32,
     /// Iterations of all loops that one invocation may go through in one dispatch; longer sums are continued by further
     /// dispatches.
     ///
@@ -58,6 +60,7 @@ impl Caps {
         max_invocations: 256,
         storage_alignment: 256,
         uniform_alignment: 256,
+        max_texture_side: 8192,
         max_iterations: u32::MAX,
     };
 
@@ -77,6 +80,7 @@ impl Caps {
             max_invocations: limits.max_compute_invocations_per_workgroup,
             storage_alignment: limits.min_storage_buffer_offset_alignment,
             uniform_alignment: limits.min_uniform_buffer_offset_alignment,
+            max_texture_side: limits.max_texture_dimension_2d,
             max_iterations: if device_type == wgpu::DeviceType::Cpu { SOFTWARE_MAX_ITERATIONS } else { u32::MAX },
         }
     }
@@ -112,6 +116,8 @@ pub(crate) struct Speed {
     pub(crate) load: f64,
     /// What a value staged in workgroup memory costs to read, in multiply-adds.
     pub(crate) staged_load: f64,
+    /// What a load of a texel costs, in multiply-adds.
+    pub(crate) texel_load: f64,
     /// Bytes per second.
     pub(crate) bandwidth: f64,
     /// Seconds of a dispatch.
@@ -124,9 +130,10 @@ pub(crate) struct Speed {
 /// tiles of 8 x 16 and 336 ms in tiles of 8 x 4, which is 9 ns for each load and next to nothing for a multiply-add: llvmpipe
 /// gathers lane by lane. `gemm` took 548 ms, 14 ns for each staged value.
 const SOFTWARE: Speed = Speed {
-    multiply_adds: 10e9,
-    load: 90.0,
-    staged_load: 140.0,
+    multiply_adds: 19.5e9,
+    load: 80.0,
+    staged_load: 280.0,
+    texel_load: 15.0,
     bandwidth: 0.4e9,
     dispatch: 50e-6,
     invocations: 256.0,
@@ -136,6 +143,7 @@ const INTEGRATED: Speed = Speed {
     multiply_adds: 0.5e12,
     load: 4.0,
     staged_load: 0.5,
+    texel_load: 32.0,
     bandwidth: 50e9,
     dispatch: 10e-6,
     invocations: 16384.0,
@@ -145,6 +153,7 @@ const DISCRETE: Speed = Speed {
     multiply_adds: 10e12,
     load: 4.0,
     staged_load: 0.5,
+    texel_load: 32.0,
     bandwidth: 500e9,
     dispatch: 5e-6,
     invocations: 262_144.0,

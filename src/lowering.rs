@@ -53,7 +53,7 @@ impl Role {
     }
 }
 
-/// The buffers of a plan that are not the caller's tensors.
+/// The memory of a plan that is not the caller's tensors: buffers of elements, and textures of four elements a texel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Slot {
     /// Input gradient of the padding, `[N, C_in, pad_left + pad_right]`.
@@ -64,10 +64,25 @@ pub(crate) enum Slot {
     Packed,
     /// Partial sums of a reduction.
     Partials,
+    /// A texture with the operand that is read at moving positions, extended by its padding.
+    InputTexels,
+    /// A texture with the operand that multiplies it.
+    FactorTexels,
 }
 
 impl Slot {
-    pub(crate) const ALL: [Slot; 4] = [Slot::Border, Slot::Columns, Slot::Packed, Slot::Partials];
+    pub(crate) const ALL: [Slot; 6] =
+        [Slot::Border, Slot::Columns, Slot::Packed, Slot::Partials, Slot::InputTexels, Slot::FactorTexels];
+
+    /// Whether it is a texture; otherwise it is a buffer.
+    pub(crate) const fn is_texture(self) -> bool {
+        matches!(self, Slot::InputTexels | Slot::FactorTexels)
+    }
+
+    /// Bytes of an element of a buffer, or of a texel.
+    pub(crate) const fn element_bytes(self) -> u64 {
+        if self.is_texture() { 16 } else { 4 }
+    }
 }
 
 /// Where an operand lives.
@@ -446,7 +461,7 @@ fn row_at([groups, per_group, length]: [u32; 3], n: u32, g: u32, c: u32) -> u64 
     ((u64::from(n) * u64::from(groups) + u64::from(g)) * u64::from(per_group) + u64::from(c)) * u64::from(length)
 }
 
-fn gcd(a: u32, b: u32) -> u32 {
+pub(crate) fn gcd(a: u32, b: u32) -> u32 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 

@@ -172,6 +172,11 @@ pub(crate) fn run(gpu: &Gpu, plans: &[Plan], data: &Data, bias: bool) -> Vec<Vec
         let poison = vec![POISON_BITS; (buffer.size() / 4) as usize];
         gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(&poison));
     }
+    for texture in workspace.textures() {
+        let poison = vec![POISON_BITS; (texture.width() * texture.height() * 4) as usize];
+        let layout = wgpu::TexelCopyBufferLayout { bytes_per_row: Some(texture.width() * 16), ..Default::default() };
+        gpu.queue().write_texture(texture.as_image_copy(), bytemuck::cast_slice(&poison), layout, texture.size());
+    }
     let mut encoder = gpu.device().create_command_encoder(&Default::default());
     for (plan, output) in plans.iter().zip(&outputs) {
         let mut buffers = Buffers::new().with(plan.output(), inside(output));

@@ -1,6 +1,7 @@
 use super::Gpu;
 use crate::error::{Error, Result};
 use crate::geometry::Shapes;
+use crate::kernels::program::TEXTURE_WIDTH;
 use crate::lowering::{Role, Slot};
 use crate::plan::Plan;
 
@@ -82,17 +83,31 @@ fn check_slice(role: Role, slice: wgpu::BufferSlice<'_>, needed: u64) -> Result<
 /// Scratch memory of plans. One workspace serves any number of bound operations that run one after another.
 #[derive(Debug, Clone)]
 pub struct Workspace {
-    slots: [Option<wgpu::Buffer>; Slot::ALL.len()],
+    slots: [Option<Memory>; Slot::ALL.len()],
 }
+
+/// Memory of a slot.
+#[derive(Debug, Clone)]
+pub(super) enum Memory {
+    Buffer(wgpu::Buffer),
+    Texture(wgpu::Texture),
+}
+
+/// Format of the textures of a workspace.
+pub(super) const TEXEL_FORMAT: wgpu::TextureFormat = wgpu::TextureFormat::Rgba32Float;
 
 impl Workspace {
     /// Workspace for each of the plans, not for all of them at the same time.
     pub fn new(gpu: &Gpu, plans: &[&Plan]) -> Result<Workspace> {
         let mut slots = [const { None }; Slot::ALL.len()];
-        for (index, slot) in slots.iter_mut().enumerate() {
-            let elements = plans.iter().map(|p| p.program.slots[index]).max().unwrap_or(0);
+        for slot in Slot::ALL {
+            let elements = plans.iter().map(|p| p.program.slots[slot as usize]).max().unwrap_or(0);
             if elements > 0 {
-                *slot = Some(gpu.storage_buffer("conv1d workspace", elements * 4)?);
+                slots[slot as usize] = Some(if slot.is_texture() {
+                    Memory::Texture(gpu.texel_texture(elements)?)
+                } else {
+                    Memory::Buffer(gpu.storage_buffer("conv1d workspace", elements * 4)?)
+                });
             }
         }
         Ok(Workspace { slots })
@@ -100,15 +115,27 @@ impl Workspace {
 
     /// Its buffers. Nothing in them outlives an operation but packed weights.
     pub fn buffers(&self) -> impl Iterator<Item = &wgpu::Buffer> {
-        self.slots.iter().flatten()
+        self.slots.iter().flatten().filter_map(|memory| match memory {
+            Memory::Buffer(buffer) => Some(buffer),
+            Memory::Texture(_) => None,
+        })
     }
 
-    /// Bytes of all buffers.
+    /// Its textures, of which the same is true.
+    pub fn textures(&self) -> impl Iterator<Item = &wgpu::Texture> {
+        self.slots.iter().flatten().filter_map(|memory| match memory {
+            Memory::Buffer(_) => None,
+            Memory::Texture(texture) => Some(texture),
+        })
+    }
+
+    /// Bytes of all buffers and textures.
     pub fn bytes(&self) -> u64 {
-        self.buffers().map(wgpu::Buffer::size).sum()
+        let texels: u64 = self.textures().map(|t| u64::from(t.width()) * u64::from(t.height())).sum();
+        self.buffers().map(wgpu::Buffer::size).sum::<u64>() + texels * 16
     }
 
-    pub(super) fn slot(&self, slot: Slot) -> Option<&wgpu::Buffer> {
+    pub(super) fn slot(&self, slot: Slot) -> Option<&Memory> {
         self.slots[slot as usize].as_ref()
     }
 }
@@ -127,6 +154,27 @@ impl Gpu {
                 size: bytes.max(4),
                 usage: Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST,
                 mapped_at_creation: false,
+            })
+        })
+    }
+
+    /// A texture that holds a sequence of texels, row after row.
+    fn texel_texture(&self, texels: u64) -> Result<wgpu::Texture> {
+        let (height, limit) = (texels.div_ceil(TEXTURE_WIDTH.into()), u64::from(self.caps().max_texture_side));
+        if height > limit {
+            return Err(Error::TooLarge { what: "rows of a texture", value: height, limit });
+        }
+        use wgpu::TextureUsages as Usage;
+        self.guarded(|| {
+            self.device().create_texture(&wgpu::TextureDescriptor {
+                label: Some("conv1d workspace"),
+                size: wgpu::Extent3d { width: TEXTURE_WIDTH, height: height as u32, depth_or_array_layers: 1 },
+                mip_level_count: 1,
+                sample_count: 1,
+                dimension: wgpu::TextureDimension::D2,
+                format: TEXEL_FORMAT,
+                usage: Usage::STORAGE_BINDING | Usage::COPY_DST,
+                view_formats: &[],
             })
         })
     }

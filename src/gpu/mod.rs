@@ -222,12 +222,16 @@ impl Gpu {
     fn check_limits(&self, interface: &Interface) -> Result<()> {
         let caps = self.caps();
         let invocations = interface.workgroup_size.iter().map(|&n| u64::from(n)).product();
-        let storage = interface.bindings.iter().filter(|&&kind| kind != BindingKind::Uniform).count() as u64;
+        let count =
+            |kinds: &[BindingKind]| interface.bindings.iter().filter(|&kind| kinds.contains(kind)).count() as u64;
+        let storage = count(&[BindingKind::Read, BindingKind::ReadWrite]);
+        let texels = count(&[BindingKind::TexelRead, BindingKind::TexelWrite]);
         let limits = self.device().limits();
         for (limit, available, needed) in [
             ("max_compute_invocations_per_workgroup", caps.max_invocations.into(), invocations),
             ("max_compute_workgroup_storage_size", caps.max_workgroup_bytes.into(), interface.workgroup_bytes.into()),
             ("max_storage_buffers_per_shader_stage", limits.max_storage_buffers_per_shader_stage.into(), storage),
+            ("max_storage_textures_per_shader_stage", limits.max_storage_textures_per_shader_stage.into(), texels),
         ] {
             if needed > available {
                 return Err(Error::DeviceLimit { limit, available, needed });
@@ -241,16 +245,26 @@ fn layout_entry(binding: u32, kind: BindingKind) -> wgpu::BindGroupLayoutEntry {
     wgpu::BindGroupLayoutEntry {
         binding,
         visibility: wgpu::ShaderStages::COMPUTE,
-        ty: wgpu::BindingType::Buffer {
-            ty: match kind {
-                BindingKind::Uniform => wgpu::BufferBindingType::Uniform,
-                BindingKind::Read => wgpu::BufferBindingType::Storage { read_only: true },
-                BindingKind::ReadWrite => wgpu::BufferBindingType::Storage { read_only: false },
-            },
-            has_dynamic_offset: false,
-            min_binding_size: None,
+        ty: match kind {
+            BindingKind::Uniform => buffer_type(wgpu::BufferBindingType::Uniform),
+            BindingKind::Read => buffer_type(wgpu::BufferBindingType::Storage { read_only: true }),
+            BindingKind::ReadWrite => buffer_type(wgpu::BufferBindingType::Storage { read_only: false }),
+            BindingKind::TexelRead => texel_type(wgpu::StorageTextureAccess::ReadOnly),
+            BindingKind::TexelWrite => texel_type(wgpu::StorageTextureAccess::WriteOnly),
         },
         count: None,
+    }
+}
+
+fn buffer_type(ty: wgpu::BufferBindingType) -> wgpu::BindingType {
+    wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None }
+}
+
+fn texel_type(access: wgpu::StorageTextureAccess) -> wgpu::BindingType {
+    wgpu::BindingType::StorageTexture {
+        access,
+        format: buffers::TEXEL_FORMAT,
+        view_dimension: wgpu::TextureViewDimension::D2,
     }
 }
 

@@ -1,4 +1,5 @@
-use super::{Buffers, Gpu, Pipeline, Workspace};
+use super::buffers::{Buffers, Memory, Workspace};
+use super::{Gpu, Pipeline};
 use crate::error::{Error, Result};
 use crate::kernels::program::{Binding, Resource, Step};
 use crate::lowering::Operand;
@@ -29,6 +30,21 @@ struct BoundStep {
     packs_weight: bool,
 }
 
+/// What a binding of a step is bound to.
+enum Place<'b> {
+    Buffer(wgpu::BufferBinding<'b>),
+    Texture(wgpu::TextureView),
+}
+
+impl Place<'_> {
+    fn resource(&self) -> wgpu::BindingResource<'_> {
+        match self {
+            Place::Buffer(binding) => wgpu::BindingResource::Buffer(binding.clone()),
+            Place::Texture(view) => wgpu::BindingResource::TextureView(view),
+        }
+    }
+}
+
 impl Gpu {
     /// Compiles what a plan needs that is not compiled yet.
     pub fn prepare(&self, plan: &Plan) -> Result<Prepared> {
@@ -47,6 +63,7 @@ impl Gpu {
             ("max_storage_buffer_binding_size", have.max_binding_bytes, planned.max_binding_bytes),
             ("max_buffer_size", have.max_buffer_bytes, planned.max_buffer_bytes),
             ("max_compute_workgroups_per_dimension", have.max_workgroups.into(), planned.max_workgroups.into()),
+            ("max_texture_dimension_2d", have.max_texture_side.into(), planned.max_texture_side.into()),
         ] {
             if needed > available {
                 return Err(Error::DeviceLimit { limit, available, needed });
@@ -81,11 +98,11 @@ impl Prepared {
         let mut contents = Vec::new();
         let mut bound = Vec::new();
         for step in steps {
-            let (params, resources) = self.resolve(step, buffers, workspace)?;
+            let (params, places) = self.resolve(step, buffers, workspace)?;
             let offset = contents.len();
             contents.extend_from_slice(&params);
             contents.resize(contents.len().next_multiple_of(alignment), 0);
-            bound.push((offset as u64, params.len() as u64, resources));
+            bound.push((offset as u64, params.len() as u64, places));
         }
         if steps.is_empty() {
             return Ok(Bound { steps: Vec::new() });
@@ -93,15 +110,12 @@ impl Prepared {
         let params = self.gpu.filled_buffer("conv1d parameters", &contents, wgpu::BufferUsages::UNIFORM)?;
         let bound = self.gpu.guarded(|| {
             let bind =
-                |((step, pipeline), (offset, size, resources)): ((&Step, &Arc<Pipeline>), (u64, u64, Vec<_>))| {
+                |((step, pipeline), (offset, size, places)): ((&Step, &Arc<Pipeline>), (u64, u64, Vec<Place<'_>>))| {
                     let uniform = wgpu::BufferBinding { buffer: &params, offset, size: wgpu::BufferSize::new(size) };
-                    let entries: Vec<_> = std::iter::once(uniform)
-                        .chain(resources)
+                    let entries: Vec<_> = std::iter::once(wgpu::BindingResource::Buffer(uniform))
+                        .chain(places.iter().map(Place::resource))
                         .zip(0..)
-                        .map(|(buffer, binding)| wgpu::BindGroupEntry {
-                            binding,
-                            resource: wgpu::BindingResource::Buffer(buffer),
-                        })
+                        .map(|(resource, binding)| wgpu::BindGroupEntry { binding, resource })
                         .collect();
                     let bindings = self.gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
                         label: Some(step.shader.source.name),
@@ -126,13 +140,21 @@ impl Prepared {
         step: &Step,
         buffers: &Buffers<'b>,
         workspace: &'b Workspace,
-    ) -> Result<(Vec<u8>, Vec<wgpu::BufferBinding<'b>>)> {
+    ) -> Result<(Vec<u8>, Vec<Place<'b>>)> {
         let mut params = step.params.clone();
-        let mut resources = Vec::new();
+        let mut places = Vec::new();
         for binding in &step.bindings {
             let place = match binding.resource {
                 Resource::Table(index) => self.tables.get(index).map(|t| (t, 0)),
-                Resource::Operand(Operand::Slot(slot)) => workspace.slot(slot).map(|b| (b, 0)),
+                Resource::Operand(Operand::Slot(slot)) => match workspace.slot(slot) {
+                    Some(Memory::Texture(texture)) => {
+                        let view = self.gpu.guarded(|| texture.create_view(&wgpu::TextureViewDescriptor::default()))?;
+                        places.push(Place::Texture(view));
+                        continue;
+                    }
+                    Some(Memory::Buffer(buffer)) => Some((buffer, 0)),
+                    None => None,
+                },
                 Resource::Operand(Operand::Role(role)) => buffers.get(role).map(|s| (s.buffer(), s.offset())),
             };
             let there = place.filter(|_| binding.window.length > 0);
@@ -140,12 +162,12 @@ impl Prepared {
                 set_word(&mut params, flag, u32::from(there.is_some()));
             }
             let Some((buffer, start)) = there else {
-                resources.push(self.gpu.inner.nothing.as_entire_buffer_binding());
+                places.push(Place::Buffer(self.gpu.inner.nothing.as_entire_buffer_binding()));
                 continue;
             };
-            resources.push(self.place(binding, buffer, start, &mut params)?);
+            places.push(Place::Buffer(self.place(binding, buffer, start, &mut params)?));
         }
-        Ok((params, resources))
+        Ok((params, places))
     }
 
     /// Binds a window of a buffer whose tensor begins `start` bytes into it.

@@ -1,7 +1,7 @@
 //! `direct`: a register tile per invocation, any geometry, no workspace (but the partial sums of a split reduction).
 
 use super::params::params;
-use super::pieces::{self, CorrelatePiece, Piece};
+use super::pieces::{self, CorrelatePiece, Limits, Piece};
 use super::program::{Binding, Builder, Source};
 use super::reduce::Reduction;
 use super::{Kernel, Tile, extension, waste};
@@ -121,8 +121,14 @@ impl Kernel for Direct {
 
 fn emit_correlate(c: &Correlate, tile: Tile, builder: &mut Builder<'_>) -> Result<()> {
     // Every tap: a sample for each position, and for each row its weight and a sum for each position.
-    let iterations = 1 + tile.positions + tile.rows * (1 + tile.positions);
-    for slice in pieces::correlate(c, builder.caps.max_window(), builder.caps.max_terms(iterations))? {
+    let iterations = u64::from(1 + tile.positions + tile.rows * (1 + tile.positions));
+    let limits = Limits {
+        max_window: builder.caps.max_window(),
+        max_iterations: builder.caps.max_iterations,
+        iterations: &|c, depth| u64::from(depth) * (u64::from(c.max_taps()) + 1) * iterations,
+        staged: None,
+    };
+    for slice in pieces::correlate(c, limits)? {
         emit_pieces(&slice.correlate, &slice.pieces, tile, builder)?;
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! `im2col`: columns in a workspace of bounded size, slice by slice, and a matrix product over them.
 
 use super::params::params;
-use super::pieces::{self, CorrelatePiece, Piece};
+use super::pieces::{self, CorrelatePiece, Limits, Piece};
 use super::program::{Binding, Builder, Source, Window};
 use super::reduce::Reduction;
 use super::{Kernel, Tile, extension, waste};
@@ -249,8 +249,14 @@ impl ColumnSource {
 
 fn emit_correlate(c: &Correlate, tile: Tile, builder: &mut Builder<'_>) -> Result<()> {
     // Every panel row: staging, and for each output row its weight and a sum for each of 8 positions.
-    let iterations = STAGING + (PANEL / LANES) + tile.rows * (1 + PANEL / LANES);
-    for slice in pieces::correlate(c, builder.caps.max_window(), builder.caps.max_terms(iterations))? {
+    let iterations = u64::from(STAGING + (PANEL / LANES) + tile.rows * (1 + PANEL / LANES));
+    let limits = Limits {
+        max_window: builder.caps.max_window(),
+        max_iterations: builder.caps.max_iterations,
+        iterations: &|c, depth| u64::from(depth) * (u64::from(c.max_taps()) + 1) * iterations,
+        staged: None,
+    };
+    for slice in pieces::correlate(c, limits)? {
         emit_pieces(&slice.correlate, &slice.pieces, tile, builder)?;
     }
     Ok(())

@@ -10,6 +10,7 @@ pub(crate) mod params;
 mod pieces;
 pub(crate) mod program;
 mod reduce;
+mod texels;
 
 use crate::caps::Caps;
 use crate::error::Result;
@@ -23,7 +24,7 @@ use std::fmt;
 pub(crate) use fold::emit as emit_fold;
 
 /// All kernels.
-pub(crate) static KERNELS: &[&dyn Kernel] = &[&direct::Direct, &im2col::Im2col, &reduce::SumRows];
+pub(crate) static KERNELS: &[&dyn Kernel] = &[&direct::Direct, &im2col::Im2col, &texels::Texels, &reduce::SumRows];
 
 /// Sources that no kernel of [`KERNELS`] lists.
 #[cfg(test)]

@@ -99,29 +99,45 @@ pub(crate) struct ContractPiece {
     pub(crate) wide: Window,
 }
 
-/// The pieces of a correlation, in the order in which they must run; each sums up at most `max_terms` terms. None for an
-/// empty batch.
-pub(crate) fn correlate(c: &Correlate, max_window: u64, max_terms: u32) -> Result<Vec<TapSlice>> {
+/// What a piece of a correlation may be at most.
+#[derive(Clone, Copy)]
+pub(crate) struct Limits<'a> {
+    /// Elements of a window.
+    pub(crate) max_window: u64,
+    /// Iterations of all loops of an invocation, and how many a sum over so many input rows takes.
+    pub(crate) max_iterations: u32,
+    pub(crate) iterations: &'a dyn Fn(&Correlate, u32) -> u64,
+    /// What the kernel lays aside of the input of a piece, and how much of that there may be.
+    pub(crate) staged: Option<(&'a dyn Fn(&Correlate, &Piece) -> u64, u64)>,
+}
+
+/// The pieces of a correlation, in the order in which they must run. None for an empty batch.
+pub(crate) fn correlate(c: &Correlate, limits: Limits<'_>) -> Result<Vec<TapSlice>> {
     if c.batch == 0 {
         return Ok(Vec::new());
     }
-    // An iteration of a loop over no taps counts too.
-    let most = max_terms - 1;
-    if c.max_taps() <= most {
-        return Ok(vec![TapSlice { correlate: c.clone(), pieces: correlate_pieces(c, max_window, max_terms, true)? }]);
+    let fits = |taps: u32| (limits.iterations)(&c.with_taps(0..taps), 1) <= limits.max_iterations.into();
+    if fits(c.max_taps()) {
+        return Ok(vec![TapSlice { correlate: c.clone(), pieces: correlate_pieces(c, limits, true)? }]);
+    }
+    // The most taps that fit, between one that does (or must) and one that does not.
+    let (mut most, mut too_many) = (1, c.max_taps());
+    while too_many - most > 1 {
+        let middle = most + (too_many - most) / 2;
+        if fits(middle) { most = middle } else { too_many = middle }
     }
     (0..c.max_taps())
         .step_by(most as usize)
         .map(|first| {
             let correlate = c.with_taps(first..first.saturating_add(most));
-            let pieces = correlate_pieces(&correlate, max_window, max_terms, first == 0)?;
+            let pieces = correlate_pieces(&correlate, limits, first == 0)?;
             Ok(TapSlice { correlate, pieces })
         })
         .collect()
 }
 
-fn correlate_pieces(c: &Correlate, max_window: u64, max_terms: u32, first_taps: bool) -> Result<Vec<CorrelatePiece>> {
-    let terms_of_row = u64::from(c.max_taps()) + 1;
+fn correlate_pieces(c: &Correlate, limits: Limits<'_>, first_taps: bool) -> Result<Vec<CorrelatePiece>> {
+    let Limits { max_window, max_iterations, iterations, staged } = limits;
     let whole = Piece { n: 0..c.batch, g: 0..c.groups, r: 0..c.rows, q: 0..c.depth, j: 0..c.positions() };
     let mut done = Vec::new();
     // A stack gives the first half first.
@@ -143,8 +159,13 @@ fn correlate_pieces(c: &Correlate, max_window: u64, max_terms: u32, first_taps: 
             cut.piece.halves(&[Axis::N, Axis::G, Axis::Q, Axis::J])
         } else if cut.weight.length > max_window {
             cut.piece.halves(&[Axis::G, Axis::R, Axis::Q])
-        } else if cut.piece.depth() > 1 && u64::from(cut.piece.depth()) * terms_of_row > u64::from(max_terms) {
+        } else if cut.piece.depth() > 1 && iterations(c, cut.piece.depth()) > max_iterations.into() {
             cut.piece.halves(&[Axis::Q])
+        } else if let Some((needed, limit)) = too_much_staged(c, &cut.piece, staged) {
+            let halves = cut.piece.halves(&[Axis::N, Axis::G, Axis::J, Axis::Q]);
+            let [first, second] = halves.ok_or_else(|| indivisible(needed, limit))?;
+            open.extend([second, first]);
+            continue;
         } else {
             done.push(cut);
             continue;
@@ -154,6 +175,16 @@ fn correlate_pieces(c: &Correlate, max_window: u64, max_terms: u32, first_taps: 
         open.extend([second, first]);
     }
     Ok(done)
+}
+
+fn too_much_staged(
+    c: &Correlate,
+    piece: &Piece,
+    staged: Option<(&dyn Fn(&Correlate, &Piece) -> u64, u64)>,
+) -> Option<(u64, u64)> {
+    let (amount, limit) = staged?;
+    let needed = amount(c, piece);
+    (needed > limit).then_some((needed, limit))
 }
 
 /// The pieces of a contraction, collected by what they compute of the weight gradient: those of one entry differ in batch

@@ -78,6 +78,16 @@ impl Binding {
         Binding::new(Operand::Slot(slot), window, base)
     }
 
+    /// A texture of the workspace, which has so many texels.
+    pub(crate) fn texels(slot: Slot, length: u64) -> Self {
+        Binding {
+            resource: Resource::Operand(Operand::Slot(slot)),
+            window: Window::whole(length),
+            base: None,
+            present: None,
+        }
+    }
+
     pub(crate) fn bias(window: Window, base: usize, present: usize) -> Self {
         let resource = Resource::Operand(Operand::Role(Role::Bias));
         Binding { resource, window, base: Some(base), present: Some(present) }
@@ -105,56 +115,64 @@ params! {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Program {
     pub(crate) steps: Vec<Step>,
-    /// Elements of each slot of [`Slot::ALL`].
-    pub(crate) slots: [u64; 4],
+    /// Elements, or texels, of each slot of [`Slot::ALL`].
+    pub(crate) slots: [u64; Slot::ALL.len()],
     pub(crate) tables: Vec<Arc<[u8]>>,
 }
 
 impl Program {
     /// Bytes of workspace.
     pub(crate) fn workspace_bytes(&self) -> u64 {
-        self.slots.iter().sum::<u64>() * 4
+        Slot::ALL.iter().zip(self.slots).map(|(slot, elements)| elements * slot.element_bytes()).sum()
     }
 }
+
+/// Texels of a row of a workspace texture: `WIDTH` of the shaders. What lies in it is one long sequence; WebGPU grants sides
+/// of 8192.
+pub(crate) const TEXTURE_WIDTH: u32 = 4096;
 
 /// A program being written.
 #[derive(Debug)]
 pub(crate) struct Builder<'a> {
     pub(crate) caps: &'a Caps,
-    /// Elements of workspace that may be used.
+    /// Bytes of workspace that may be used.
     pub(crate) workspace: u64,
     pub(crate) program: Program,
 }
 
 impl<'a> Builder<'a> {
     pub(crate) fn new(caps: &'a Caps, workspace_bytes: u64) -> Self {
-        Builder { caps, workspace: workspace_bytes / 4, program: Program::default() }
+        Builder { caps, workspace: workspace_bytes, program: Program::default() }
     }
 
     /// Makes a slot hold `elements` at least.
     pub(crate) fn reserve(&mut self, slot: Slot, elements: u64) -> Result<()> {
-        let limit = self.caps.max_buffer_bytes / 4;
+        let limit = self.largest(slot);
         if elements > limit {
-            return Err(Error::TooLarge { what: "elements of a workspace buffer", value: elements, limit });
+            return Err(Error::TooLarge { what: "elements of a part of the workspace", value: elements, limit });
         }
-        let index = Slot::ALL.iter().position(|&s| s == slot).unwrap_or_default();
-        self.program.slots[index] = self.program.slots[index].max(elements);
-        let total = self.program.slots.iter().sum::<u64>();
+        self.program.slots[slot as usize] = self.program.slots[slot as usize].max(elements);
+        let total = self.program.workspace_bytes();
         if total > self.workspace {
-            return Err(Error::TooLarge {
-                what: "workspace in bytes",
-                value: total.saturating_mul(4),
-                limit: self.workspace * 4,
-            });
+            return Err(Error::TooLarge { what: "workspace in bytes", value: total, limit: self.workspace });
         }
         Ok(())
     }
 
-    /// Elements that one slot may still take: what the others leave of the workspace, within one binding.
+    /// Elements, or texels, that one slot may still take: what the others leave of the workspace, within one binding.
     pub(crate) fn available(&self, slot: Slot) -> u64 {
-        let others: u64 =
-            Slot::ALL.iter().zip(self.program.slots).filter(|&(&s, _)| s != slot).map(|(_, elements)| elements).sum();
-        self.workspace.saturating_sub(others).min(self.caps.max_window()).min(self.caps.max_buffer_bytes / 4)
+        let bytes = slot.element_bytes();
+        let others = self.program.workspace_bytes() - self.program.slots[slot as usize] * bytes;
+        (self.workspace.saturating_sub(others) / bytes).min(self.largest(slot))
+    }
+
+    /// Elements, or texels, of the largest slot that the device can bind as a whole.
+    fn largest(&self, slot: Slot) -> u64 {
+        if slot.is_texture() {
+            u64::from(self.caps.max_texture_side) * u64::from(TEXTURE_WIDTH)
+        } else {
+            self.caps.max_window().min(self.caps.max_buffer_bytes / 4)
+        }
     }
 
     /// Adds the phases as a table and returns its binding.

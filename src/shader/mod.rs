@@ -11,6 +11,9 @@ pub(crate) enum BindingKind {
     Uniform,
     Read,
     ReadWrite,
+    /// A texture of four floats a texel.
+    TexelRead,
+    TexelWrite,
 }
 
 /// What the host must know of a shader.
@@ -65,6 +68,8 @@ pub(crate) fn interface(shader: &Specialised, module: &naga::Module) -> Result<I
                 workgroup_bytes += module.types[variable.ty].inner.size(module.to_ctx());
                 continue;
             }
+            naga::AddressSpace::Handle => texel_kind(&module.types[variable.ty].inner)
+                .ok_or_else(|| failed(shader, format!("{:?} is not a texture of the workspace", variable.name)))?,
             _ => continue,
         };
         match &variable.binding {
@@ -82,6 +87,18 @@ pub(crate) fn interface(shader: &Specialised, module: &naga::Module) -> Result<I
         workgroup_bytes,
         bindings: bindings.into_iter().map(|(_, kind)| kind).collect(),
     })
+}
+
+fn texel_kind(variable: &naga::TypeInner) -> Option<BindingKind> {
+    let naga::TypeInner::Image { dim: naga::ImageDimension::D2, arrayed: false, class } = variable else { return None };
+    match class {
+        naga::ImageClass::Storage { format: naga::StorageFormat::Rgba32Float, access } => match *access {
+            naga::StorageAccess::LOAD => Some(BindingKind::TexelRead),
+            naga::StorageAccess::STORE => Some(BindingKind::TexelWrite),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 /// Compares the host's idea of a struct with the shader's, field by field.

@@ -1,0 +1,198 @@
+// Correlation from textures: every invocation keeps a tile of output rows x positions in registers and multiplies texels of
+// four input values with texels of four weights.
+//
+// A texel holds four input rows (channels) at one position, or four taps of one row. The input is laid aside extended by its
+// padding, so that nothing is looked at twice. Neighbouring positions of a tile lie so far apart that the next tap's samples
+// are this tap's of the neighbour: each texel is loaded once and shifted through the tile.
+
+alias Element = f32;
+
+// Invocations along positions and along output rows. Set by the plan.
+const LANES_POSITIONS: u32 = 64u;
+const LANES_ROWS: u32 = 1u;
+// Output rows and positions of one invocation. Set by the plan.
+const TILE_ROWS: u32 = 8u;
+const TILE_POSITIONS: u32 = 16u;
+// 1 where samples are shifted through the tile, 0 where every tap loads its own. Set by the plan.
+const SHIFTED: u32 = 1u;
+// 1 where a texel holds four taps of a row instead of four rows. Set by the plan.
+const TEXEL_TAPS: u32 = 0u;
+// 1 where the output already holds the sum over earlier input rows. Set by the plan.
+const ACCUMULATE: u32 = 0u;
+// Texels of a row of a texture.
+const WIDTH: u32 = 4096u;
+
+/// Outputs that are reached by the same taps: every `out_step`-th of a row.
+struct Phase {
+    /// Position of the first output in its row.
+    out_first: u32,
+    /// Number of outputs.
+    count: u32,
+    /// Input position that the first output and the first tap meet at.
+    in_first: i32,
+    /// Index of the first tap in the kernel.
+    tap_first: u32,
+    /// Number of taps; may be 0.
+    taps: u32,
+    /// Number of taps of all phases before this one: where its packed weights start.
+    taps_before: u32,
+}
+
+/// One piece of a correlation. Offsets count elements and may wrap: only their sums are indices.
+struct Params {
+    /// Workgroups that have work; the dispatch may be larger.
+    workgroups: u32,
+    batch: u32,
+    groups: u32,
+    /// Output rows of a group.
+    rows: u32,
+    /// Tiles of them, and workgroups along them.
+    row_tiles: u32,
+    row_workgroups: u32,
+    phases: u32,
+    /// Positions of every phase that this piece computes.
+    position_first: u32,
+    position_end: u32,
+    /// Positions between neighbours of a tile.
+    spacing: u32,
+    /// Tiles along the positions of one batch item, and workgroups along those of all of them.
+    position_tiles: u32,
+    position_workgroups: u32,
+    /// Rows of texels that an output row sums over: `full_units` with all taps, then others with one texel of taps each.
+    units: u32,
+    full_units: u32,
+    /// Taps of a full unit where a texel holds four; otherwise the phase's.
+    unit_taps: u32,
+    /// Taps from one sample to the next that a shift brings.
+    period: u32,
+    /// Texels of a unit, and input position of the first and of the step to the next.
+    unit_texels: u32,
+    texel_first: i32,
+    texel_step: u32,
+    /// Texels from one position to the next, from one of a tile to the next, and from one tap to the next.
+    position_texels: u32,
+    neighbour_texels: u32,
+    tap_texels: u32,
+    /// Distance of the lowest tap's sample from the first tap's, for each tap after the first: 0, or what it goes back.
+    tap_back: i32,
+    /// Steps of the sum of a row tile, all phases together.
+    steps: u32,
+    bias_base: u32,
+    bias_group: u32,
+    /// 1 where there is a bias to start from.
+    has_bias: u32,
+    out_base: u32,
+    out_batch: u32,
+    out_group: u32,
+    out_row: u32,
+    out_step: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> phases: array<Phase>;
+@group(0) @binding(2) var input: texture_storage_2d<rgba32float, read>;
+@group(0) @binding(3) var weight: texture_storage_2d<rgba32float, read>;
+@group(0) @binding(4) var<storage, read> bias: array<Element>;
+@group(0) @binding(5) var<storage, read_write> output: array<Element>;
+
+fn place(texel: u32) -> vec2<u32> {
+    return vec2(texel % WIDTH, texel / WIDTH);
+}
+
+@compute @workgroup_size(LANES_POSITIONS, LANES_ROWS)
+fn texels(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_id) lane: vec3<u32>,
+) {
+    var rest = workgroup.x + workgroup.y * workgroups.x;
+    if (rest >= params.workgroups) {
+        return;
+    }
+    let tile = (rest % params.position_workgroups) * LANES_POSITIONS + lane.x;
+    rest = rest / params.position_workgroups;
+    let phase = phases[rest % params.phases];
+    rest = rest / params.phases;
+    let row_tile = (rest % params.row_workgroups) * LANES_ROWS + lane.y;
+    let row_first = row_tile * TILE_ROWS;
+    let group = rest / params.row_workgroups;
+    // Tiles of neighbouring lanes interleave: `spacing` of them cover a block without gaps.
+    let n = tile / params.position_tiles;
+    let in_item = tile % params.position_tiles;
+    let block = in_item / params.spacing;
+    let in_block = (block * TILE_POSITIONS * params.spacing) + in_item % params.spacing;
+    let position_first = params.position_first + in_block;
+    let position_end = min(phase.count, params.position_end);
+    if (n >= params.batch || position_first >= position_end || row_first >= params.rows) {
+        return;
+    }
+
+    let out_first = params.out_base + n * params.out_batch + group * params.out_group + phase.out_first;
+    var sums: array<array<Element, TILE_POSITIONS>, TILE_ROWS>;
+    for (var r = 0u; r < TILE_ROWS; r++) {
+        let row = min(row_first + r, params.rows - 1u);
+        var start = Element(0);
+        if (params.has_bias == 1u) {
+            start = bias[params.bias_base + group * params.bias_group + row];
+        }
+        for (var p = 0u; p < TILE_POSITIONS; p++) {
+            if (ACCUMULATE == 1u) {
+                let position = min(position_first + p * params.spacing, position_end - 1u);
+                start = output[out_first + row * params.out_row + position * params.out_step];
+            }
+            sums[r][p] = start;
+        }
+    }
+
+    let lowest = phase.in_first + (i32(phase.taps) - 1) * params.tap_back;
+    var in_unit = (n * params.groups + group) * params.units * params.unit_texels
+        + u32(lowest - params.texel_first) / params.texel_step
+        + in_block * params.position_texels;
+    var step = (group * params.row_tiles + row_tile) * params.steps + phase.taps_before * params.units;
+    for (var unit = 0u; unit < params.units; unit++) {
+        var taps = phase.taps;
+        if (TEXEL_TAPS == 1u) {
+            taps = select(1u, params.unit_taps, unit < params.full_units);
+        }
+        for (var first = 0u; first < min(params.period, taps); first++) {
+            var samples: array<vec4<Element>, TILE_POSITIONS>;
+            if (SHIFTED == 1u) {
+                for (var p = 1u; p < TILE_POSITIONS; p++) {
+                    let texel = in_unit + first * params.tap_texels + (p - 1u) * params.neighbour_texels;
+                    samples[p] = textureLoad(input, place(texel));
+                }
+            }
+            for (var tap = first; tap < taps; tap += params.period) {
+                let in_tap = in_unit + tap * params.tap_texels;
+                if (SHIFTED == 1u) {
+                    for (var p = 1u; p < TILE_POSITIONS; p++) {
+                        samples[p - 1u] = samples[p];
+                    }
+                    let texel = in_tap + (TILE_POSITIONS - 1u) * params.neighbour_texels;
+                    samples[TILE_POSITIONS - 1u] = textureLoad(input, place(texel));
+                } else {
+                    for (var p = 0u; p < TILE_POSITIONS; p++) {
+                        samples[p] = textureLoad(input, place(in_tap + p * params.neighbour_texels));
+                    }
+                }
+                for (var r = 0u; r < TILE_ROWS; r++) {
+                    let w = textureLoad(weight, place((step + tap) * TILE_ROWS + r));
+                    for (var p = 0u; p < TILE_POSITIONS; p++) {
+                        sums[r][p] = fma(w.w, samples[p].w, fma(w.z, samples[p].z, fma(w.y, samples[p].y, fma(w.x, samples[p].x, sums[r][p]))));
+                    }
+                }
+            }
+        }
+        step += taps;
+        in_unit += params.unit_texels;
+    }
+
+    for (var r = 0u; r < TILE_ROWS; r++) {
+        for (var p = 0u; p < TILE_POSITIONS; p++) {
+            let position = position_first + p * params.spacing;
+            if (row_first + r < params.rows && position < position_end) {
+                output[out_first + (row_first + r) * params.out_row + position * params.out_step] = sums[r][p];
+            }
+        }
+    }
+}

@@ -1,0 +1,124 @@
+// Lays input rows aside in a texture, extended by their padding: a texel holds four rows at one position, or four taps of one
+// row.
+
+alias Element = f32;
+
+// Invocations of a workgroup, and texels of each.
+const LANES: u32 = 64u;
+const TILE: u32 = 4u;
+// 1 where a texel holds four taps of a row instead of four rows. Set by the plan.
+const TEXEL_TAPS: u32 = 0u;
+// Texels of a row of the texture.
+const WIDTH: u32 = 4096u;
+// What is read beyond the ends of an input row: one of the modes below. Set by the plan.
+const EXTENSION: u32 = 0u;
+const ZEROS: u32 = 0u;
+const CONSTANT: u32 = 1u;
+const REFLECT: u32 = 2u;
+const SYMMETRIC: u32 = 3u;
+const CIRCULAR: u32 = 4u;
+const REPLICATE: u32 = 5u;
+
+/// What is laid aside. Offsets count elements and may wrap: only their sums are indices.
+struct Params {
+    /// Workgroups that have work; the dispatch may be larger.
+    workgroups: u32,
+    groups: u32,
+    depth: u32,
+    /// Rows of texels of a group and batch item: `full_units`, then those with the last taps.
+    units: u32,
+    full_units: u32,
+    /// Texels of a unit, and workgroups along them.
+    unit_texels: u32,
+    unit_workgroups: u32,
+    in_base: u32,
+    in_batch: u32,
+    in_group: u32,
+    in_length: u32,
+    /// Input position of a unit's first texel, and positions from one texel to the next and from one tap to the next.
+    texel_first: i32,
+    texel_step: u32,
+    tap_step: u32,
+    /// The last taps: which is their first, and how many there are.
+    last_tap: u32,
+    last_taps: u32,
+    /// The value of constant padding.
+    fill: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> input: array<Element>;
+@group(0) @binding(2) var texels: texture_storage_2d<rgba32float, write>;
+
+/// The input position that a position beyond an end repeats. The host has checked that the padding is short enough.
+fn extend(position: i32) -> i32 {
+    let last = i32(params.in_length) - 1;
+    if (EXTENSION == REFLECT) {
+        return select(last - (position - last), -position, position < 0);
+    }
+    if (EXTENSION == SYMMETRIC) {
+        return select(last - (position - last - 1), -1 - position, position < 0);
+    }
+    if (EXTENSION == CIRCULAR) {
+        return select(position - last - 1, position + last + 1, position < 0);
+    }
+    return clamp(position, 0, last); // replicate
+}
+
+/// One sample of the input row that starts at `row`, or what extends it beyond its ends.
+fn sample(row: u32, position: i32) -> f32 {
+    // A negative position is a huge u32.
+    if (u32(position) < params.in_length) {
+        return input[row + u32(position)];
+    }
+    if (EXTENSION == ZEROS) {
+        return 0.0;
+    }
+    if (EXTENSION == CONSTANT) {
+        return params.fill;
+    }
+    return input[row + u32(extend(position))];
+}
+
+@compute @workgroup_size(LANES)
+fn texels_input(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_id) lane: vec3<u32>,
+) {
+    let index = workgroup.x + workgroup.y * workgroups.x;
+    if (index >= params.workgroups) {
+        return;
+    }
+    let row = index / params.unit_workgroups;
+    let texel_first = (index % params.unit_workgroups) * LANES * TILE + lane.x;
+    let item = row / params.units;
+    let unit = row % params.units;
+    let in_item = params.in_base + (item / params.groups) * params.in_batch + (item % params.groups) * params.in_group;
+    for (var i = 0u; i < TILE; i++) {
+        let texel = texel_first + i * LANES;
+        if (texel < params.unit_texels) {
+            let position = params.texel_first + i32(texel * params.texel_step);
+            var value = vec4<Element>();
+            if (TEXEL_TAPS == 0u) {
+                for (var e = 0u; e < 4u; e++) {
+                    let q = unit * 4u + e;
+                    if (q < params.depth) {
+                        value[e] = sample(in_item + q * params.in_length, position);
+                    }
+                }
+            } else {
+                let full = unit < params.full_units;
+                let q = select(unit - params.full_units, unit, full);
+                let tap = select(params.last_tap, 0u, full);
+                for (var e = 0u; e < 4u; e++) {
+                    if (full || e < params.last_taps) {
+                        value[e] = sample(in_item + q * params.in_length, position + i32((tap + e) * params.tap_step));
+                    }
+                }
+            }
+            let index = row * params.unit_texels + texel;
+            textureStore(texels, vec2(index % WIDTH, index / WIDTH), value);
+        }
+    }
+}
