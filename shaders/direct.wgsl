@@ -1,6 +1,8 @@
 // Direct correlation: every invocation keeps a tile of output rows x positions in registers and walks over depth and taps.
 //
 // Serves forward, input gradient and transposed convolution of any geometry. Needs no workspace and no workgroup memory.
+// Neighbouring positions of a tile may lie so far apart that the next tap's samples are this tap's of the neighbour: then
+// each sample is loaded once and shifted through the tile.
 
 alias Element = f32;
 
@@ -10,6 +12,10 @@ const LANES_ROWS: u32 = 1u;
 // Output rows and positions of one invocation. Set by the plan.
 const TILE_ROWS: u32 = 4u;
 const TILE_POSITIONS: u32 = 4u;
+// 1 where samples are shifted through the tile, 0 where every tap loads its own. Set by the plan.
+const SHIFTED: u32 = 1u;
+// 1 where the output already holds the sum over earlier input rows. Set by the plan.
+const ACCUMULATE: u32 = 0u;
 // What is read beyond the ends of an input row: one of the modes below. Set by the plan.
 const EXTENSION: u32 = 0u;
 const ZEROS: u32 = 0u;
@@ -50,6 +56,8 @@ struct Params {
     /// Positions of every phase that this piece computes.
     position_first: u32,
     position_end: u32,
+    /// Positions between neighbours of a tile.
+    spacing: u32,
     /// Tiles along the positions of one batch item, and workgroups along those of all of them.
     position_tiles: u32,
     position_workgroups: u32,
@@ -57,8 +65,17 @@ struct Params {
     in_batch: u32,
     in_group: u32,
     in_length: u32,
+    /// Positions of an input row that the piece's outputs need, and that are there to read.
+    touched_first: i32,
+    touched: u32,
     in_step: i32,
+    /// Input positions from one tap to the next, in the order in which they are walked over: that of the input.
     tap_step: i32,
+    /// 1 where that is the reverse of the kernel's, and distance of its first sample from the kernel's, for each tap.
+    reversed: u32,
+    tap_back: i32,
+    /// Taps from one sample to the next that a shift brings.
+    period: u32,
     tap_stride: u32,
     w_base: u32,
     w_group: u32,
@@ -73,8 +90,6 @@ struct Params {
     out_group: u32,
     out_row: u32,
     out_step: u32,
-    /// 1 where the output already holds the sum over earlier input rows.
-    accumulate: u32,
     /// The value of constant padding.
     fill: f32,
 }
@@ -101,19 +116,21 @@ fn extend(position: i32) -> i32 {
     return clamp(position, 0, last); // replicate
 }
 
-/// One sample of the input row that starts at `row`, or what extends it beyond its ends.
+/// One sample of the input row that starts at `row`, or what extends it beyond its ends. Where nothing that is stored needs
+/// it, its value does not matter, and it may not be there to read.
 fn sample(row: u32, position: i32) -> f32 {
+    var inside = position;
     // A negative position is a huge u32.
-    if (u32(position) < params.in_length) {
-        return input[row + u32(position)];
+    if (EXTENSION != ZEROS && u32(position) >= params.in_length) {
+        if (EXTENSION == CONSTANT) {
+            return params.fill;
+        }
+        inside = extend(position);
     }
-    if (EXTENSION == ZEROS) {
+    if (u32(inside - params.touched_first) >= params.touched) {
         return 0.0;
     }
-    if (EXTENSION == CONSTANT) {
-        return params.fill;
-    }
-    return input[row + u32(extend(position))];
+    return input[row + u32(inside)];
 }
 
 @compute @workgroup_size(LANES_POSITIONS, LANES_ROWS)
@@ -126,26 +143,26 @@ fn direct(
     if (rest >= params.workgroups) {
         return;
     }
-    let block = (rest % params.position_workgroups) * LANES_POSITIONS + lane.x;
+    // Workgroups that follow each other read the same input.
+    let row_first = ((rest % params.row_tiles) * LANES_ROWS + lane.y) * TILE_ROWS;
+    rest = rest / params.row_tiles;
+    // Positions are tiled within each batch item; the tiles of all items are one sequence, so that short rows fill the lanes.
+    let tile = (rest % params.position_workgroups) * LANES_POSITIONS + lane.x;
     rest = rest / params.position_workgroups;
     let phase = phases[rest % params.phases];
-    rest = rest / params.phases;
-    let row_first = ((rest % params.row_tiles) * LANES_ROWS + lane.y) * TILE_ROWS;
-    let group = rest / params.row_tiles;
-    // Positions are tiled within each batch item; the tiles of all items are one sequence, so that short rows fill the lanes.
-    let n = block / params.position_tiles;
-    let position_first = params.position_first + (block % params.position_tiles) * TILE_POSITIONS;
+    let group = rest / params.phases;
+    // Tiles of neighbouring lanes interleave: `spacing` of them cover a block without gaps.
+    let n = tile / params.position_tiles;
+    let in_item = tile % params.position_tiles;
+    let block = in_item / params.spacing;
+    let position_first =
+        params.position_first + block * TILE_POSITIONS * params.spacing + in_item % params.spacing;
     let position_end = min(phase.count, params.position_end);
     if (n >= params.batch || position_first >= position_end || row_first >= params.rows) {
         return;
     }
 
-    // Rows and positions beyond the end repeat the last one and are not stored.
-    var in_positions: array<i32, TILE_POSITIONS>;
-    for (var p = 0u; p < TILE_POSITIONS; p++) {
-        let position = min(position_first + p, position_end - 1u);
-        in_positions[p] = phase.in_first + i32(position) * params.in_step;
-    }
+    // Rows beyond the end repeat the last one, positions are samples like any other; neither is stored.
     var w_rows: array<u32, TILE_ROWS>;
     var sums: array<array<Element, TILE_POSITIONS>, TILE_ROWS>;
     let out_first = params.out_base + n * params.out_batch + group * params.out_group + phase.out_first;
@@ -157,59 +174,70 @@ fn direct(
             start = bias[params.bias_base + group * params.bias_group + row];
         }
         for (var p = 0u; p < TILE_POSITIONS; p++) {
-            if (params.accumulate == 1u) {
-                let position = min(position_first + p, position_end - 1u);
+            if (ACCUMULATE == 1u) {
+                let position = min(position_first + p * params.spacing, position_end - 1u);
                 start = output[out_first + row * params.out_row + position * params.out_step];
             }
             sums[r][p] = start;
         }
     }
 
-    let in_first = params.in_base + n * params.in_batch + group * params.in_group;
-    // Where every sample of the tile lies inside its row, no sample is looked at one by one.
-    let reach = i32(phase.taps) * params.tap_step - params.tap_step;
-    let lowest = in_positions[0] + min(reach, 0);
-    let highest = in_positions[TILE_POSITIONS - 1u] + max(reach, 0);
-    if (lowest >= 0 && highest < i32(params.in_length)) {
-        for (var q = 0u; q < params.depth; q++) {
-            for (var t = 0u; t < phase.taps; t++) {
-                let in_tap = in_first + q * params.in_length + u32(i32(t) * params.tap_step);
-                let w_tap = q * params.w_depth + t * params.tap_stride;
-                var samples: array<Element, TILE_POSITIONS>;
-                for (var p = 0u; p < TILE_POSITIONS; p++) {
-                    samples[p] = input[in_tap + u32(in_positions[p])];
+    let last_tap = phase.taps - 1u;
+    let neighbour = i32(params.spacing) * params.in_step;
+    let in_position = phase.in_first + i32(last_tap) * params.tap_back + i32(position_first) * params.in_step;
+    var in_row = params.in_base + n * params.in_batch + group * params.in_group;
+    var w_row = 0u;
+    // One loop over runs of taps that the tile is shifted through, or over single taps: loops within loops cost a software
+    // driver its sums copied at each of them.
+    var q = select(0u, params.depth, phase.taps == 0u);
+    var first = 0u;
+    while (q < params.depth) {
+        var samples: array<Element, TILE_POSITIONS>;
+        var runs = phase.taps;
+        var run_taps = 1u;
+        if (SHIFTED == 1u) {
+            runs = min(params.period, phase.taps);
+            run_taps = (last_tap - first) / params.period + 1u;
+            for (var p = 1u; p < TILE_POSITIONS; p++) {
+                let position = in_position + i32(first) * params.tap_step + i32(p - 1u) * neighbour;
+                samples[p] = sample(in_row, position);
+            }
+        }
+        for (var k = 0u; k < run_taps; k++) {
+            let tap = first + k * params.period;
+            let tap_position = in_position + i32(tap) * params.tap_step;
+            if (SHIFTED == 1u) {
+                for (var p = 1u; p < TILE_POSITIONS; p++) {
+                    samples[p - 1u] = samples[p];
                 }
-                for (var r = 0u; r < TILE_ROWS; r++) {
-                    let w = weight[w_rows[r] + w_tap];
-                    for (var p = 0u; p < TILE_POSITIONS; p++) {
-                        sums[r][p] = fma(w, samples[p], sums[r][p]);
-                    }
+                samples[TILE_POSITIONS - 1u] = sample(in_row, tap_position + i32(TILE_POSITIONS - 1u) * neighbour);
+            } else {
+                for (var p = 0u; p < TILE_POSITIONS; p++) {
+                    samples[p] = sample(in_row, tap_position + i32(p) * neighbour);
+                }
+            }
+            let w_tap = w_row + select(tap, last_tap - tap, params.reversed == 1u) * params.tap_stride;
+            for (var r = 0u; r < TILE_ROWS; r++) {
+                let w = weight[w_rows[r] + w_tap];
+                for (var p = 0u; p < TILE_POSITIONS; p++) {
+                    sums[r][p] = fma(w, samples[p], sums[r][p]);
                 }
             }
         }
-    } else {
-        for (var q = 0u; q < params.depth; q++) {
-            let in_row = in_first + q * params.in_length;
-            for (var t = 0u; t < phase.taps; t++) {
-                let w_tap = q * params.w_depth + t * params.tap_stride;
-                var samples: array<Element, TILE_POSITIONS>;
-                for (var p = 0u; p < TILE_POSITIONS; p++) {
-                    samples[p] = sample(in_row, in_positions[p] + i32(t) * params.tap_step);
-                }
-                for (var r = 0u; r < TILE_ROWS; r++) {
-                    let w = weight[w_rows[r] + w_tap];
-                    for (var p = 0u; p < TILE_POSITIONS; p++) {
-                        sums[r][p] = fma(w, samples[p], sums[r][p]);
-                    }
-                }
-            }
+        first++;
+        if (first >= runs) {
+            first = 0u;
+            q++;
+            in_row += params.in_length;
+            w_row += params.w_depth;
         }
     }
 
     for (var r = 0u; r < TILE_ROWS; r++) {
         for (var p = 0u; p < TILE_POSITIONS; p++) {
-            if (row_first + r < params.rows && position_first + p < position_end) {
-                output[out_first + (row_first + r) * params.out_row + (position_first + p) * params.out_step] = sums[r][p];
+            let position = position_first + p * params.spacing;
+            if (row_first + r < params.rows && position < position_end) {
+                output[out_first + (row_first + r) * params.out_row + position * params.out_step] = sums[r][p];
             }
         }
     }

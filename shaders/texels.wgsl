@@ -109,13 +109,14 @@ fn texels(
     if (rest >= params.workgroups) {
         return;
     }
+    // Workgroups that follow each other read the same input.
+    let row_tile = (rest % params.row_workgroups) * LANES_ROWS + lane.y;
+    rest = rest / params.row_workgroups;
     let tile = (rest % params.position_workgroups) * LANES_POSITIONS + lane.x;
     rest = rest / params.position_workgroups;
     let phase = phases[rest % params.phases];
-    rest = rest / params.phases;
-    let row_tile = (rest % params.row_workgroups) * LANES_ROWS + lane.y;
+    let group = rest / params.phases;
     let row_first = row_tile * TILE_ROWS;
-    let group = rest / params.row_workgroups;
     // Tiles of neighbouring lanes interleave: `spacing` of them cover a block without gaps.
     let n = tile / params.position_tiles;
     let in_item = tile % params.position_tiles;
@@ -149,42 +150,55 @@ fn texels(
         + u32(lowest - params.texel_first) / params.texel_step
         + in_block * params.position_texels;
     var step = (group * params.row_tiles + row_tile) * params.steps + phase.taps_before * params.units;
-    for (var unit = 0u; unit < params.units; unit++) {
+    // One loop over runs of taps that the tile is shifted through, or over single taps: loops within loops cost a software
+    // driver its sums copied at each of them.
+    var unit = select(0u, params.units, phase.taps == 0u);
+    var first = 0u;
+    while (unit < params.units) {
         var taps = phase.taps;
         if (TEXEL_TAPS == 1u) {
             taps = select(1u, params.unit_taps, unit < params.full_units);
         }
-        for (var first = 0u; first < min(params.period, taps); first++) {
-            var samples: array<vec4<Element>, TILE_POSITIONS>;
+        var samples: array<vec4<Element>, TILE_POSITIONS>;
+        var runs = taps;
+        var run_taps = 1u;
+        if (SHIFTED == 1u) {
+            runs = min(params.period, taps);
+            run_taps = (taps - first + params.period - 1u) / params.period;
+            for (var p = 1u; p < TILE_POSITIONS; p++) {
+                let texel = in_unit + first * params.tap_texels + (p - 1u) * params.neighbour_texels;
+                samples[p] = textureLoad(input, place(texel));
+            }
+        }
+        for (var k = 0u; k < run_taps; k++) {
+            let tap = first + k * params.period;
+            let in_tap = in_unit + tap * params.tap_texels;
             if (SHIFTED == 1u) {
                 for (var p = 1u; p < TILE_POSITIONS; p++) {
-                    let texel = in_unit + first * params.tap_texels + (p - 1u) * params.neighbour_texels;
-                    samples[p] = textureLoad(input, place(texel));
+                    samples[p - 1u] = samples[p];
+                }
+                let texel = in_tap + (TILE_POSITIONS - 1u) * params.neighbour_texels;
+                samples[TILE_POSITIONS - 1u] = textureLoad(input, place(texel));
+            } else {
+                for (var p = 0u; p < TILE_POSITIONS; p++) {
+                    samples[p] = textureLoad(input, place(in_tap + p * params.neighbour_texels));
                 }
             }
-            for (var tap = first; tap < taps; tap += params.period) {
-                let in_tap = in_unit + tap * params.tap_texels;
-                if (SHIFTED == 1u) {
-                    for (var p = 1u; p < TILE_POSITIONS; p++) {
-                        samples[p - 1u] = samples[p];
-                    }
-                    let texel = in_tap + (TILE_POSITIONS - 1u) * params.neighbour_texels;
-                    samples[TILE_POSITIONS - 1u] = textureLoad(input, place(texel));
-                } else {
-                    for (var p = 0u; p < TILE_POSITIONS; p++) {
-                        samples[p] = textureLoad(input, place(in_tap + p * params.neighbour_texels));
-                    }
-                }
-                for (var r = 0u; r < TILE_ROWS; r++) {
-                    let w = textureLoad(weight, place((step + tap) * TILE_ROWS + r));
-                    for (var p = 0u; p < TILE_POSITIONS; p++) {
-                        sums[r][p] = fma(w.w, samples[p].w, fma(w.z, samples[p].z, fma(w.y, samples[p].y, fma(w.x, samples[p].x, sums[r][p]))));
-                    }
+            for (var r = 0u; r < TILE_ROWS; r++) {
+                let w = textureLoad(weight, place((step + tap) * TILE_ROWS + r));
+                for (var p = 0u; p < TILE_POSITIONS; p++) {
+                    let s = samples[p];
+                    sums[r][p] = fma(w.w, s.w, fma(w.z, s.z, fma(w.y, s.y, fma(w.x, s.x, sums[r][p]))));
                 }
             }
         }
-        step += taps;
-        in_unit += params.unit_texels;
+        first++;
+        if (first >= runs) {
+            first = 0u;
+            unit++;
+            step += taps;
+            in_unit += params.unit_texels;
+        }
     }
 
     for (var r = 0u; r < TILE_ROWS; r++) {

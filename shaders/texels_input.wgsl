@@ -35,6 +35,9 @@ struct Params {
     in_batch: u32,
     in_group: u32,
     in_length: u32,
+    /// Positions of an input row that the piece's outputs need, and that are there to read.
+    touched_first: i32,
+    touched: u32,
     /// Input position of a unit's first texel, and positions from one texel to the next and from one tap to the next.
     texel_first: i32,
     texel_step: u32,
@@ -65,19 +68,21 @@ fn extend(position: i32) -> i32 {
     return clamp(position, 0, last); // replicate
 }
 
-/// One sample of the input row that starts at `row`, or what extends it beyond its ends.
+/// One sample of the input row that starts at `row`, or what extends it beyond its ends. Where nothing that is stored needs
+/// it, its value does not matter, and it may not be there to read.
 fn sample(row: u32, position: i32) -> f32 {
+    var inside = position;
     // A negative position is a huge u32.
-    if (u32(position) < params.in_length) {
-        return input[row + u32(position)];
+    if (EXTENSION != ZEROS && u32(position) >= params.in_length) {
+        if (EXTENSION == CONSTANT) {
+            return params.fill;
+        }
+        inside = extend(position);
     }
-    if (EXTENSION == ZEROS) {
+    if (u32(inside - params.touched_first) >= params.touched) {
         return 0.0;
     }
-    if (EXTENSION == CONSTANT) {
-        return params.fill;
-    }
-    return input[row + u32(extend(position))];
+    return input[row + u32(inside)];
 }
 
 @compute @workgroup_size(LANES)

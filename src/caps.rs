@@ -114,6 +114,12 @@ pub(crate) struct Speed {
     pub(crate) multiply_adds: f64,
     /// What a load from memory costs, in multiply-adds.
     pub(crate) load: f64,
+    /// What a load of a value that all invocations of a subgroup share costs, in multiply-adds.
+    pub(crate) uniform_load: f64,
+    /// What a store costs, in multiply-adds.
+    pub(crate) store: f64,
+    /// What a multiply-add costs whose sum alone is carried through the loop, in multiply-adds of four to a sum.
+    pub(crate) direct_sum: f64,
     /// What a value staged in workgroup memory costs to read, in multiply-adds.
     pub(crate) staged_load: f64,
     /// What a load of a texel costs, in multiply-adds.
@@ -130,10 +136,13 @@ pub(crate) struct Speed {
 /// tiles of 8 x 16 and 336 ms in tiles of 8 x 4, which is 9 ns for each load and next to nothing for a multiply-add: llvmpipe
 /// gathers lane by lane. `gemm` took 548 ms, 14 ns for each staged value.
 const SOFTWARE: Speed = Speed {
-    multiply_adds: 19.5e9,
-    load: 80.0,
-    staged_load: 280.0,
-    texel_load: 15.0,
+    multiply_adds: 29e9,
+    load: 116.0,
+    uniform_load: 116.0,
+    store: 50.0,
+    direct_sum: 2.0,
+    staged_load: 400.0,
+    texel_load: 16.0,
     bandwidth: 0.4e9,
     dispatch: 50e-6,
     invocations: 256.0,
@@ -142,6 +151,9 @@ const SOFTWARE: Speed = Speed {
 const INTEGRATED: Speed = Speed {
     multiply_adds: 0.5e12,
     load: 4.0,
+    uniform_load: 1.0,
+    store: 4.0,
+    direct_sum: 1.0,
     staged_load: 0.5,
     texel_load: 32.0,
     bandwidth: 50e9,
@@ -152,6 +164,9 @@ const INTEGRATED: Speed = Speed {
 const DISCRETE: Speed = Speed {
     multiply_adds: 10e12,
     load: 4.0,
+    uniform_load: 1.0,
+    store: 4.0,
+    direct_sum: 1.0,
     staged_load: 0.5,
     texel_load: 32.0,
     bandwidth: 500e9,

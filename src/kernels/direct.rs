@@ -4,8 +4,9 @@ use super::params::params;
 use super::pieces::{self, CorrelatePiece, Limits, Piece};
 use super::program::{Binding, Builder, Source};
 use super::reduce::Reduction;
+use super::walk::Walk;
 use super::{Kernel, Tile, extension, waste};
-use crate::caps::Caps;
+use crate::caps::{Caps, Speed};
 use crate::error::Result;
 use crate::lowering::{Contract, Correlate, Stage, WEIGHT};
 use std::mem::offset_of;
@@ -19,10 +20,11 @@ params! {
     /// `Params` of `direct.wgsl`.
     CorrelateParams {
         workgroups: u32, batch: u32, groups: u32, rows: u32, row_tiles: u32, depth: u32, phases: u32,
-        position_first: u32, position_end: u32, position_tiles: u32, position_workgroups: u32,
-        in_base: u32, in_batch: u32, in_group: u32, in_length: u32, in_step: i32, tap_step: i32, tap_stride: u32,
+        position_first: u32, position_end: u32, spacing: u32, position_tiles: u32, position_workgroups: u32,
+        in_base: u32, in_batch: u32, in_group: u32, in_length: u32, touched_first: i32, touched: u32,
+        in_step: i32, tap_step: i32, reversed: u32, tap_back: i32, period: u32, tap_stride: u32,
         w_base: u32, w_group: u32, w_row: u32, w_depth: u32, bias_base: u32, bias_group: u32, has_bias: u32,
-        out_base: u32, out_batch: u32, out_group: u32, out_row: u32, out_step: u32, accumulate: u32, fill: f32,
+        out_base: u32, out_batch: u32, out_group: u32, out_row: u32, out_step: u32, fill: f32,
     }
 }
 
@@ -32,7 +34,8 @@ params! {
         workgroups: u32, batch: u32, groups: u32, rows: u32, row_tiles: u32, depth: u32, taps: u32,
         column_workgroups: u32, position_first: u32, positions: u32, split_positions: u32, share_first: u32, share_end: u32,
         narrow_base: u32, narrow_batch: u32, narrow_group: u32, narrow_length: u32,
-        in_base: u32, in_batch: u32, in_group: u32, in_length: u32, first: i32, stride: u32, dilation: u32,
+        in_base: u32, in_batch: u32, in_group: u32, in_length: u32, touched_first: i32, touched: u32,
+        first: i32, stride: u32, dilation: u32,
         out_base: u32, out_split: u32, out_group: u32, out_row: u32, accumulate: u32, fill: f32,
     }
 }
@@ -85,26 +88,14 @@ impl Kernel for Direct {
 
     fn time(&self, stage: &Stage, tile: Tile, caps: &Caps) -> f64 {
         let speed = caps.speed();
-        // Operations per multiply-add: itself and its share of the loads.
-        let operations =
-            |rows: u32, positions: u32| 1.0 + speed.load * (1.0 / f64::from(rows) + 1.0 / f64::from(positions));
         match stage {
-            Stage::Correlate(c) => {
-                let lanes_positions = LANES / tile.lanes_rows;
-                let blocks = c.batch.saturating_mul(c.positions().div_ceil(tile.positions)).max(1);
-                let wasted = waste(c.rows, tile.rows * tile.lanes_rows)
-                    * waste(c.positions().max(1), tile.positions)
-                    * waste(blocks, lanes_positions);
-                let outputs = f64::from(c.rows) * f64::from(c.groups) * f64::from(blocks) * c.phases.len() as f64;
-                let busy = (outputs / f64::from(tile.rows) / speed.invocations).min(1.0);
-                c.work() * wasted * operations(tile.rows, tile.positions) / speed.multiply_adds / busy.max(1e-6)
-                    + speed.dispatch
-            }
+            Stage::Correlate(c) => fastest(c, tile, &speed).1,
             Stage::Contract(c) => {
                 let columns = c.groups.saturating_mul(c.depth).saturating_mul(c.taps);
                 let wasted = waste(c.rows, tile.rows) * waste(columns, LANES);
                 // The samples of neighbouring taps are gathered lane by lane.
-                c.work() * wasted * operations(tile.rows, 1) / speed.multiply_adds + 2.0 * speed.dispatch
+                let operations = 1.0 + speed.load * (1.0 + 1.0 / f64::from(tile.rows));
+                c.work() * wasted * operations / speed.multiply_adds + 2.0 * speed.dispatch
             }
             Stage::SumRows(_) | Stage::Fold(_) => f64::INFINITY,
         }
@@ -119,9 +110,30 @@ impl Kernel for Direct {
     }
 }
 
+/// The walk that is fastest for a tile, and its rough time in seconds.
+fn fastest(c: &Correlate, tile: Tile, speed: &Speed) -> (Walk, f64) {
+    Walk::fastest(c.in_step.unsigned_abs(), c.tap_step.unsigned_abs(), tile, c.max_taps(), |walk| {
+        let Tile { rows, positions, lanes_rows } = tile;
+        let lanes_positions = LANES / lanes_rows;
+        let tiles = u64::from(c.batch) * walk.position_tiles(c.positions());
+        let lanes = (tiles.div_ceil(lanes_positions.into()) * u64::from(lanes_positions)) as f64;
+        let row_tiles = f64::from(c.rows.div_ceil(rows * lanes_rows) * lanes_rows) * f64::from(c.groups);
+        let busy = (lanes * row_tiles * c.phases.len() as f64 / speed.invocations).clamp(1e-6, 1.0);
+        let taps: f64 = c.phases.iter().map(|p| f64::from(p.taps)).sum();
+        let sums = f64::from(rows * positions);
+        // Multiply-adds of a tap: its own, its samples, and a weight for each row.
+        let samples = walk.samples(positions, c.max_taps());
+        let step = sums * speed.direct_sum + samples * speed.load + f64::from(rows) * speed.uniform_load;
+        let sum = lanes * row_tiles * f64::from(c.depth) * taps * step;
+        let stores = lanes * row_tiles * c.phases.len() as f64 * sums * speed.store;
+        (sum + stores) / busy / speed.multiply_adds + speed.dispatch
+    })
+}
+
 fn emit_correlate(c: &Correlate, tile: Tile, builder: &mut Builder<'_>) -> Result<()> {
-    // Every tap: a sample for each position, and for each row its weight and a sum for each position.
-    let iterations = u64::from(1 + tile.positions + tile.rows * (1 + tile.positions));
+    let (walk, _) = fastest(c, tile, &builder.caps.speed());
+    // Every tap: a sample for each position, and for each row its weight and a sum for each position; every run: samples.
+    let iterations = u64::from(2 + 2 * tile.positions + tile.rows * (1 + tile.positions));
     let limits = Limits {
         max_window: builder.caps.max_window(),
         max_iterations: builder.caps.max_iterations,
@@ -129,27 +141,34 @@ fn emit_correlate(c: &Correlate, tile: Tile, builder: &mut Builder<'_>) -> Resul
         staged: None,
     };
     for slice in pieces::correlate(c, limits)? {
-        emit_pieces(&slice.correlate, &slice.pieces, tile, builder)?;
+        emit_pieces(&slice.correlate, &slice.pieces, tile, &walk, builder)?;
     }
     Ok(())
 }
 
-fn emit_pieces(c: &Correlate, pieces: &[CorrelatePiece], tile: Tile, builder: &mut Builder<'_>) -> Result<()> {
+fn emit_pieces(
+    c: &Correlate,
+    pieces: &[CorrelatePiece],
+    tile: Tile,
+    walk: &Walk,
+    builder: &mut Builder<'_>,
+) -> Result<()> {
     let phases = builder.phases(&c.phases)?;
     let (mode, fill) = extension(c.mode);
     let lanes_positions = LANES / tile.lanes_rows;
-    let constants = [
-        ("LANES_POSITIONS", lanes_positions),
-        ("LANES_ROWS", tile.lanes_rows),
-        ("TILE_ROWS", tile.rows),
-        ("TILE_POSITIONS", tile.positions),
-        ("EXTENSION", mode),
-    ];
     for cut in pieces {
+        let constants = [
+            ("LANES_POSITIONS", lanes_positions),
+            ("LANES_ROWS", tile.lanes_rows),
+            ("TILE_ROWS", tile.rows),
+            ("TILE_POSITIONS", tile.positions),
+            ("SHIFTED", walk.shifted.into()),
+            ("ACCUMULATE", cut.accumulate.into()),
+            ("EXTENSION", mode),
+        ];
         let Piece { n, g, r, q, j } = &cut.piece;
-        let position_tiles = cut.piece.positions().div_ceil(tile.positions);
-        let position_workgroups =
-            (u64::from(cut.piece.batch()) * u64::from(position_tiles)).div_ceil(lanes_positions.into());
+        let position_tiles = walk.position_tiles(cut.piece.positions());
+        let position_workgroups = (u64::from(cut.piece.batch()) * position_tiles).div_ceil(lanes_positions.into());
         let row_tiles = cut.piece.rows().div_ceil(tile.rows * tile.lanes_rows);
         let workgroups =
             position_workgroups * c.phases.len() as u64 * u64::from(row_tiles) * u64::from(cut.piece.groups());
@@ -171,14 +190,20 @@ fn emit_pieces(c: &Correlate, pieces: &[CorrelatePiece], tile: Tile, builder: &m
                 phases: c.phases.len() as u32,
                 position_first: j.start,
                 position_end: j.end,
-                position_tiles,
+                spacing: walk.spacing,
+                position_tiles: position_tiles as u32,
                 position_workgroups: position_workgroups as u32,
                 in_base: cut.input.base(c.input_row(n.start, g.start, q.start)),
                 in_batch: c.groups * c.depth * c.in_length,
                 in_group: c.depth * c.in_length,
                 in_length: c.in_length,
+                touched_first: cut.touched.start as i32,
+                touched: (cut.touched.end - cut.touched.start) as u32,
                 in_step: c.in_step,
-                tap_step: c.tap_step,
+                tap_step: c.tap_step.abs(),
+                reversed: (c.tap_step < 0).into(),
+                tap_back: c.tap_step.min(0),
+                period: walk.period,
                 tap_stride: c.tap_stride,
                 w_base: cut.weight.base(c.weight_at(g.start, r.start, q.start)),
                 w_group: c.w_group,
@@ -192,7 +217,6 @@ fn emit_pieces(c: &Correlate, pieces: &[CorrelatePiece], tile: Tile, builder: &m
                 out_group: c.rows * c.out_length,
                 out_row: c.out_length,
                 out_step: c.out_step,
-                accumulate: cut.accumulate.into(),
                 fill,
             })
             .to_vec()
@@ -207,7 +231,7 @@ fn emit_contract(c: &Contract, tile: Tile, builder: &mut Builder<'_>) -> Result<
     let constants = [("TILE_ROWS", tile.rows), ("EXTENSION", mode)];
     // Every position: a sum for each row.
     let max_terms = builder.caps.max_terms(1 + tile.rows);
-    for parts in pieces::contract(c, max_window, max_window)? {
+    for parts in pieces::contract(c, max_window, max_window, None)? {
         let Some(Piece { g, r, q, .. }) = parts.first().map(|p| p.piece.clone()) else { continue };
         let row_tiles = (r.end - r.start).div_ceil(tile.rows);
         let columns = u64::from(g.end - g.start) * u64::from(q.end - q.start) * u64::from(c.taps);
@@ -252,6 +276,8 @@ fn emit_contract(c: &Contract, tile: Tile, builder: &mut Builder<'_>) -> Result<
                         in_batch: c.groups * c.depth * c.wide_length,
                         in_group: c.depth * c.wide_length,
                         in_length: c.wide_length,
+                        touched_first: part.touched.start as i32,
+                        touched: (part.touched.end - part.touched.start) as u32,
                         first: c.first,
                         stride: c.stride,
                         dilation: c.dilation,

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::geometry::PaddingMode;
 use crate::lowering::{Contract, Correlate, Operand, Phase, Slot, Stage, WEIGHT};
 use std::mem::offset_of;
+use std::ops::Range;
 
 static IM2COL: Source =
     Source { name: "im2col", wgsl: include_str!("../../shaders/im2col.wgsl"), params: ColumnsParams::FIELDS };
@@ -28,7 +29,8 @@ params! {
     ColumnsParams {
         workgroups: u32, batch: u32, depth: u32, phases: u32, pair_first: u32, panel_first: u32, panels: u32,
         panel_rows: u32, panel_tiles: u32, position_first: u32, positions: u32,
-        in_base: u32, in_batch: u32, in_group: u32, in_length: u32, in_step: i32, tap_step: i32, columns_base: u32,
+        in_base: u32, in_batch: u32, in_group: u32, in_length: u32, touched_first: i32, touched: u32,
+        in_step: i32, tap_step: i32, columns_base: u32,
         fill: f32,
     }
 }
@@ -169,6 +171,7 @@ struct ColumnSource {
     in_batch: u32,
     in_group: u32,
     in_length: u32,
+    touched: Range<i64>,
     in_step: i32,
     tap_step: i32,
     mode: PaddingMode,
@@ -237,6 +240,8 @@ impl ColumnSource {
                 in_batch: self.in_batch,
                 in_group: self.in_group,
                 in_length: self.in_length,
+                touched_first: self.touched.start as i32,
+                touched: (self.touched.end - self.touched.start) as u32,
                 in_step: self.in_step,
                 tap_step: self.tap_step,
                 columns_base: 0,
@@ -285,6 +290,7 @@ fn emit_pieces(c: &Correlate, pieces: &[CorrelatePiece], tile: Tile, builder: &m
             in_batch: c.groups * c.depth * c.in_length,
             in_group: c.depth * c.in_length,
             in_length: c.in_length,
+            touched: cut.touched.clone(),
             in_step: c.in_step,
             tap_step: c.tap_step,
             mode: c.mode,
@@ -383,7 +389,7 @@ fn emit_contract(c: &Contract, tile: Tile, builder: &mut Builder<'_>) -> Result<
     let max_panels = (builder.caps.max_terms(iterations) / PANEL).max(1);
     let one_phase = Phase { out_first: 0, count: c.positions, in_first: c.first, tap_first: 0, taps: c.taps };
     let phases = builder.phases(&[one_phase])?;
-    for parts in pieces::contract(c, max_window, max_window)? {
+    for parts in pieces::contract(c, max_window, max_window, None)? {
         let Some(Piece { g, r, q, .. }) = parts.first().map(|p| p.piece.clone()) else { continue };
         let row_tiles = (r.end - r.start).div_ceil(tile.rows * LANES);
         let column_tiles = ((q.end - q.start) * c.taps).div_ceil(COLUMNS);
@@ -403,6 +409,7 @@ fn emit_contract(c: &Contract, tile: Tile, builder: &mut Builder<'_>) -> Result<
                 in_batch: c.groups * c.depth * c.wide_length,
                 in_group: c.depth * c.wide_length,
                 in_length: c.wide_length,
+                touched: part.touched.clone(),
                 in_step: c.stride as i32,
                 tap_step: c.dilation as i32,
                 mode: c.mode,

@@ -11,6 +11,7 @@ mod pieces;
 pub(crate) mod program;
 mod reduce;
 mod texels;
+mod walk;
 
 use crate::caps::Caps;
 use crate::error::Result;

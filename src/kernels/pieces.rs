@@ -86,6 +86,8 @@ pub(crate) struct CorrelatePiece {
     /// Whether an earlier piece has written the same outputs, which this one then adds to.
     pub(crate) accumulate: bool,
     pub(crate) input: Window,
+    /// Positions of an input row that are in the window.
+    pub(crate) touched: Range<i64>,
     pub(crate) weight: Window,
     pub(crate) bias: Window,
     pub(crate) output: Window,
@@ -97,6 +99,8 @@ pub(crate) struct ContractPiece {
     pub(crate) piece: Piece,
     pub(crate) narrow: Window,
     pub(crate) wide: Window,
+    /// Positions of a wide row that are in its window.
+    pub(crate) touched: Range<i64>,
 }
 
 /// What a piece of a correlation may be at most.
@@ -146,7 +150,8 @@ fn correlate_pieces(c: &Correlate, limits: Limits<'_>, first_taps: bool) -> Resu
         let first = first_taps && piece.q.start == 0;
         let cut = CorrelatePiece {
             accumulate: !first,
-            input: correlate_input(c, &piece),
+            input: rows_window(&piece, c.groups, c.depth, &piece.q, c.in_length, touched_input(c, &piece)),
+            touched: touched_input(c, &piece),
             weight: weight(c, &piece),
             bias: if first { bias(c, &piece) } else { Window::EMPTY },
             output: output(c, &piece),
@@ -188,13 +193,21 @@ fn too_much_staged(
 }
 
 /// The pieces of a contraction, collected by what they compute of the weight gradient: those of one entry differ in batch
-/// items and positions only. `max_output` elements of the weight gradient are computed at once.
-pub(crate) fn contract(c: &Contract, max_window: u64, max_output: u64) -> Result<Vec<Vec<ContractPiece>>> {
+/// items and positions only. `max_output` elements of the weight gradient are computed at once; `staged` is what the kernel
+/// lays aside of a piece, and how much of that there may be.
+pub(crate) fn contract(
+    c: &Contract,
+    max_window: u64,
+    max_output: u64,
+    staged: Option<(&dyn Fn(&Piece) -> u64, u64)>,
+) -> Result<Vec<Vec<ContractPiece>>> {
     let whole = Piece { n: 0..c.batch, g: 0..c.groups, r: 0..c.rows, q: 0..c.depth, j: 0..c.positions };
     let mut done: Vec<Vec<ContractPiece>> = Vec::new();
     let mut open = vec![whole];
     while let Some(piece) = open.pop() {
-        let cut = ContractPiece { narrow: narrow(c, &piece), wide: wide(c, &piece), piece };
+        let touched = touched_wide(c, &piece);
+        let wide = rows_window(&piece, c.groups, c.depth, &piece.q, c.wide_length, touched.clone());
+        let cut = ContractPiece { narrow: narrow(c, &piece), wide, touched, piece };
         // The outputs first, and then in the same way for every batch item.
         let out = output_span(c, &cut.piece);
         let halves = if out > max_output {
@@ -203,6 +216,8 @@ pub(crate) fn contract(c: &Contract, max_window: u64, max_output: u64) -> Result
             cut.piece.halves(&[Axis::N, Axis::G, Axis::R, Axis::J])
         } else if cut.wide.length > max_window {
             cut.piece.halves(&[Axis::N, Axis::G, Axis::Q, Axis::J])
+        } else if staged.is_some_and(|(amount, limit)| amount(&cut.piece) > limit) {
+            cut.piece.halves(&[Axis::N, Axis::J])
         } else {
             let same = |other: &Piece| (&other.g, &other.r, &other.q) == (&cut.piece.g, &cut.piece.r, &cut.piece.q);
             match done.iter_mut().find(|pieces| pieces.first().is_some_and(|p| same(&p.piece))) {
@@ -286,7 +301,7 @@ fn touched(first: i64, last: i64, length: u32, mode: PaddingMode) -> Range<i64> 
     touched
 }
 
-fn correlate_input(c: &Correlate, p: &Piece) -> Window {
+fn touched_input(c: &Correlate, p: &Piece) -> Range<i64> {
     let mut inside = 0..0;
     for phase in c.phases.iter().filter(|phase| phase.taps > 0 && phase.count > p.j.start) {
         let last_position = p.j.end.min(phase.count) - 1;
@@ -299,7 +314,7 @@ fn correlate_input(c: &Correlate, p: &Piece) -> Window {
             inside = if inside.is_empty() { range } else { inside.start.min(range.start)..inside.end.max(range.end) };
         }
     }
-    rows_window(p, c.groups, c.depth, &p.q, c.in_length, inside)
+    inside
 }
 
 fn output(c: &Correlate, p: &Piece) -> Window {
@@ -331,12 +346,12 @@ fn narrow(c: &Contract, p: &Piece) -> Window {
     rows_window(p, c.groups, c.rows, &p.r, c.positions, i64::from(p.j.start)..i64::from(p.j.end))
 }
 
-fn wide(c: &Contract, p: &Piece) -> Window {
+fn touched_wide(c: &Contract, p: &Piece) -> Range<i64> {
     let first = i64::from(c.first) + i64::from(p.j.start) * i64::from(c.stride);
     let last = i64::from(c.first)
         + i64::from(p.j.end - 1) * i64::from(c.stride)
         + i64::from(c.taps - 1) * i64::from(c.dilation);
-    rows_window(p, c.groups, c.depth, &p.q, c.wide_length, touched(first, last, c.wide_length, c.mode))
+    touched(first, last, c.wide_length, c.mode)
 }
 
 /// Batch items, channels and positions of a tensor `[batch, channels, length]` in parts that each fit one binding, as

@@ -1,24 +1,22 @@
-//! `texels`: correlation from textures of four values a texel, the input extended by its padding.
-//!
-//! A processor that plays GPU reads buffers value by value and textures texel by texel; many mobile GPUs read textures
-//! through a cache that buffers do not have.
+//! Correlation from textures.
 
-use super::params::params;
-use super::pieces::{self, CorrelatePiece, Limits, Piece};
-use super::program::{Binding, Builder, Source, TEXTURE_WIDTH};
-use super::{Kernel, Tile, extension};
-use crate::caps::{Caps, Speed};
-use crate::error::{Error, Result};
-use crate::lowering::{Correlate, Phase, Slot, Stage, WEIGHT, gcd};
+use super::staging::{Rows, Staging};
+use super::{LANES, TEXEL, texels};
+use crate::caps::Speed;
+use crate::error::Result;
+use crate::kernels::Tile;
+use crate::kernels::params::params;
+use crate::kernels::pieces::{self, CorrelatePiece, Limits, Piece};
+use crate::kernels::program::{Binding, Builder, Source};
+use crate::kernels::walk::Walk;
+use crate::lowering::{Correlate, Phase, Slot, WEIGHT, gcd};
 use std::mem::offset_of;
 
-static TEXELS: Source =
-    Source { name: "texels", wgsl: include_str!("../../shaders/texels.wgsl"), params: TexelsParams::FIELDS };
-static INPUT: Source =
-    Source { name: "texels_input", wgsl: include_str!("../../shaders/texels_input.wgsl"), params: InputParams::FIELDS };
-static WEIGHTS: Source = Source {
+pub(super) static TEXELS: Source =
+    Source { name: "texels", wgsl: include_str!("../../../shaders/texels.wgsl"), params: TexelsParams::FIELDS };
+pub(super) static WEIGHTS: Source = Source {
     name: "texels_weight",
-    wgsl: include_str!("../../shaders/texels_weight.wgsl"),
+    wgsl: include_str!("../../../shaders/texels_weight.wgsl"),
     params: WeightParams::FIELDS,
 };
 
@@ -35,15 +33,6 @@ params! {
 }
 
 params! {
-    /// `Params` of `texels_input.wgsl`.
-    InputParams {
-        workgroups: u32, groups: u32, depth: u32, units: u32, full_units: u32, unit_texels: u32, unit_workgroups: u32,
-        in_base: u32, in_batch: u32, in_group: u32, in_length: u32, texel_first: i32, texel_step: u32, tap_step: u32,
-        last_tap: u32, last_taps: u32, fill: f32,
-    }
-}
-
-params! {
     /// `Params` of `texels_weight.wgsl`.
     WeightParams {
         workgroups: u32, phase_workgroups: u32, groups: u32, rows: u32, row_tiles: u32, depth: u32,
@@ -52,78 +41,37 @@ params! {
     }
 }
 
-/// Invocations of a workgroup of all three shaders.
-const LANES: u32 = 64;
-/// Texels of an invocation of `texels_input.wgsl`: its `TILE`.
-const INPUT_TILE: u32 = 4;
-/// Values of a texel.
-const TEXEL: u32 = 4;
+/// What a run of taps costs for each sum, in multiply-adds, and how much slower the body of a loop runs that loads all samples
+/// of a tile of so many sums. On llvmpipe (Mesa 22.3.6, two threads of an AMD EPYC, 2026-11-21) a step of a run took 277 ns
+/// in tiles of 8 x 16 and the run itself 600; a step without shifts 235 ns in tiles of 8 x 8, and 800 in tiles of 8 x 16,
+/// whose 3,000 instructions no longer fit what the processor keeps decoded.
+const RUN: f64 = 5.5;
+const LARGE_BODY: f64 = 128.0;
+const LARGE_BODY_SLOWDOWN: f64 = 1.6;
 
 /// Tiles of 8 x 16 take llvmpipe a second to compile, and larger ones more than they win.
-const TILES: [Tile; 8] = [
+pub(super) const TILES: [Tile; 8] = [
     Tile { rows: 8, positions: 16, lanes_rows: 1 },
-    Tile { rows: 16, positions: 8, lanes_rows: 1 },
     Tile { rows: 4, positions: 16, lanes_rows: 1 },
     Tile { rows: 8, positions: 8, lanes_rows: 1 },
     Tile { rows: 1, positions: 16, lanes_rows: 1 },
-    Tile { rows: 2, positions: 8, lanes_rows: 1 },
+    Tile { rows: 2, positions: 16, lanes_rows: 1 },
+    Tile { rows: 4, positions: 8, lanes_rows: 1 },
     // Few positions, many rows.
     Tile { rows: 8, positions: 4, lanes_rows: 8 },
     Tile { rows: 1, positions: 1, lanes_rows: 1 },
 ];
 
-#[derive(Debug)]
-pub(crate) struct Texels;
-
-impl Kernel for Texels {
-    fn name(&self) -> &'static str {
-        "texels"
-    }
-
-    #[cfg(test)]
-    fn sources(&self) -> Vec<&'static Source> {
-        vec![&TEXELS, &INPUT, &WEIGHTS]
-    }
-
-    fn tiles(&self, stage: &Stage, caps: &Caps) -> Result<Vec<Tile>, String> {
-        match stage {
-            Stage::Correlate(_) if caps.max_texture_side < TEXTURE_WIDTH => {
-                Err(format!("textures of {TEXTURE_WIDTH} texels a row are wider than the device's"))
-            }
-            Stage::Correlate(_) => Ok(TILES.to_vec()),
-            _ => Err("it only correlates".into()),
-        }
-    }
-
-    fn time(&self, stage: &Stage, tile: Tile, caps: &Caps) -> f64 {
-        match stage {
-            Stage::Correlate(c) => Layout::fastest(c, tile, &caps.speed()).1,
-            _ => f64::INFINITY,
-        }
-    }
-
-    fn emit(&self, stage: &Stage, tile: Tile, builder: &mut Builder<'_>) -> Result<()> {
-        match stage {
-            Stage::Correlate(c) => emit(c, tile, builder),
-            _ => Ok(()),
-        }
-    }
-}
-
 /// How the operands of a correlation lie in textures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Layout {
+pub(super) struct Layout {
     tile: Tile,
     /// Whether a texel holds four taps of an input row; otherwise four input rows.
     texel_taps: bool,
-    /// Whether samples are shifted through a tile.
-    shifted: bool,
     /// Input positions from one texel to the next, and from one texel of taps to the next.
     texel_step: u32,
     tap_step: u32,
-    /// Output positions between neighbours of a tile, and taps that a shift brings.
-    spacing: u32,
-    period: u32,
+    walk: Walk,
 }
 
 /// Rows of texels that an output row sums over.
@@ -141,36 +89,33 @@ struct Units {
 }
 
 impl Layout {
-    fn new(c: &Correlate, tile: Tile, texel_taps: bool, shifted: bool) -> Self {
+    fn new(c: &Correlate, tile: Tile, texel_taps: bool, walk: Walk) -> Self {
         let in_step = c.in_step.unsigned_abs();
         let texel = if texel_taps { TEXEL } else { 1 };
-        let tap_step = c.tap_step.unsigned_abs() * texel;
+        let tap_step = c.tap_step.unsigned_abs().saturating_mul(texel);
         let common = gcd(in_step, tap_step);
         let texel_step = if c.max_taps() <= texel { in_step } else { common };
-        // Without shifts a tile is a run of positions, and its taps are walked over one by one.
-        let (spacing, period) = if shifted { (tap_step / common, in_step / common) } else { (1, 1) };
-        Layout { tile, texel_taps, shifted, texel_step, tap_step, spacing, period }
+        Layout { tile, texel_taps, texel_step, tap_step, walk }
     }
 
     /// The layout that is fastest for a tile, and its rough time in seconds.
-    fn fastest(c: &Correlate, tile: Tile, speed: &Speed) -> (Self, f64) {
-        let mut best = None;
+    pub(super) fn fastest(c: &Correlate, tile: Tile, speed: &Speed) -> (Self, f64) {
+        let mut best: Option<(Self, f64)> = None;
         for texel_taps in [false, true] {
-            for shifted in [true, false] {
-                // Phases differ in their taps, and so in which of them would share a texel.
-                let pointless = shifted && (c.max_taps() <= 1 || tile.positions == 1);
-                if (texel_taps && c.phases.len() > 1) || pointless {
-                    continue;
-                }
-                let layout = Layout::new(c, tile, texel_taps, shifted);
-                let time = layout.time(c, speed);
-                if best.is_none_or(|(_, least)| time < least) {
-                    best = Some((layout, time));
-                }
+            // Phases differ in their taps, and so in which of them would share a texel.
+            if texel_taps && c.phases.len() > 1 {
+                continue;
+            }
+            let texel = if texel_taps { TEXEL } else { 1 };
+            let (in_step, tap_step) = (c.in_step.unsigned_abs(), c.tap_step.unsigned_abs().saturating_mul(texel));
+            let layout = |walk: &Walk| Layout::new(c, tile, texel_taps, *walk);
+            let taps = c.max_taps().div_ceil(texel);
+            let (walk, time) = Walk::fastest(in_step, tap_step, tile, taps, |walk| layout(walk).time(c, speed));
+            if best.is_none_or(|(_, least)| time < least) {
+                best = Some((layout(&walk), time));
             }
         }
-        // Four rows to a texel without shifts is always possible.
-        best.unwrap_or_else(|| (Layout::new(c, tile, false, false), f64::INFINITY))
+        best.unwrap_or_else(|| (Layout::new(c, tile, false, Walk::plain(tile)), f64::INFINITY))
     }
 
     fn units(&self, c: &Correlate, depth: u32) -> Units {
@@ -196,15 +141,9 @@ impl Layout {
         c.phases.iter().filter(|p| p.taps > 0).map(|p| Layout::lowest(c, p)).min().unwrap_or(0)
     }
 
-    /// Tiles along so many positions of a row.
-    fn position_tiles(&self, positions: u32) -> u64 {
-        let block = u64::from(self.spacing) * u64::from(self.tile.positions);
-        u64::from(positions).div_ceil(block) * u64::from(self.spacing)
-    }
-
     /// Texels of a unit that serves so many positions: whole tiles of them.
     fn unit_texels(&self, c: &Correlate, positions: u32) -> u64 {
-        let whole = self.position_tiles(positions) * u64::from(self.tile.positions);
+        let whole = self.walk.position_tiles(positions) * u64::from(self.tile.positions);
         let last_position = whole.saturating_sub(1) * u64::from(c.in_step.unsigned_abs() / self.texel_step);
         let first = Layout::first(c);
         let texel = if self.texel_taps { TEXEL } else { 1 };
@@ -233,7 +172,7 @@ impl Layout {
         let units = self.units(c, depth);
         let taps = u64::from(if self.texel_taps { units.taps.max(1) } else { c.max_taps() });
         let Tile { rows, positions, .. } = self.tile;
-        let periods = u64::from(self.period).min(taps);
+        let periods = u64::from(self.walk.period).min(taps);
         u64::from(units.all)
             * (1 + periods * u64::from(1 + positions) + taps * u64::from(1 + positions + rows * (1 + positions)))
     }
@@ -243,25 +182,28 @@ impl Layout {
         let units = self.units(c, c.depth);
         let whole = Piece { n: 0..c.batch, g: 0..c.groups, r: 0..c.rows, q: 0..c.depth, j: 0..c.positions() };
         let texel = if self.texel_taps { TEXEL } else { 1 };
-        let taps = f64::from(c.max_taps().div_ceil(texel).max(1));
-        let loads = if self.shifted {
-            1.0 + f64::from(positions - 1) * (f64::from(self.period).min(taps) / taps)
-        } else {
-            f64::from(positions)
-        };
-        let step = f64::from(TEXEL * rows * positions) + (loads + f64::from(rows)) * speed.texel_load;
-        let tiles = (u64::from(c.batch) * self.position_tiles(c.positions())) as f64;
+        let taps = c.max_taps().div_ceil(texel);
+        let sums = f64::from(rows * positions);
+        let mut step = f64::from(TEXEL) * sums + f64::from(rows) * speed.texel_load;
+        step += self.walk.samples(positions, taps) * speed.texel_load;
+        if self.walk.shifted {
+            step += self.walk.runs(taps) * sums * RUN;
+        } else if sums >= LARGE_BODY {
+            step *= LARGE_BODY_SLOWDOWN;
+        }
+        let tiles = (u64::from(c.batch) * self.walk.position_tiles(c.positions())) as f64;
         let lanes = (tiles / f64::from(LANES / lanes_rows)).ceil() * f64::from(LANES / lanes_rows);
         let row_tiles = f64::from(c.rows.div_ceil(rows * lanes_rows) * lanes_rows) * f64::from(c.groups);
         let busy = (lanes * row_tiles * c.phases.len() as f64 / speed.invocations).clamp(1e-6, 1.0);
         let work = lanes * row_tiles * units.steps as f64 * step / busy;
         let staged = (self.input_texels(c, &whole) + self.weight_texels(c, &whole)) as f64;
-        (work + staged * (f64::from(TEXEL) * speed.load + speed.texel_load)) / speed.multiply_adds
-            + 3.0 * speed.dispatch
+        let stores = lanes * row_tiles * c.phases.len() as f64 * sums * speed.store;
+        let stage = staged * (f64::from(TEXEL) * speed.load + speed.texel_load);
+        (work + stage + stores) / speed.multiply_adds + 3.0 * speed.dispatch
     }
 }
 
-fn emit(c: &Correlate, tile: Tile, builder: &mut Builder<'_>) -> Result<()> {
+pub(super) fn emit(c: &Correlate, tile: Tile, builder: &mut Builder<'_>) -> Result<()> {
     let (layout, _) = Layout::fastest(c, tile, &builder.caps.speed());
     // Half of what is left for the input, so that the weight has room.
     let room = builder.available(Slot::InputTexels) / 2;
@@ -298,48 +240,35 @@ fn emit_pieces(c: &Correlate, pieces: &[CorrelatePiece], layout: &Layout, builde
     Ok(())
 }
 
-/// A count of texels, which `reserve` has checked, as shaders take it.
-fn texels(count: u64) -> Result<u32> {
-    let limit = u64::from(u32::MAX);
-    u32::try_from(count).map_err(|_| Error::TooLarge { what: "texels", value: count, limit })
-}
-
 fn emit_input(c: &Correlate, cut: &CorrelatePiece, layout: &Layout, builder: &mut Builder<'_>) -> Result<()> {
     let Piece { n, g, q, j, .. } = &cut.piece;
-    let (mode, fill) = extension(c.mode);
     let units = layout.units(c, cut.piece.depth());
-    let length = layout.input_texels(c, &cut.piece).max(1);
-    builder.reserve(Slot::InputTexels, length)?;
-    let unit_texels = texels(layout.unit_texels(c, cut.piece.positions()))?;
-    let unit_workgroups = unit_texels.div_ceil(LANES * INPUT_TILE);
-    let rows = u64::from(cut.piece.batch()) * u64::from(cut.piece.groups()) * u64::from(units.all);
-    let bindings = vec![
-        Binding::new(c.input, cut.input, offset_of!(InputParams, in_base)),
-        Binding::texels(Slot::InputTexels, length),
-    ];
-    let constants = [("TEXEL_TAPS", layout.texel_taps.into()), ("EXTENSION", mode)];
-    builder.dispatch(&INPUT, &constants, rows * u64::from(unit_workgroups), bindings, |workgroups| {
-        bytemuck::bytes_of(&InputParams {
-            workgroups,
-            groups: cut.piece.groups(),
-            depth: cut.piece.depth(),
-            units: units.all,
-            full_units: units.full,
-            unit_texels,
-            unit_workgroups,
-            in_base: cut.input.base(c.input_row(n.start, g.start, q.start)),
-            in_batch: c.groups * c.depth * c.in_length,
-            in_group: c.depth * c.in_length,
-            in_length: c.in_length,
-            texel_first: (Layout::first(c) + i64::from(j.start) * i64::from(c.in_step)) as i32,
-            texel_step: layout.texel_step,
-            tap_step: c.tap_step.unsigned_abs(),
-            last_tap: units.taps * TEXEL,
-            last_taps: units.last_taps,
-            fill,
-        })
-        .to_vec()
-    })
+    let staging = Staging {
+        slot: Slot::InputTexels,
+        rows: Rows {
+            operand: c.input,
+            window: cut.input,
+            touched: cut.touched.clone(),
+            first: c.input_row(n.start, g.start, q.start),
+            groups: c.groups,
+            channels: c.depth,
+            length: c.in_length,
+            mode: c.mode,
+        },
+        batch: cut.piece.batch(),
+        groups: cut.piece.groups(),
+        channels: cut.piece.depth(),
+        texel_taps: layout.texel_taps,
+        units: units.all,
+        full_units: units.full,
+        unit_texels: layout.unit_texels(c, cut.piece.positions()),
+        texel_first: Layout::first(c) + i64::from(j.start) * i64::from(c.in_step),
+        texel_step: layout.texel_step,
+        tap_step: c.tap_step.unsigned_abs(),
+        last_tap: units.taps * TEXEL,
+        last_taps: units.last_taps,
+    };
+    staging.emit(builder)
 }
 
 fn emit_weight(
@@ -403,7 +332,7 @@ fn emit_sums(
     let tile = layout.tile;
     let units = layout.units(c, cut.piece.depth());
     let lanes_positions = LANES / tile.lanes_rows;
-    let position_tiles = layout.position_tiles(cut.piece.positions());
+    let position_tiles = layout.walk.position_tiles(cut.piece.positions());
     let position_workgroups = (u64::from(cut.piece.batch()) * position_tiles).div_ceil(lanes_positions.into());
     let row_tiles = cut.piece.rows().div_ceil(tile.rows);
     let row_workgroups = row_tiles.div_ceil(tile.lanes_rows);
@@ -414,7 +343,7 @@ fn emit_sums(
         ("LANES_ROWS", tile.lanes_rows),
         ("TILE_ROWS", tile.rows),
         ("TILE_POSITIONS", tile.positions),
-        ("SHIFTED", layout.shifted.into()),
+        ("SHIFTED", layout.walk.shifted.into()),
         ("TEXEL_TAPS", layout.texel_taps.into()),
         ("ACCUMULATE", cut.accumulate.into()),
     ];
@@ -439,18 +368,18 @@ fn emit_sums(
             phases: c.phases.len() as u32,
             position_first: j.start,
             position_end: j.end,
-            spacing: layout.spacing,
+            spacing: layout.walk.spacing,
             position_tiles: position_tiles as u32,
             position_workgroups: position_workgroups as u32,
             units: units.all,
             full_units: units.full,
             unit_taps: units.taps,
-            period: layout.period,
+            period: layout.walk.period,
             unit_texels,
             texel_first: Layout::first(c) as i32,
             texel_step: layout.texel_step,
             position_texels,
-            neighbour_texels: position_texels * layout.spacing,
+            neighbour_texels: position_texels * layout.walk.spacing,
             tap_texels: layout.tap_step / layout.texel_step,
             tap_back: c.tap_step.min(0),
             steps,

@@ -1,0 +1,75 @@
+//! How a tile of output positions walks over the taps of an input row.
+
+use super::Tile;
+use crate::lowering::gcd;
+
+/// The positions of a tile and the order in which it takes the taps.
+///
+/// Output position `j` reads input position `j*stride + t*dilation` for tap `t`. Positions `dilation/gcd` apart read samples
+/// `lcm(stride, dilation)` apart, which is `stride/gcd` taps: so the sample of tap `t + stride/gcd` is the one that the
+/// neighbour had for tap `t`, and a tile loads one sample a tap and shifts the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Walk {
+    tile_positions: u32,
+    /// Whether samples are shifted through the tile; otherwise every tap loads all of its own.
+    pub(super) shifted: bool,
+    /// Output positions between neighbours of a tile.
+    pub(super) spacing: u32,
+    /// Taps from one sample to the next that a shift brings.
+    pub(super) period: u32,
+}
+
+/// Input positions of a block of tiles, at most: beyond the end of the longest row they still fit an `i32`.
+const MAX_BLOCK: u64 = 1 << 24;
+
+impl Walk {
+    /// A run of positions, whose taps are walked over one by one.
+    pub(super) fn plain(tile: Tile) -> Self {
+        Walk { tile_positions: tile.positions, shifted: false, spacing: 1, period: 1 }
+    }
+
+    fn shifted(in_step: u32, tap_step: u32, tile: Tile) -> Self {
+        let common = gcd(in_step, tap_step);
+        let (spacing, period) = (tap_step / common, in_step / common);
+        Walk { tile_positions: tile.positions, shifted: true, spacing, period }
+    }
+
+    /// The one of the two walks that takes less time, and that time.
+    pub(super) fn fastest(
+        in_step: u32,
+        tap_step: u32,
+        tile: Tile,
+        taps: u32,
+        time: impl Fn(&Walk) -> f64,
+    ) -> (Self, f64) {
+        let plain = Walk::plain(tile);
+        let plain = (plain, time(&plain));
+        // One tap, or one position, has nothing to shift.
+        if taps <= 1 || tile.positions == 1 {
+            return plain;
+        }
+        let shifted = Walk::shifted(in_step, tap_step, tile);
+        // Shaders reckon with positions up to a block beyond the end.
+        if u64::from(shifted.spacing) * u64::from(tile.positions) * u64::from(in_step) > MAX_BLOCK {
+            return plain;
+        }
+        let shifted = (shifted, time(&shifted));
+        if shifted.1 < plain.1 { shifted } else { plain }
+    }
+
+    /// Tiles along so many positions of a row: whole blocks of interleaved tiles.
+    pub(super) fn position_tiles(&self, positions: u32) -> u64 {
+        let block = u64::from(self.spacing) * u64::from(self.tile_positions);
+        u64::from(positions).div_ceil(block) * u64::from(self.spacing)
+    }
+
+    /// Samples that a tile loads for each of so many taps, on average.
+    pub(super) fn samples(&self, positions: u32, taps: u32) -> f64 {
+        if self.shifted { 1.0 + f64::from(positions - 1) * self.runs(taps) } else { f64::from(positions) }
+    }
+
+    /// Runs of shifts for each of so many taps.
+    pub(super) fn runs(&self, taps: u32) -> f64 {
+        f64::from(self.period.min(taps)) / f64::from(taps.max(1))
+    }
+}
