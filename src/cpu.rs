@@ -16,6 +16,8 @@ const BLOCK_POSITIONS: (usize, usize) = (128, 2048);
 const FEW_ROWS: usize = 4;
 /// Shares that the sum over positions is split into.
 const SHARES: usize = 16;
+/// Values of the sums of all shares: half a gigabyte.
+const SHARE_VALUES: usize = 1 << 27;
 
 /// `y [N, C_out, L_out]` for an input `x` of shape `[N, C_in, L]`.
 pub fn forward(
@@ -26,7 +28,9 @@ pub fn forward(
     bias: Option<&[f32]>,
 ) -> Result<Vec<f32>> {
     let layer = layer.into();
-    let mut y = vec![0.0; count(&layer.shapes(input_shape)?.output)];
+    let shapes = layer.shapes(input_shape)?;
+    check(&shapes, Some(x), Some(w), None)?;
+    let mut y = vec![0.0; count(&shapes.output)];
     forward_into(layer, input_shape, x, w, bias, &mut y)?;
     Ok(y)
 }
@@ -64,7 +68,9 @@ pub fn forward_into(
 /// `dx [N, C_in, L]` from `dy [N, C_out, L_out]`.
 pub fn input_gradient(layer: impl Into<Layer>, input_shape: [usize; 3], w: &[f32], dy: &[f32]) -> Result<Vec<f32>> {
     let layer = layer.into();
-    let mut dx = vec![0.0; count(&layer.shapes(input_shape)?.input)];
+    let shapes = layer.shapes(input_shape)?;
+    check(&shapes, None, Some(w), Some(dy))?;
+    let mut dx = vec![0.0; count(&shapes.input)];
     input_gradient_into(layer, input_shape, w, dy, &mut dx)?;
     Ok(dx)
 }
@@ -93,7 +99,9 @@ pub fn input_gradient_into(
 /// `dw`, as the weight, from `x [N, C_in, L]` and `dy [N, C_out, L_out]`.
 pub fn weight_gradient(layer: impl Into<Layer>, input_shape: [usize; 3], x: &[f32], dy: &[f32]) -> Result<Vec<f32>> {
     let layer = layer.into();
-    let mut dw = vec![0.0; count(&layer.shapes(input_shape)?.weight)];
+    let shapes = layer.shapes(input_shape)?;
+    check(&shapes, Some(x), None, Some(dy))?;
+    let mut dw = vec![0.0; count(&shapes.weight)];
     weight_gradient_into(layer, input_shape, x, dy, &mut dw)?;
     Ok(dw)
 }
@@ -119,7 +127,9 @@ pub fn weight_gradient_into(
 /// `db [C_out]` from `dy [N, C_out, L_out]`.
 pub fn bias_gradient(layer: impl Into<Layer>, input_shape: [usize; 3], dy: &[f32]) -> Result<Vec<f32>> {
     let layer = layer.into();
-    let mut db = vec![0.0; layer.shapes(input_shape)?.bias[0]];
+    let shapes = layer.shapes(input_shape)?;
+    check(&shapes, None, None, Some(dy))?;
+    let mut db = vec![0.0; shapes.bias[0]];
     bias_gradient_into(layer, input_shape, dy, &mut db)?;
     Ok(db)
 }
@@ -194,7 +204,9 @@ impl Sizes {
     fn block(&self) -> (usize, usize) {
         let channels = (BLOCK_VALUES / BLOCK_POSITIONS.0 / self.kernel).clamp(1, self.wide);
         let positions = BLOCK_VALUES / (channels * self.kernel);
-        (channels, positions.clamp(BLOCK_POSITIONS.0, BLOCK_POSITIONS.1))
+        // Of a kernel so long that the fewest positions are too many, as many as a few blocks would be.
+        let fewest = (8 * BLOCK_VALUES / self.kernel).clamp(1, BLOCK_POSITIONS.0);
+        (channels, positions.clamp(fewest, BLOCK_POSITIONS.1))
     }
 
     /// Row of a tensor `[N, groups * per_group, length]`, item and group given as one number.
@@ -449,8 +461,10 @@ fn contract(s: &Sizes, wide: &[f32], narrow: &[f32], dw: &mut [f32]) {
     let (channels_at_once, positions) = s.block();
     let blocks_per_row = s.narrow_length.div_ceil(positions);
     let blocks = s.batch * blocks_per_row;
-    let shares = SHARES.div_ceil(s.groups).clamp(1, blocks.max(1));
     let size = s.narrow * s.wide * s.kernel;
+    // Every share has a sum of its own.
+    let affordable = SHARE_VALUES / (size * s.groups).max(1);
+    let shares = SHARES.min(affordable).div_ceil(s.groups).clamp(1, blocks.max(1));
     dw.par_chunks_mut(size).enumerate().for_each(|(group, dw)| {
         let share = |share: usize| {
             let mut sum = vec![0.0; size];

@@ -233,7 +233,7 @@ fn correlation_padding(mode: Mode, m: usize) -> Padding {
 /// Number of rows and their length of a tensor `[.., N]`.
 fn rows(x: &Tensor, name: &'static str) -> Result<(usize, usize)> {
     match x.shape().split_last() {
-        Some((&n, rows)) if n > 0 => Ok((rows.iter().product(), n)),
+        Some((&n, rows)) if n > 0 => Ok((if rows.contains(&0) { 0 } else { rows.iter().product() }, n)),
         _ => Err(Error::Shape { tensor: name, got: x.shape().to_vec(), expected: "[.., N] with N at least 1".into() }),
     }
 }

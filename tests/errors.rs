@@ -1,5 +1,7 @@
 //! Bad input: a typed error with the numbers in it, whatever is passed.
 
+use crate::harness::gpu;
+use conv1d::reference::Toeplitz;
 use conv1d::{
     Caps, Conv1d, ConvTranspose1d, Error, Layer, Operation, Padding, PaddingMode, Plan, PlanOptions, cpu,
     receptive_field,
@@ -141,4 +143,32 @@ fn wrong_host_data() {
     assert!(oracle.forward_at(&[0.0; 18], &[0.0; 18], None, 21).is_err());
     assert!(oracle.bias_gradient_at(&[0.0; 21], 3).is_err());
     assert!(Toeplitz::new(Conv1d::new(2, 3, 3), [2, 9], &[0.0; 17]).is_err());
+}
+
+/// Sizes whose products overflow, in places that are not tensors.
+#[test]
+fn absurd_products() {
+    let caps = Caps::WEBGPU;
+    let far = Conv1d::new(1, 1, 1).dilation(1 << 30);
+    assert!(far.plan(Operation::Forward, [1, 1, 1], &caps).is_ok());
+    let edge = i32::MAX as usize;
+    let far =
+        Conv1d::new(1, 1, 2).stride(edge).dilation(edge - 1).padding(Padding::Explicit { left: edge - 1, right: 0 });
+    assert!(far.plan(Operation::Forward, [1, 1, 1], &caps).is_ok());
+    let far = Conv1d::new(1, 1, 2).stride(edge);
+    assert!(far.plan(Operation::Forward, [1 << 30, 1, 2], &caps).is_ok());
+    let empty = gpu().zeros([usize::MAX, 2, 0]).unwrap();
+    assert_eq!((empty.len(), empty.is_empty()), (0, true));
+    let taps = gpu().tensor(&[1.0], [1]).unwrap();
+    let none = gpu().zeros([usize::MAX, 2, 0, 5]).unwrap();
+    assert!(gpu().convolve(&none, &taps, conv1d::Mode::Full).is_ok_and(|y| y.is_empty()));
+    let error = Toeplitz::new(Conv1d::new(1, 1, 1), [1, 1_000_000], &[1.0]).unwrap_err();
+    assert!(matches!(error, Error::TooLarge { .. }), "{error}");
+}
+
+/// Channels of an empty batch are computed all the same: their gradients are 0.
+#[test]
+fn an_empty_batch_of_many_channels() {
+    let conv = Conv1d::new(1, 40_000_000, 1);
+    assert!(conv.plan(Operation::BiasGradient, [0, 1, 5], &Caps::WEBGPU).is_ok());
 }

@@ -92,6 +92,17 @@ fn a_workspace_of_another_plan_is_refused() {
         .with(Role::Weight, w.buffer().slice(..))
         .with(Role::Output, y.buffer().slice(..));
     assert!(matches!(prepared.bind_with(&buffers, &small).unwrap_err(), Error::BufferTooSmall { .. }));
+    let none = Workspace::new(gpu(), &[]).unwrap();
+    assert!(matches!(prepared.bind_with(&buffers, &none).unwrap_err(), Error::BufferTooSmall { got: 0, .. }));
+    // Textures are memory like any other.
+    let options = PlanOptions::default().kernel("texels");
+    let plan = |l| conv1d::Plan::new(conv, Operation::Forward, [1, 3, l], gpu().caps(), &options).unwrap();
+    let small = Workspace::new(gpu(), &[&plan(10)]).unwrap();
+    assert_eq!(small.bytes(), plan(10).workspace_bytes());
+    let prepared = gpu().prepare(&plan(1 << 17)).unwrap();
+    let (x, y) = (gpu().zeros([3 << 17]).unwrap(), gpu().zeros([5 << 17]).unwrap());
+    let buffers = buffers.with(Role::Input, x.buffer().slice(..)).with(Role::Output, y.buffer().slice(..));
+    assert!(matches!(prepared.bind_with(&buffers, &small).unwrap_err(), Error::BufferTooSmall { .. }));
 }
 
 #[test]

@@ -36,6 +36,10 @@ fn tensors_larger_than_a_binding_are_cut() {
             "positions, mirrored ends",
             Case::new(conv(1, 1, 9).padding(Padding::both(4)).padding_mode(PaddingMode::Reflect), [1, 1, 1500]),
         ),
+        (
+            "rows longer than a binding, of several channels, mostly padding",
+            Case::new(conv(2, 1, 1).padding(Padding::Explicit { left: 590, right: 390 }), [1, 2, 420]),
+        ),
         ("weight", Case::new(conv(16, 16, 11), [1, 16, 20])),
         ("weight of many groups", Case::new(conv(64, 64, 40).groups(64), [1, 64, 45])),
         ("transposed, positions", Case::new(ConvTranspose1d::new(2, 2, 6).stride(3), [1, 2, 600])),
@@ -225,6 +229,12 @@ fn plans_for_greater_devices_are_refused() {
     let plan = conv.plan(Operation::Forward, [1, 4, 100], &greater).unwrap();
     let error = tiny_bindings().prepare(&plan).unwrap_err();
     assert!(matches!(error, Error::DeviceLimit { limit: "max_storage_buffer_binding_size", .. }), "{error}");
+    let patient = Caps { max_iterations: u32::MAX, ..*tiny_bindings().caps() };
+    if patient != *tiny_bindings().caps() {
+        let plan = conv.plan(Operation::Forward, [1, 4, 100], &patient).unwrap();
+        let error = tiny_bindings().prepare(&plan).unwrap_err();
+        assert!(matches!(error, Error::DeviceLimit { limit: "loop iterations", .. }), "{error}");
+    }
     let lesser = conv.plan(Operation::Forward, [1, 4, 100], tiny_bindings().caps()).unwrap();
     assert!(gpu().prepare(&lesser).is_ok());
 }

@@ -30,6 +30,9 @@ struct BoundStep {
     packs_weight: bool,
 }
 
+/// Offset and size of a step's parameters, and what its bindings are bound to.
+type Resolved<'b> = (u64, u64, Vec<Place<'b>>);
+
 /// What a binding of a step is bound to.
 enum Place<'b> {
     Buffer(wgpu::BufferBinding<'b>),
@@ -63,6 +66,7 @@ impl Gpu {
             ("max_storage_buffer_binding_size", have.max_binding_bytes, planned.max_binding_bytes),
             ("max_buffer_size", have.max_buffer_bytes, planned.max_buffer_bytes),
             ("max_compute_workgroups_per_dimension", have.max_workgroups.into(), planned.max_workgroups.into()),
+            ("loop iterations", have.max_iterations.into(), planned.max_iterations.into()),
             ("max_texture_dimension_2d", have.max_texture_side.into(), planned.max_texture_side.into()),
         ] {
             if needed > available {
@@ -109,26 +113,25 @@ impl Prepared {
         }
         let params = self.gpu.filled_buffer("conv1d parameters", &contents, wgpu::BufferUsages::UNIFORM)?;
         let bound = self.gpu.guarded(|| {
-            let bind =
-                |((step, pipeline), (offset, size, places)): ((&Step, &Arc<Pipeline>), (u64, u64, Vec<Place<'_>>))| {
-                    let uniform = wgpu::BufferBinding { buffer: &params, offset, size: wgpu::BufferSize::new(size) };
-                    let entries: Vec<_> = std::iter::once(wgpu::BindingResource::Buffer(uniform))
-                        .chain(places.iter().map(Place::resource))
-                        .zip(0..)
-                        .map(|(resource, binding)| wgpu::BindGroupEntry { binding, resource })
-                        .collect();
-                    let bindings = self.gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
-                        label: Some(step.shader.source.name),
-                        layout: &pipeline.layout,
-                        entries: &entries,
-                    });
-                    BoundStep {
-                        pipeline: pipeline.clone(),
-                        bindings,
-                        workgroups: step.workgroups,
-                        packs_weight: step.packs_weight,
-                    }
-                };
+            let bind = |((step, pipeline), (offset, size, places)): ((&Step, &Arc<Pipeline>), Resolved<'_>)| {
+                let uniform = wgpu::BufferBinding { buffer: &params, offset, size: wgpu::BufferSize::new(size) };
+                let entries: Vec<_> = std::iter::once(wgpu::BindingResource::Buffer(uniform))
+                    .chain(places.iter().map(Place::resource))
+                    .zip(0..)
+                    .map(|(resource, binding)| wgpu::BindGroupEntry { binding, resource })
+                    .collect();
+                let bindings = self.gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
+                    label: Some(step.shader.source.name),
+                    layout: &pipeline.layout,
+                    entries: &entries,
+                });
+                BoundStep {
+                    pipeline: pipeline.clone(),
+                    bindings,
+                    workgroups: step.workgroups,
+                    packs_weight: step.packs_weight,
+                }
+            };
             steps.iter().zip(&self.pipelines).zip(bound).map(bind).collect()
         })?;
         Ok(Bound { steps: bound })
@@ -148,11 +151,20 @@ impl Prepared {
                 Resource::Table(index) => self.tables.get(index).map(|t| (t, 0)),
                 Resource::Operand(Operand::Slot(slot)) => match workspace.slot(slot) {
                     Some(Memory::Texture(texture)) => {
+                        let got = u64::from(texture.width()) * u64::from(texture.height()) * slot.element_bytes();
+                        let needed = binding.window.length * slot.element_bytes();
+                        if got < needed {
+                            return Err(Error::BufferTooSmall { role: "the workspace", got, needed });
+                        }
                         let view = self.gpu.guarded(|| texture.create_view(&wgpu::TextureViewDescriptor::default()))?;
                         places.push(Place::Texture(view));
                         continue;
                     }
                     Some(Memory::Buffer(buffer)) => Some((buffer, 0)),
+                    None if binding.window.length > 0 => {
+                        let needed = binding.window.length * slot.element_bytes();
+                        return Err(Error::BufferTooSmall { role: "the workspace", got: 0, needed });
+                    }
                     None => None,
                 },
                 Resource::Operand(Operand::Role(role)) => buffers.get(role).map(|s| (s.buffer(), s.offset())),

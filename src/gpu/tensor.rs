@@ -42,7 +42,7 @@ impl Tensor {
 
     /// Number of values.
     pub fn len(&self) -> usize {
-        self.shape.iter().product()
+        if self.is_empty() { 0 } else { self.shape.iter().product() }
     }
 
     /// Whether it has no values.

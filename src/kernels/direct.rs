@@ -229,8 +229,8 @@ fn emit_contract(c: &Contract, tile: Tile, builder: &mut Builder<'_>) -> Result<
     let max_window = builder.caps.max_window();
     let (mode, fill) = extension(c.mode);
     let constants = [("TILE_ROWS", tile.rows), ("EXTENSION", mode)];
-    // Every position: a sum for each row.
-    let max_terms = builder.caps.max_terms(1 + tile.rows);
+    // Every position: a sum for each row, and perhaps another batch item.
+    let max_terms = builder.caps.max_terms(2 + tile.rows);
     for parts in pieces::contract(c, max_window, max_window, None)? {
         let Some(Piece { g, r, q, .. }) = parts.first().map(|p| p.piece.clone()) else { continue };
         let row_tiles = (r.end - r.start).div_ceil(tile.rows);

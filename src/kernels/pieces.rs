@@ -111,8 +111,22 @@ pub(crate) struct Limits<'a> {
     /// Iterations of all loops of an invocation, and how many a sum over so many input rows takes.
     pub(crate) max_iterations: u32,
     pub(crate) iterations: &'a dyn Fn(&Correlate, u32) -> u64,
-    /// What the kernel lays aside of the input of a piece, and how much of that there may be.
-    pub(crate) staged: Option<(&'a dyn Fn(&Correlate, &Piece) -> u64, u64)>,
+    pub(crate) staged: Option<Staged<'a>>,
+}
+
+/// What a kernel lays aside of the operands of a piece, and how much of that there may be.
+#[derive(Clone, Copy)]
+pub(crate) struct Staged<'a> {
+    pub(crate) amount: &'a dyn Fn(&Piece) -> u64,
+    pub(crate) limit: u64,
+}
+
+impl Staged<'_> {
+    /// The amount of a piece, where it is too much.
+    fn too_much(&self, piece: &Piece) -> Option<u64> {
+        let amount = (self.amount)(piece);
+        (amount > self.limit).then_some(amount)
+    }
 }
 
 /// The pieces of a correlation, in the order in which they must run. None for an empty batch.
@@ -121,7 +135,7 @@ pub(crate) fn correlate(c: &Correlate, limits: Limits<'_>) -> Result<Vec<TapSlic
         return Ok(Vec::new());
     }
     let fits = |taps: u32| (limits.iterations)(&c.with_taps(0..taps), 1) <= limits.max_iterations.into();
-    if fits(c.max_taps()) {
+    if c.max_taps() <= 1 || fits(c.max_taps()) {
         return Ok(vec![TapSlice { correlate: c.clone(), pieces: correlate_pieces(c, limits, true)? }]);
     }
     // The most taps that fit, between one that does (or must) and one that does not.
@@ -166,7 +180,7 @@ fn correlate_pieces(c: &Correlate, limits: Limits<'_>, first_taps: bool) -> Resu
             cut.piece.halves(&[Axis::G, Axis::R, Axis::Q])
         } else if cut.piece.depth() > 1 && iterations(c, cut.piece.depth()) > max_iterations.into() {
             cut.piece.halves(&[Axis::Q])
-        } else if let Some((needed, limit)) = too_much_staged(c, &cut.piece, staged) {
+        } else if let Some((needed, limit)) = staged.and_then(|s| Some((s.too_much(&cut.piece)?, s.limit))) {
             let halves = cut.piece.halves(&[Axis::N, Axis::G, Axis::J, Axis::Q]);
             let [first, second] = halves.ok_or_else(|| indivisible(needed, limit))?;
             open.extend([second, first]);
@@ -182,16 +196,6 @@ fn correlate_pieces(c: &Correlate, limits: Limits<'_>, first_taps: bool) -> Resu
     Ok(done)
 }
 
-fn too_much_staged(
-    c: &Correlate,
-    piece: &Piece,
-    staged: Option<(&dyn Fn(&Correlate, &Piece) -> u64, u64)>,
-) -> Option<(u64, u64)> {
-    let (amount, limit) = staged?;
-    let needed = amount(c, piece);
-    (needed > limit).then_some((needed, limit))
-}
-
 /// The pieces of a contraction, collected by what they compute of the weight gradient: those of one entry differ in batch
 /// items and positions only. `max_output` elements of the weight gradient are computed at once; `staged` is what the kernel
 /// lays aside of a piece, and how much of that there may be.
@@ -199,38 +203,72 @@ pub(crate) fn contract(
     c: &Contract,
     max_window: u64,
     max_output: u64,
-    staged: Option<(&dyn Fn(&Piece) -> u64, u64)>,
+    staged: Option<Staged<'_>>,
 ) -> Result<Vec<Vec<ContractPiece>>> {
     let whole = Piece { n: 0..c.batch, g: 0..c.groups, r: 0..c.rows, q: 0..c.depth, j: 0..c.positions };
-    let mut done: Vec<Vec<ContractPiece>> = Vec::new();
+    let mut done = Vec::new();
     let mut open = vec![whole];
+    while let Some(block) = open.pop() {
+        let out = output_span(c, &block);
+        let cut = if out > max_output {
+            Cut::Channels(block.halves(&[Axis::G, Axis::R, Axis::Q]), out)
+        } else {
+            contract_parts(c, &block, max_window, staged)
+        };
+        match cut {
+            Cut::Parts(parts) => done.push(parts),
+            Cut::Channels(halves, longest) => {
+                let [first, second] = halves.ok_or_else(|| indivisible(longest, max_window.min(max_output)))?;
+                open.extend([second, first]);
+            }
+        }
+    }
+    Ok(done)
+}
+
+/// What becomes of a block of the weight gradient.
+enum Cut {
+    /// Parts that differ in batch items and positions only.
+    Parts(Vec<ContractPiece>),
+    /// It must be cut along its channels first, because of so many elements. `None` where that is not possible.
+    Channels(Option<[Piece; 2]>, u64),
+}
+
+/// Cuts a block along batch items and positions, in the same way for all of its channels: parts that add up to the same
+/// outputs must cover the same ones.
+fn contract_parts(c: &Contract, block: &Piece, max_window: u64, staged: Option<Staged<'_>>) -> Cut {
+    let mut parts = Vec::new();
+    let mut open = vec![block.clone()];
     while let Some(piece) = open.pop() {
         let touched = touched_wide(c, &piece);
         let wide = rows_window(&piece, c.groups, c.depth, &piece.q, c.wide_length, touched.clone());
         let cut = ContractPiece { narrow: narrow(c, &piece), wide, touched, piece };
-        // The outputs first, and then in the same way for every batch item.
-        let out = output_span(c, &cut.piece);
-        let halves = if out > max_output {
-            cut.piece.halves(&[Axis::G, Axis::R, Axis::Q])
-        } else if cut.narrow.length > max_window {
-            cut.piece.halves(&[Axis::N, Axis::G, Axis::R, Axis::J])
-        } else if cut.wide.length > max_window {
-            cut.piece.halves(&[Axis::N, Axis::G, Axis::Q, Axis::J])
-        } else if staged.is_some_and(|(amount, limit)| amount(&cut.piece) > limit) {
-            cut.piece.halves(&[Axis::N, Axis::J])
-        } else {
-            let same = |other: &Piece| (&other.g, &other.r, &other.q) == (&cut.piece.g, &cut.piece.r, &cut.piece.q);
-            match done.iter_mut().find(|pieces| pieces.first().is_some_and(|p| same(&p.piece))) {
-                Some(pieces) => pieces.push(cut),
-                None => done.push(vec![cut]),
+        let piece = &cut.piece;
+        // Positions of one channel at a time: of several, the window spans whole rows.
+        let (halves, longest) = if cut.narrow.length > max_window {
+            let channels = piece.halves(&[Axis::N]).is_none().then(|| block.halves(&[Axis::G, Axis::R])).flatten();
+            if channels.is_some() {
+                return Cut::Channels(channels, cut.narrow.length);
             }
+            (piece.halves(&[Axis::N, Axis::J]), cut.narrow.length)
+        } else if cut.wide.length > max_window {
+            let channels = piece.halves(&[Axis::N]).is_none().then(|| block.halves(&[Axis::G, Axis::Q])).flatten();
+            if channels.is_some() {
+                return Cut::Channels(channels, cut.wide.length);
+            }
+            (piece.halves(&[Axis::N, Axis::J]), cut.wide.length)
+        } else if let Some(needed) = staged.and_then(|s| s.too_much(piece)) {
+            (piece.halves(&[Axis::N, Axis::J]), needed)
+        } else {
+            parts.push(cut);
             continue;
         };
-        let longest = out.max(cut.narrow.length).max(cut.wide.length);
-        let [first, second] = halves.ok_or_else(|| indivisible(longest, max_window.min(max_output)))?;
-        open.extend([second, first]);
+        match halves {
+            Some([first, second]) => open.extend([second, first]),
+            None => return Cut::Channels(None, longest),
+        }
     }
-    Ok(done)
+    Cut::Parts(parts)
 }
 
 /// Elements from the first to the last output of a piece of a contraction, `[g, r, q, t]`.
@@ -298,7 +336,7 @@ fn touched(first: i64, last: i64, length: u32, mode: PaddingMode) -> Range<i64> 
             PaddingMode::Circular => include(0..right.min(length)),
         }
     }
-    touched
+    if touched.is_empty() { 0..0 } else { touched }
 }
 
 fn touched_input(c: &Correlate, p: &Piece) -> Range<i64> {
@@ -363,7 +401,7 @@ pub(crate) fn rows(batch: u32, channels: u32, length: u32, max_window: u64) -> R
     while let Some(piece) = open.pop() {
         let window =
             rows_window(&piece, 1, channels, &piece.r, length, i64::from(piece.j.start)..i64::from(piece.j.end));
-        if window.length <= max_window {
+        if window.length.max(piece.rows().into()) <= max_window {
             done.push((piece, window));
             continue;
         }

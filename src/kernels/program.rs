@@ -111,6 +111,12 @@ params! {
     PhaseEntry { out_first: u32, count: u32, in_first: i32, tap_first: u32, taps: u32, taps_before: u32 }
 }
 
+/// Bytes of a slot: textures come in whole rows.
+fn slot_bytes(slot: Slot, elements: u64) -> u64 {
+    let whole = if slot.is_texture() { elements.next_multiple_of(TEXTURE_WIDTH.into()) } else { elements };
+    whole * slot.element_bytes()
+}
+
 /// The steps of a plan and what they share.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Program {
@@ -123,7 +129,7 @@ pub(crate) struct Program {
 impl Program {
     /// Bytes of workspace.
     pub(crate) fn workspace_bytes(&self) -> u64 {
-        Slot::ALL.iter().zip(self.slots).map(|(slot, elements)| elements * slot.element_bytes()).sum()
+        Slot::ALL.iter().zip(self.slots).map(|(slot, elements)| slot_bytes(*slot, elements)).sum()
     }
 }
 
@@ -162,8 +168,9 @@ impl<'a> Builder<'a> {
     /// Elements, or texels, that one slot may still take: what the others leave of the workspace, within one binding.
     pub(crate) fn available(&self, slot: Slot) -> u64 {
         let bytes = slot.element_bytes();
-        let others = self.program.workspace_bytes() - self.program.slots[slot as usize] * bytes;
-        (self.workspace.saturating_sub(others) / bytes).min(self.largest(slot))
+        let others = self.program.workspace_bytes() - slot_bytes(slot, self.program.slots[slot as usize]);
+        let unit = slot_bytes(slot, 1);
+        (self.workspace.saturating_sub(others) / unit * unit / bytes).min(self.largest(slot))
     }
 
     /// Elements, or texels, of the largest slot that the device can bind as a whole.

@@ -50,7 +50,7 @@ impl Walk {
         }
         let shifted = Walk::shifted(in_step, tap_step, tile);
         // Shaders reckon with positions up to a block beyond the end.
-        if u64::from(shifted.spacing) * u64::from(tile.positions) * u64::from(in_step) > MAX_BLOCK {
+        if u64::from(shifted.spacing) * u64::from(in_step) > MAX_BLOCK / u64::from(tile.positions) {
             return plain;
         }
         let shifted = (shifted, time(&shifted));

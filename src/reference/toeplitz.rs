@@ -2,6 +2,9 @@ use super::{Padded, padded};
 use crate::error::{Error, Result};
 use crate::geometry::{Layer, PaddingMode};
 
+/// Elements of a matrix: half a gigabyte.
+const MAX_ELEMENTS: u64 = 1 << 26;
+
 /// A layer as the matrix that it is: `y = T x` for one batch item, `x` and `y` flattened `[C, L]`; the input gradient is
 /// `T^t dy`. A second oracle, built by scattering weights where the first gathers samples.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,9 +29,13 @@ impl Toeplitz {
         let [_, c_in, l] = shapes.input;
         let [_, c_out, l_out] = shapes.output;
         let (rows, columns) = (c_out * l_out, c_in * l);
-        let limit = (isize::MAX as u64) / 8;
+        let limit = MAX_ELEMENTS;
         let size = (rows as u64).checked_mul(columns as u64).filter(|&n| n <= limit);
-        let size = size.ok_or(Error::TooLarge { what: "elements of the matrix", value: u64::MAX, limit })?;
+        let too_large = || {
+            let value = (rows as u64).saturating_mul(columns as u64);
+            Error::TooLarge { what: "elements of the matrix", value, limit }
+        };
+        let size = size.ok_or_else(too_large)?;
         let mut matrix = Toeplitz { rows, columns, values: vec![0.0; size as usize], offset: vec![0.0; rows] };
 
         let [narrow, wide_per_group, kernel] = shapes.weight;

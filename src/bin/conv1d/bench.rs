@@ -82,6 +82,9 @@ pub(crate) fn run(options: &Options) -> Outcome {
     let gpu = Gpu::with_options(&gpu_options).map_err(|e| e.to_string())?;
     let bench = Bench::new(&gpu, options, specs.len())?;
     let mut report = Report::new(&gpu, bench.timer.name());
+    if let Some(path) = &options.json {
+        report.write(path)?;
+    }
     report.print_head();
 
     let bar = ProgressBar::new((specs.len() * options.ops.len()) as u64);
@@ -95,6 +98,9 @@ pub(crate) fn run(options: &Options) -> Outcome {
         }
     }
     bar.finish_and_clear();
+    if report.layers.iter().all(|layer| layer.entries.is_empty()) {
+        return Err("the kernel suits none of the operations".into());
+    }
     report.print_table();
     Ok(report.all_kept())
 }
@@ -105,6 +111,9 @@ fn suite(options: &Options) -> Result<Vec<LayerSpec>, String> {
         Some(path) => layers::from_file(path)?,
         None => layers::built_in()?,
     };
+    if specs.is_empty() {
+        return Err("there are no layers in the file".into());
+    }
     if !options.only.is_empty() {
         specs.retain(|spec| options.only.iter().any(|part| spec.name.contains(part.as_str())));
     }
@@ -146,7 +155,8 @@ impl<'a> Bench<'a> {
         let cost = conv.cost(input).map_err(|e| e.to_string())?;
         let shapes = conv.shapes(input).map_err(|e| e.to_string())?;
         let data = Data::new(&shapes);
-        let runner = Runner::new(self, conv.into(), input, Operation::Forward, &data).map_err(|e| e.to_string())?;
+        let plan = conv.plan(Operation::Forward, input, self.gpu.caps()).map_err(|e| e.to_string())?;
+        let runner = Runner::new(self, plan, &data).map_err(|e| e.to_string())?;
         let timing = runner.time(Effort::within(Duration::from_millis(300))).map_err(|e| e.to_string())?;
         Ok(cost.flops as f64 / timing.seconds() / 4.0)
     }
@@ -159,19 +169,37 @@ impl<'a> Bench<'a> {
             LayerReport { name: spec.name.clone(), gflop: run.flops() / 1e9, l_out, shrunk_to, entries: Vec::new() };
         for &op in &self.options.ops {
             bar.set_message(format!("{} {}", spec.name, op.name()));
-            let measured = self.measure(&run, op).map_err(|e| e.to_string());
-            report.entries.push(Entry { op, measured });
             bar.inc(1);
+            // What cannot be planned is not worth its data.
+            let measured = match self.plan(&run, op) {
+                Err(Failure::Unsuitable(reason)) => {
+                    bar.println(format!("skipped {} {}: {reason}", spec.name, op.name()));
+                    continue;
+                }
+                Err(Failure::Other(message)) => Err(message),
+                Ok(plan) => self.measure(&run, op, plan),
+            };
+            report.entries.push(Entry { op, measured });
         }
         report
     }
 
-    fn measure(&self, spec: &LayerSpec, op: Op) -> Result<Measured, String> {
+    fn plan(&self, spec: &LayerSpec, op: Op) -> Result<Plan, Failure> {
+        let (layer, _) = spec.layer().map_err(Failure::Other)?;
+        let mut options = PlanOptions::default();
+        options.kernel.clone_from(&self.options.kernel);
+        Plan::new(layer, op.operation(), spec.input(), self.gpu.caps(), &options).map_err(|error| match error {
+            conv1d::Error::Unsupported { .. } if options.kernel.is_some() => Failure::Unsuitable(error.to_string()),
+            error => Failure::Other(error.to_string()),
+        })
+    }
+
+    fn measure(&self, spec: &LayerSpec, op: Op, plan: Plan) -> Result<Measured, String> {
         let text = |e: conv1d::Error| e.to_string();
         let (layer, shapes) = spec.layer()?;
         let (input, operation) = (spec.input(), op.operation());
         let data = Data::new(&shapes);
-        let runner = Runner::new(self, layer, input, operation, &data).map_err(text)?;
+        let runner = Runner::new(self, plan, &data).map_err(text)?;
         let got = runner.output.read().map_err(text)?;
         let bound_used = self.check(layer, input, operation, &data, &got).map_err(text)?;
         let gpu = runner.time(self.effort).map_err(text)?;
@@ -234,6 +262,13 @@ fn bytes(inputs: &[Role], output: Role, shapes: &Shapes) -> f64 {
     roles.map(|role| role.shape(shapes).iter().product::<usize>() as f64 * 4.0).sum()
 }
 
+/// Why there is no plan.
+enum Failure {
+    /// The kernel that was asked for is not for this operation.
+    Unsuitable(String),
+    Other(String),
+}
+
 /// A bound operation with its buffers, run once.
 struct Runner<'a> {
     gpu: &'a Gpu,
@@ -244,17 +279,8 @@ struct Runner<'a> {
 }
 
 impl<'a> Runner<'a> {
-    fn new(
-        bench: &'a Bench<'a>,
-        layer: Layer,
-        input: [usize; 3],
-        operation: Operation,
-        data: &Data,
-    ) -> conv1d::Result<Self> {
+    fn new(bench: &'a Bench<'a>, plan: Plan, data: &Data) -> conv1d::Result<Self> {
         let gpu = bench.gpu;
-        let mut options = PlanOptions::default();
-        options.kernel.clone_from(&bench.options.kernel);
-        let plan = Plan::new(layer, operation, input, gpu.caps(), &options)?;
         let tensors = data.upload(gpu, &plan)?;
         let output = gpu.zeros(plan.output().shape(plan.shapes()))?;
         let buffers = tensors.iter().fold(Buffers::new(), |all, (role, t)| all.with(*role, t.buffer().slice(..)));

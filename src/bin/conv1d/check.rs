@@ -66,13 +66,19 @@ pub(crate) fn run(options: &Options) -> Outcome {
     for path in &options.index {
         check_index(&gpu, path, options.kernel.as_deref(), &mut tally)?;
     }
+    if tally.cases == 0 {
+        return Err("there are no cases in the index".into());
+    }
+    if tally.runs == 0 {
+        return Err("the kernel suits none of the operations".into());
+    }
     let (share, element) = &tally.worst;
     if !element.is_empty() {
-        println!("worst: {element}");
+        say!("worst: {element}");
     }
     let Tally { cases, runs, values, failures, .. } = tally;
     let verdict = if failures == 0 { "all within the bound".into() } else { format!("{failures} runs FAILED") };
-    println!("{cases} cases, {runs} kernel runs, {values} values: {verdict} (largest share used {share:.3})");
+    say!("{cases} cases, {runs} kernel runs, {values} values: {verdict} (largest share used {share:.3})");
     Ok(failures == 0)
 }
 
@@ -150,7 +156,11 @@ fn plans(gpu: &Gpu, spec: &LayerSpec, operation: Operation, kernel: Option<&str>
         Some(kernel) if operation != Operation::BiasGradient => plan(&PlanOptions::default().kernel(kernel)),
         _ => plan(&PlanOptions::default()),
     };
-    let chosen = chosen.map_err(|e| e.to_string())?;
+    let chosen = match chosen {
+        // The kernel that was asked for is not for this operation.
+        Err(conv1d::Error::Unsupported { .. }) if kernel.is_some() => return Ok(Vec::new()),
+        chosen => chosen.map_err(|e| e.to_string())?,
+    };
     let forced = chosen.candidates().iter().map(|c| plan(&PlanOptions::default().kernel(c.choice.to_string())));
     forced.collect::<Result<_, _>>().map_err(|e| e.to_string())
 }
@@ -174,15 +184,17 @@ impl Tally {
         }
         self.values += answers.len() as u64;
         let (share, index) = worst;
-        if share > self.worst.0 && (got.is_some() || share > 1.0) {
+        let element = || {
             let value = got.map_or(exact[index].value, |got| got[index].into());
             let (answer, bound) = (answers[index], exact[index].bound());
-            self.worst =
-                (share, format!("{what}, element {index}: got {value:e}, expected {answer:e}, bound {bound:e}"));
-        }
+            format!("{what}, element {index}: got {value:e}, expected {answer:e}, bound {bound:e}")
+        };
         if share > 1.0 {
             self.failures += 1;
-            bar.println(&self.worst.1);
+            bar.println(element());
+        }
+        if share > self.worst.0 && (got.is_some() || share > 1.0) {
+            self.worst = (share, element());
         }
     }
 }

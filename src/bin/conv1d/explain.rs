@@ -128,19 +128,15 @@ pub(crate) fn run(options: &Options) -> Outcome {
     let plan = Plan::new(layer, operation, &options.input, &caps, &plan_options).map_err(|e| e.to_string())?;
     if options.wgsl {
         for (name, text) in plan.shaders().map_err(|e| e.to_string())? {
-            println!("// {name}.wgsl\n{text}");
+            say!("// {name}.wgsl\n{text}");
         }
         return Ok(true);
     }
-    print!("{plan}");
-    println!(
-        "  one forward pass: {:.4} GFLOP, {:.3} MB moved at least",
-        cost.flops as f64 / 1e9,
-        cost.bytes as f64 / 1e6
-    );
-    println!("  arithmetic intensity: {:.1} FLOP/byte", cost.arithmetic_intensity());
-    println!("  parameters: {} with bias, filters: {}", cost.parameters, cost.filters);
-    println!("  receptive field: {receptive_field} samples");
+    say!("{}", plan.to_string().trim_end());
+    say!("  one forward pass: {:.4} GFLOP, {:.3} MB moved at least", cost.flops as f64 / 1e9, cost.bytes as f64 / 1e6);
+    say!("  arithmetic intensity: {:.1} FLOP/byte", cost.arithmetic_intensity());
+    say!("  parameters: {} with bias, filters: {}", cost.parameters, cost.filters);
+    say!("  receptive field: {receptive_field} samples");
     Ok(true)
 }
 

@@ -1,5 +1,12 @@
 //! The command line of the library: benchmark, verification, plans.
 
+/// Prints a line. A reader that has gone away is no error: `conv1d verify | head`.
+macro_rules! say {
+    ($($line:tt)*) => {
+        drop(std::io::Write::write_fmt(&mut std::io::stdout(), format_args!("{}\n", format_args!($($line)*))))
+    };
+}
+
 mod adapters;
 mod bench;
 mod check;

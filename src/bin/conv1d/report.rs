@@ -6,7 +6,6 @@ use comfy_table::presets::ASCII_BORDERS_ONLY_CONDENSED;
 use comfy_table::{Cell, CellAlignment, Table};
 use conv1d::{Gpu, wgpu};
 use serde_json::{Map, Value, json};
-use std::io::Write;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -81,9 +80,9 @@ impl Report {
     }
 
     pub(crate) fn print_head(&self) {
-        say(&self.head);
+        say!("{}", self.head);
         if self.software {
-            say("This is a SOFTWARE adapter: the processor acting as a GPU. Its times say nothing about a real one.");
+            say!("This is a SOFTWARE adapter: the processor acting as a GPU. Its times say nothing about a real one.");
         }
     }
 
@@ -122,16 +121,16 @@ impl Report {
                 }
             }
         }
-        say(&table.to_string());
+        say!("{table}");
         self.print_notes(fewer);
         for line in &failed {
-            say(&format!("FAILED {line}"));
+            say!("FAILED {line}");
         }
         let rows: usize = self.layers.iter().map(|l| l.entries.len()).sum();
         if failed.is_empty() {
-            say(&format!("{rows} rows, every one checked and within its bound"));
+            say!("{rows} rows, every one checked and within its bound");
         } else {
-            say(&format!("{rows} rows, {} FAILED", failed.len()));
+            say!("{rows} rows, {} FAILED", failed.len());
         }
     }
 
@@ -139,13 +138,13 @@ impl Report {
         let shrunk = self.layers.iter().filter_map(|l| l.shrunk_to.map(|to| format!("{} {to:?}", l.name)));
         let shrunk: Vec<String> = shrunk.collect();
         if !shrunk.is_empty() {
-            say(&format!("* shrunk to the time budget (--budget), input [N, C_in, L]: {}", shrunk.join(", ")));
+            say!("* shrunk to the time budget (--budget), input [N, C_in, L]: {}", shrunk.join(", "));
         }
         if fewer {
-            say("~ fewer than 7 samples of 50 ms in the time budget");
+            say!("~ fewer than 7 samples of 50 ms in the time budget");
         }
         if self.software {
-            say("SOFTWARE adapter: the speed-up compares two programs on the same processor, not a GPU with it.");
+            say!("SOFTWARE adapter: the speed-up compares two programs on the same processor, not a GPU with it.");
         }
     }
 
@@ -163,7 +162,10 @@ impl Report {
         let mut temporary = path.as_os_str().to_owned();
         temporary.push(".part");
         std::fs::write(&temporary, text.map_err(|e| e.to_string())?).map_err(place)?;
-        std::fs::rename(&temporary, path).map_err(place)
+        std::fs::rename(&temporary, path).map_err(|e| {
+            drop(std::fs::remove_file(&temporary));
+            place(e)
+        })
     }
 }
 
@@ -229,11 +231,6 @@ fn digits(value: f64) -> String {
         v if v >= 1.0 => format!("{v:.2}"),
         v => format!("{v:.3}"),
     }
-}
-
-/// Prints a line. A reader that has gone is no error of the benchmark's.
-fn say(line: &str) {
-    drop(writeln!(std::io::stdout(), "{line}"));
 }
 
 fn processor() -> String {

@@ -56,9 +56,9 @@ pub(crate) fn run(options: &Options) -> Outcome {
     gpu_options.adapter.clone_from(&options.adapter);
     let gpu = Gpu::with_options(&gpu_options).map_err(|e| e.to_string())?;
     let info = gpu.adapter_info();
-    println!("conv1d {} on {} ({:?}, {})", env!("CARGO_PKG_VERSION"), info.name, info.device_type, info.backend);
-    println!("driver: {} {}", info.driver, info.driver_info);
-    println!("shaders: {}", if options.checked { "checked" } else { "unchecked" });
+    say!("conv1d {} on {} ({:?}, {})", env!("CARGO_PKG_VERSION"), info.name, info.device_type, info.backend);
+    say!("driver: {} {}", info.driver, info.driver_info);
+    say!("shaders: {}", if options.checked { "checked" } else { "unchecked" });
 
     let grid = grid();
     let bar = ProgressBar::new(grid.len() as u64);
@@ -86,13 +86,13 @@ pub(crate) fn run(options: &Options) -> Outcome {
         bar.inc(1);
     }
     bar.finish_and_clear();
-    println!("{} layers, {runs} kernel runs, {values} values, each run twice", grid.len());
-    println!("worst: {}", largest.description);
+    say!("{} layers, {runs} kernel runs, {values} values, each run twice", grid.len());
+    say!("worst: {}", largest.description);
     if failures > 0 {
-        println!("FAILED: {failures} runs break the promise");
+        say!("FAILED: {failures} runs break the promise");
         return Ok(false);
     }
-    println!("all within the promised bound, and bit-equal when repeated");
+    say!("all within the promised bound, and bit-equal when repeated");
     Ok(true)
 }
 

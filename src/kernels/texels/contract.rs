@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::geometry::PaddingMode;
 use crate::kernels::Tile;
 use crate::kernels::params::params;
-use crate::kernels::pieces::{self, ContractPiece, Piece};
+use crate::kernels::pieces::{self, ContractPiece, Piece, Staged};
 use crate::kernels::program::{Binding, Builder, Source};
 use crate::kernels::reduce::Reduction;
 use crate::lowering::{Contract, Slot, gcd};
@@ -122,8 +122,9 @@ pub(super) fn emit(c: &Contract, tile: Tile, builder: &mut Builder<'_>) -> Resul
     let max_pairs = builder.caps.max_terms(layout.iterations());
     // A third of what is left for each side, and one for partial sums.
     let room = builder.available(Slot::InputTexels).min(builder.available(Slot::FactorTexels)) / 3;
-    let staged = |piece: &Piece| layout.staged(c, piece).into_iter().fold(0, u64::max);
-    for parts in pieces::contract(c, max_window, max_window, Some((&staged, room)))? {
+    let amount = |piece: &Piece| layout.staged(c, piece).into_iter().fold(0, u64::max);
+    let staged = Staged { amount: &amount, limit: room };
+    for parts in pieces::contract(c, max_window, max_window, Some(staged))? {
         let Some(piece) = parts.first().map(|p| p.piece.clone()) else { continue };
         let [row_tiles, column_tiles] = layout.tiles(piece.rows(), piece.depth());
         let tiles = u64::from(piece.groups()) * u64::from(row_tiles) * u64::from(column_tiles);

@@ -6,7 +6,7 @@ use crate::caps::Speed;
 use crate::error::Result;
 use crate::kernels::Tile;
 use crate::kernels::params::params;
-use crate::kernels::pieces::{self, CorrelatePiece, Limits, Piece};
+use crate::kernels::pieces::{self, CorrelatePiece, Limits, Piece, Staged};
 use crate::kernels::program::{Binding, Builder, Source};
 use crate::kernels::walk::Walk;
 use crate::lowering::{Correlate, Phase, Slot, WEIGHT, gcd};
@@ -172,9 +172,9 @@ impl Layout {
         let units = self.units(c, depth);
         let taps = u64::from(if self.texel_taps { units.taps.max(1) } else { c.max_taps() });
         let Tile { rows, positions, .. } = self.tile;
-        let periods = u64::from(self.walk.period).min(taps);
-        u64::from(units.all)
-            * (1 + periods * u64::from(1 + positions) + taps * u64::from(1 + positions + rows * (1 + positions)))
+        let runs = if self.walk.shifted { u64::from(self.walk.period).min(taps) } else { 0 };
+        let tap = u64::from(2 + positions + rows * (1 + positions));
+        u64::from(units.all) * (runs * u64::from(1 + positions) + taps * tap)
     }
 
     fn time(&self, c: &Correlate, speed: &Speed) -> f64 {
@@ -196,7 +196,7 @@ impl Layout {
         let row_tiles = f64::from(c.rows.div_ceil(rows * lanes_rows) * lanes_rows) * f64::from(c.groups);
         let busy = (lanes * row_tiles * c.phases.len() as f64 / speed.invocations).clamp(1e-6, 1.0);
         let work = lanes * row_tiles * units.steps as f64 * step / busy;
-        let staged = (self.input_texels(c, &whole) + self.weight_texels(c, &whole)) as f64;
+        let staged = self.input_texels(c, &whole).saturating_add(self.weight_texels(c, &whole)) as f64;
         let stores = lanes * row_tiles * c.phases.len() as f64 * sums * speed.store;
         let stage = staged * (f64::from(TEXEL) * speed.load + speed.texel_load);
         (work + stage + stores) / speed.multiply_adds + 3.0 * speed.dispatch
@@ -211,7 +211,7 @@ pub(super) fn emit(c: &Correlate, tile: Tile, builder: &mut Builder<'_>) -> Resu
         max_window: builder.caps.max_window(),
         max_iterations: builder.caps.max_iterations,
         iterations: &|c, depth| layout.iterations(c, depth),
-        staged: Some((&|c, piece| layout.input_texels(c, piece), room)),
+        staged: Some(Staged { amount: &|piece| layout.input_texels(c, piece), limit: room }),
     };
     for slice in pieces::correlate(c, limits)? {
         emit_pieces(&slice.correlate, &slice.pieces, &layout, builder)?;
