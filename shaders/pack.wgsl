@@ -1,9 +1,12 @@
-// Weight packing: the weights of each phase, group and output row side by side, in the order of the rows of a column panel.
+// Weight packing: the weights of each phase, group and tile of output rows side by side, for each input row and tap those of
+// the tile's rows.
 
 alias Element = f32;
 
 // Invocations of a workgroup.
 const LANES: u32 = 64u;
+// Output rows of a tile; the last may be filled up with zeros. Set by the plan.
+const TILE_ROWS: u32 = 1u;
 
 /// Outputs that are reached by the same taps: every `out_step`-th of a row.
 struct Phase {
@@ -29,6 +32,7 @@ struct Params {
     phase_workgroups: u32,
     groups: u32,
     rows: u32,
+    row_tiles: u32,
     depth: u32,
     tap_stride: u32,
     w_base: u32,
@@ -55,16 +59,22 @@ fn pack(
     }
     let phase = phases[index / params.phase_workgroups];
     let element = (index % params.phase_workgroups) * LANES + lane.x;
-    let all_rows = params.groups * params.rows;
+    let all_rows = params.groups * params.row_tiles * TILE_ROWS;
     if (element >= all_rows * params.depth * phase.taps) {
         return;
     }
-    let t = element % phase.taps;
-    var rest = element / phase.taps;
+    let in_tile = element % TILE_ROWS;
+    var rest = element / TILE_ROWS;
+    let t = rest % phase.taps;
+    rest = rest / phase.taps;
     let q = rest % params.depth;
     rest = rest / params.depth;
-    let r = rest % params.rows;
-    let group = rest / params.rows;
+    let r = (rest % params.row_tiles) * TILE_ROWS + in_tile;
+    let group = rest / params.row_tiles;
     let source = params.w_base + group * params.w_group + r * params.w_row + q * params.w_depth + phase.tap_first;
-    packed[params.packed_base + all_rows * params.depth * phase.taps_before + element] = weight[source + t * params.tap_stride];
+    var value = Element(0);
+    if (r < params.rows) {
+        value = weight[source + t * params.tap_stride];
+    }
+    packed[params.packed_base + all_rows * params.depth * phase.taps_before + element] = value;
 }

@@ -1,7 +1,6 @@
 //! Bad input: a typed error with the numbers in it, whatever is passed.
 
 use crate::harness::gpu;
-use conv1d::reference::Toeplitz;
 use conv1d::{
     Caps, Conv1d, ConvTranspose1d, Error, Layer, Operation, Padding, PaddingMode, Plan, PlanOptions, cpu,
     receptive_field,

@@ -1,5 +1,6 @@
 //! `im2col`: columns in a workspace of bounded size, slice by slice, and a matrix product over them.
 
+use super::pack;
 use super::params::params;
 use super::pieces::{self, CorrelatePiece, Limits, Piece};
 use super::program::{Binding, Builder, Source, Window};
@@ -8,14 +9,12 @@ use super::{Kernel, Tile, extension, waste};
 use crate::caps::Caps;
 use crate::error::{Error, Result};
 use crate::geometry::PaddingMode;
-use crate::lowering::{Contract, Correlate, Operand, Phase, Slot, Stage, WEIGHT};
+use crate::lowering::{Contract, Correlate, Operand, Phase, Slot, Stage};
 use std::mem::offset_of;
 use std::ops::Range;
 
 static IM2COL: Source =
     Source { name: "im2col", wgsl: include_str!("../../shaders/im2col.wgsl"), params: ColumnsParams::FIELDS };
-static PACK: Source =
-    Source { name: "pack", wgsl: include_str!("../../shaders/pack.wgsl"), params: PackParams::FIELDS };
 static GEMM: Source =
     Source { name: "gemm", wgsl: include_str!("../../shaders/gemm.wgsl"), params: GemmParams::FIELDS };
 static CONTRACT_GEMM: Source = Source {
@@ -32,14 +31,6 @@ params! {
         in_base: u32, in_batch: u32, in_group: u32, in_length: u32, touched_first: i32, touched: u32,
         in_step: i32, tap_step: i32, columns_base: u32,
         fill: f32,
-    }
-}
-
-params! {
-    /// `Params` of `pack.wgsl`.
-    PackParams {
-        workgroups: u32, phase_workgroups: u32, groups: u32, rows: u32, depth: u32, tap_stride: u32,
-        w_base: u32, w_group: u32, w_row: u32, w_depth: u32, packed_base: u32,
     }
 }
 
@@ -76,8 +67,6 @@ const LANES: u32 = 8;
 const COLUMNS: u32 = 32;
 /// Iterations of the matrix products for each staged row but those of its sums, at most.
 const STAGING: u32 = 4;
-/// Invocations of a workgroup of `pack.wgsl`.
-const PACK_LANES: u32 = 64;
 
 const TILES: [Tile; 2] = [Tile { rows: 4, positions: 8, lanes_rows: 8 }, Tile { rows: 1, positions: 8, lanes_rows: 8 }];
 
@@ -91,7 +80,7 @@ impl Kernel for Im2col {
 
     #[cfg(test)]
     fn sources(&self) -> Vec<&'static Source> {
-        vec![&IM2COL, &PACK, &GEMM, &CONTRACT_GEMM]
+        vec![&IM2COL, &pack::PACK, &GEMM, &CONTRACT_GEMM]
     }
 
     fn tiles(&self, stage: &Stage, _: &Caps) -> Result<Vec<Tile>, String> {
@@ -269,18 +258,15 @@ fn emit_correlate(c: &Correlate, tile: Tile, builder: &mut Builder<'_>) -> Resul
 
 fn emit_pieces(c: &Correlate, pieces: &[CorrelatePiece], tile: Tile, builder: &mut Builder<'_>) -> Result<()> {
     let phases = builder.phases(&c.phases)?;
-    let all_taps: u64 = c.phases.iter().map(|p| u64::from(p.taps)).sum();
     let mut packed_for = None;
     for cut in pieces {
         let piece = &cut.piece;
         let Piece { n, g, r, q, j } = piece;
-        let packed_length = u64::from(piece.groups()) * u64::from(piece.rows()) * u64::from(piece.depth()) * all_taps;
-        let packed = Window::whole(packed_length);
         // The packed weight serves all pieces that read the same part of it.
         let key = (g.clone(), r.clone(), q.clone());
+        let packed = Window::whole(pack::length(c, piece, 1));
         if packed_for.as_ref() != Some(&key) {
-            builder.reserve(Slot::Packed, packed_length)?;
-            emit_pack(c, piece, cut.weight, packed, &phases, builder)?;
+            pack::emit(c, piece, cut.weight, 1, &phases, builder)?;
             packed_for = Some(key);
         }
         let source = ColumnSource {
@@ -339,45 +325,6 @@ fn emit_pieces(c: &Correlate, pieces: &[CorrelatePiece], tile: Tile, builder: &m
                 .to_vec()
             })?;
         }
-    }
-    Ok(())
-}
-
-fn emit_pack(
-    c: &Correlate,
-    piece: &Piece,
-    weight: Window,
-    packed: Window,
-    phases: &Binding,
-    builder: &mut Builder<'_>,
-) -> Result<()> {
-    let longest =
-        u64::from(piece.groups()) * u64::from(piece.rows()) * u64::from(piece.depth()) * u64::from(c.max_taps());
-    let phase_workgroups = longest.div_ceil(PACK_LANES.into());
-    let bindings = vec![
-        phases.clone(),
-        Binding::new(WEIGHT, weight, offset_of!(PackParams, w_base)),
-        Binding::slot(Slot::Packed, packed, offset_of!(PackParams, packed_base)),
-    ];
-    let workgroups = phase_workgroups * c.phases.len() as u64;
-    builder.dispatch(&PACK, &[], workgroups, bindings, |workgroups| {
-        bytemuck::bytes_of(&PackParams {
-            workgroups,
-            phase_workgroups: phase_workgroups as u32,
-            groups: piece.groups(),
-            rows: piece.rows(),
-            depth: piece.depth(),
-            tap_stride: c.tap_stride,
-            w_base: weight.base(c.weight_at(piece.g.start, piece.r.start, piece.q.start)),
-            w_group: c.w_group,
-            w_row: c.w_row,
-            w_depth: c.w_depth,
-            packed_base: 0,
-        })
-        .to_vec()
-    })?;
-    if workgroups > 0 {
-        builder.last_packs_weight();
     }
     Ok(())
 }

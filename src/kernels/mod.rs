@@ -6,11 +6,13 @@
 mod direct;
 mod fold;
 mod im2col;
+mod pack;
 pub(crate) mod params;
 mod pieces;
 pub(crate) mod program;
 mod reduce;
 mod texels;
+mod tiled;
 mod walk;
 
 use crate::caps::Caps;
@@ -25,7 +27,8 @@ use std::fmt;
 pub(crate) use fold::emit as emit_fold;
 
 /// All kernels.
-pub(crate) static KERNELS: &[&dyn Kernel] = &[&direct::Direct, &im2col::Im2col, &texels::Texels, &reduce::SumRows];
+pub(crate) static KERNELS: &[&dyn Kernel] =
+    &[&direct::Direct, &im2col::Im2col, &tiled::Tiled, &texels::Texels, &reduce::SumRows];
 
 /// Sources that no kernel of [`KERNELS`] lists.
 #[cfg(test)]

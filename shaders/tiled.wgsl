@@ -1,0 +1,236 @@
+// Tiled correlation: the implicit matrix product of a 1-D convolution. A workgroup stages the samples under its positions, once
+// for all of their taps, and the weights of its rows; every invocation keeps a tile of rows x positions in registers.
+
+alias Element = f32;
+
+// Invocations along positions and along output rows. Set by the plan.
+const LANES_POSITIONS: u32 = 16u;
+const LANES_ROWS: u32 = 4u;
+// Output rows, in whole vectors of four, and positions of one invocation. Set by the plan.
+const TILE_ROWS: u32 = 8u;
+const TILE_POSITIONS: u32 = 8u;
+// Input positions from one output position to the next, where it is small; otherwise 0. Set by the plan.
+const IN_STEP: u32 = 1u;
+// Samples, and weights, that are staged at once: half of the workgroup memory that WebGPU promises for each.
+const STAGED: u32 = 2048u;
+// 1 where the output already holds the sum over earlier input rows. Set by the plan.
+const ACCUMULATE: u32 = 0u;
+// What is read beyond the ends of an input row: one of the modes below. Set by the plan.
+const EXTENSION: u32 = 0u;
+const ZEROS: u32 = 0u;
+const CONSTANT: u32 = 1u;
+const REFLECT: u32 = 2u;
+const SYMMETRIC: u32 = 3u;
+const CIRCULAR: u32 = 4u;
+const REPLICATE: u32 = 5u;
+
+const LANES: u32 = LANES_POSITIONS * LANES_ROWS;
+const ROWS: u32 = LANES_ROWS * TILE_ROWS;
+const POSITIONS: u32 = LANES_POSITIONS * TILE_POSITIONS;
+
+/// Outputs that are reached by the same taps: every `out_step`-th of a row.
+struct Phase {
+    /// Position of the first output in its row.
+    out_first: u32,
+    /// Number of outputs.
+    count: u32,
+    /// Input position that the first output and the first tap meet at.
+    in_first: i32,
+    /// Index of the first tap in the kernel.
+    tap_first: u32,
+    /// Number of taps; may be 0.
+    taps: u32,
+    /// Number of taps of all phases before this one: where its packed weights start.
+    taps_before: u32,
+}
+
+/// One piece of a correlation. Offsets count elements and may wrap: only their sums are indices.
+struct Params {
+    /// Workgroups that have work; the dispatch may be larger.
+    workgroups: u32,
+    batch: u32,
+    groups: u32,
+    /// Output rows of a group, and tiles of them.
+    rows: u32,
+    row_tiles: u32,
+    /// Input rows that an output row sums over.
+    depth: u32,
+    phases: u32,
+    /// Input rows and taps that are staged at once, and samples of a staged row.
+    stage_depth: u32,
+    stage_taps: u32,
+    stage_samples: u32,
+    /// Positions of every phase that this piece computes, and tiles along them.
+    position_first: u32,
+    position_end: u32,
+    position_tiles: u32,
+    in_base: u32,
+    in_batch: u32,
+    in_group: u32,
+    in_length: u32,
+    /// Positions of an input row that the piece's outputs need, and that are there to read.
+    touched_first: i32,
+    touched: u32,
+    in_step: u32,
+    tap_step: i32,
+    bias_base: u32,
+    bias_group: u32,
+    /// 1 where there is a bias to start from.
+    has_bias: u32,
+    out_base: u32,
+    out_batch: u32,
+    out_group: u32,
+    out_row: u32,
+    out_step: u32,
+    /// The value of constant padding.
+    fill: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> phases: array<Phase>;
+@group(0) @binding(2) var<storage, read> input: array<Element>;
+// Per phase, group and row tile: [depth, taps, ROWS].
+@group(0) @binding(3) var<storage, read> packed: array<vec4<Element>>;
+@group(0) @binding(4) var<storage, read> bias: array<Element>;
+@group(0) @binding(5) var<storage, read_write> output: array<Element>;
+
+var<workgroup> slab: array<Element, STAGED>;
+var<workgroup> factors: array<vec4<Element>, STAGED / 4u>;
+
+/// The input position that a position beyond an end repeats. The host has checked that the padding is short enough.
+fn extend(position: i32) -> i32 {
+    let last = i32(params.in_length) - 1;
+    if (EXTENSION == REFLECT) {
+        return select(last - (position - last), -position, position < 0);
+    }
+    if (EXTENSION == SYMMETRIC) {
+        return select(last - (position - last - 1), -1 - position, position < 0);
+    }
+    if (EXTENSION == CIRCULAR) {
+        return select(position - last - 1, position + last + 1, position < 0);
+    }
+    return clamp(position, 0, last); // replicate
+}
+
+/// One sample of the input row that starts at `row`, or what extends it beyond its ends. Where nothing that is stored needs
+/// it, its value does not matter, and it may not be there to read.
+fn sample(row: u32, position: i32) -> f32 {
+    var inside = position;
+    // A negative position is a huge u32.
+    if (EXTENSION != ZEROS && u32(position) >= params.in_length) {
+        if (EXTENSION == CONSTANT) {
+            return params.fill;
+        }
+        inside = extend(position);
+    }
+    if (u32(inside - params.touched_first) >= params.touched) {
+        return 0.0;
+    }
+    return input[row + u32(inside)];
+}
+
+@compute @workgroup_size(LANES_POSITIONS, LANES_ROWS)
+fn tiled(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_id) lane: vec3<u32>,
+    @builtin(local_invocation_index) index: u32,
+) {
+    var rest = workgroup.x + workgroup.y * workgroups.x;
+    if (rest >= params.workgroups) {
+        return;
+    }
+    // Workgroups that follow each other read the same input.
+    let row_tile = rest % params.row_tiles;
+    rest = rest / params.row_tiles;
+    let position_first = params.position_first + (rest % params.position_tiles) * POSITIONS;
+    rest = rest / params.position_tiles;
+    let n = rest % params.batch;
+    rest = rest / params.batch;
+    let phase = phases[rest % params.phases];
+    let group = rest / params.phases;
+    let position_end = min(phase.count, params.position_end);
+
+    var sums: array<array<Element, TILE_POSITIONS>, TILE_ROWS>;
+    for (var r = 0u; r < TILE_ROWS; r++) {
+        for (var p = 0u; p < TILE_POSITIONS; p++) {
+            sums[r][p] = Element(0);
+        }
+    }
+
+    let in_step = select(IN_STEP, params.in_step, IN_STEP == 0u);
+    let tap_step = u32(params.tap_step);
+    let in_first = params.in_base + n * params.in_batch + group * params.in_group;
+    let in_position = phase.in_first + i32(position_first * in_step);
+    let packed_tile = (params.groups * phase.taps_before + group * phase.taps) * params.row_tiles * params.depth
+        + row_tile * params.depth * phase.taps;
+    for (var q_first = 0u; q_first < params.depth; q_first += params.stage_depth) {
+        let depth = min(params.stage_depth, params.depth - q_first);
+        for (var t_first = 0u; t_first < phase.taps; t_first += params.stage_taps) {
+            let taps = min(params.stage_taps, phase.taps - t_first);
+            let reach = i32(taps - 1u) * params.tap_step;
+            let lowest = in_position + i32(t_first) * params.tap_step + min(reach, 0);
+            let span = (POSITIONS - 1u) * in_step + u32(abs(reach)) + 1u;
+            workgroupBarrier();
+            for (var q = 0u; q < depth; q++) {
+                let in_row = in_first + (q_first + q) * params.in_length;
+                if (lowest >= params.touched_first && lowest + i32(span) <= params.touched_first + i32(params.touched)) {
+                    for (var i = index; i < span; i += LANES) {
+                        slab[q * params.stage_samples + i] = input[in_row + u32(lowest) + i];
+                    }
+                } else {
+                    for (var i = index; i < span; i += LANES) {
+                        slab[q * params.stage_samples + i] = sample(in_row, lowest + i32(i));
+                    }
+                }
+                let packed_row = (packed_tile + (q_first + q) * phase.taps + t_first) * (ROWS / 4u);
+                for (var i = index; i < taps * (ROWS / 4u); i += LANES) {
+                    factors[q * taps * (ROWS / 4u) + i] = packed[packed_row + i];
+                }
+            }
+            workgroupBarrier();
+            var factor = lane.y;
+            for (var q = 0u; q < depth; q++) {
+                var tap = q * params.stage_samples + u32(-min(reach, 0)) + lane.x * in_step;
+                for (var t = 0u; t < taps; t++) {
+                    var samples: array<Element, TILE_POSITIONS>;
+                    for (var p = 0u; p < TILE_POSITIONS; p++) {
+                        samples[p] = slab[tap + p * (LANES_POSITIONS * in_step)];
+                    }
+                    for (var a = 0u; a < TILE_ROWS / 4u; a++) {
+                        let w = factors[factor + a * LANES_ROWS];
+                        for (var p = 0u; p < TILE_POSITIONS; p++) {
+                            sums[4u * a][p] = fma(w.x, samples[p], sums[4u * a][p]);
+                            sums[4u * a + 1u][p] = fma(w.y, samples[p], sums[4u * a + 1u][p]);
+                            sums[4u * a + 2u][p] = fma(w.z, samples[p], sums[4u * a + 2u][p]);
+                            sums[4u * a + 3u][p] = fma(w.w, samples[p], sums[4u * a + 3u][p]);
+                        }
+                    }
+                    tap += tap_step;
+                    factor += ROWS / 4u;
+                }
+            }
+        }
+    }
+
+    let out_first = params.out_base + n * params.out_batch + group * params.out_group + phase.out_first;
+    for (var r = 0u; r < TILE_ROWS; r++) {
+        let row = row_tile * ROWS + ((r / 4u) * LANES_ROWS + lane.y) * 4u + r % 4u;
+        if (row < params.rows) {
+            var start = Element(0);
+            if (params.has_bias == 1u) {
+                start = bias[params.bias_base + group * params.bias_group + row];
+            }
+            for (var p = 0u; p < TILE_POSITIONS; p++) {
+                let position = position_first + lane.x + p * LANES_POSITIONS;
+                if (position < position_end) {
+                    let at = out_first + row * params.out_row + position * params.out_step;
+                    if (ACCUMULATE == 1u) {
+                        start = output[at];
+                    }
+                    output[at] = start + sums[r][p];
+                }
+            }
+        }
+    }
+}
