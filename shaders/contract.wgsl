@@ -1,5 +1,8 @@
-// Direct contraction over positions (weight gradient): every invocation sums some output rows of one (depth, tap) over its
-// share of the positions of all batch items.
+// Direct contraction over positions (weight gradient): every invocation sums a tile of output rows x taps of one input row over
+// its share of the positions of all batch items.
+//
+// Positions are walked over in runs of those that lie so far apart that the next one's samples are this one's of the
+// neighbouring tap: then each sample is loaded once and shifted through the tile. Runs are cut into segments.
 
 alias Element = f32;
 
@@ -7,6 +10,12 @@ alias Element = f32;
 const LANES: u32 = 64u;
 // Output rows of one invocation. Set by the plan.
 const TILE_ROWS: u32 = 4u;
+// Taps of one invocation. Set by the plan.
+const TILE_TAPS: u32 = 4u;
+// 1 where samples are shifted through the tile, 0 where every position loads its own. Set by the plan.
+const SHIFTED: u32 = 1u;
+// 1 where the output already holds the sum over earlier positions. Set by the plan.
+const ACCUMULATE: u32 = 0u;
 // What is read beyond the ends of an input row: one of the modes below. Set by the plan.
 const EXTENSION: u32 = 0u;
 const ZEROS: u32 = 0u;
@@ -20,19 +29,24 @@ const REPLICATE: u32 = 5u;
 struct Params {
     /// Workgroups that have work; the dispatch may be larger.
     workgroups: u32,
-    batch: u32,
     groups: u32,
     rows: u32,
     row_tiles: u32,
     depth: u32,
     taps: u32,
-    /// Workgroups along (group, depth, tap).
+    tap_tiles: u32,
+    /// Workgroups along (group, depth, tile of taps).
     column_workgroups: u32,
-    /// Positions of every batch item that this piece sums over, and how many of all of them one split does.
+    /// Positions of every batch item that this piece sums over.
     position_first: u32,
     positions: u32,
-    split_positions: u32,
-    /// The part of each split's positions that this dispatch does.
+    /// Positions between neighbours of a run, which is also the runs of an item; segments of a run, and their positions.
+    spacing: u32,
+    segments: u32,
+    segment: u32,
+    /// Segments of all items, those of one split, and of them those that this dispatch does.
+    all_segments: u32,
+    split_segments: u32,
     share_first: u32,
     share_end: u32,
     narrow_base: u32,
@@ -53,8 +67,6 @@ struct Params {
     out_split: u32,
     out_group: u32,
     out_row: u32,
-    /// 1 where the output already holds the sum over earlier positions.
-    accumulate: u32,
     /// The value of constant padding.
     fill: f32,
 }
@@ -110,49 +122,74 @@ fn contract(
     rest = rest / params.column_workgroups;
     let row_first = (rest % params.row_tiles) * TILE_ROWS;
     let split = rest / params.row_tiles;
-    let t = column % params.taps;
-    let q = column / params.taps % params.depth;
-    let group = column / params.taps / params.depth;
+    let tap_first = (column % params.tap_tiles) * TILE_TAPS;
+    let q = column / params.tap_tiles % params.depth;
+    let group = column / params.tap_tiles / params.depth;
     if (group >= params.groups) {
         return;
     }
 
-    // Rows beyond the end repeat the last one and are not stored.
-    var sums: array<Element, TILE_ROWS>;
+    // Rows beyond the end repeat the last one, taps are taps like any other; neither is stored.
+    var sums: array<array<Element, TILE_TAPS>, TILE_ROWS>;
     var narrow_rows: array<u32, TILE_ROWS>;
     for (var r = 0u; r < TILE_ROWS; r++) {
         let row = min(row_first + r, params.rows - 1u);
         narrow_rows[r] = params.narrow_base + group * params.narrow_group + row * params.narrow_length;
-        sums[r] = Element(0);
+        for (var t = 0u; t < TILE_TAPS; t++) {
+            sums[r][t] = Element(0);
+        }
     }
-    let in_row = params.in_base + group * params.in_group + q * params.in_length;
-    let in_first = params.first + i32(t * params.dilation);
-    // The share of this split, batch item by batch item.
-    var begin_at = split * params.split_positions + params.share_first;
-    let end_at = min(split * params.split_positions + params.share_end, params.batch * params.positions);
-    while (begin_at < end_at) {
-        let n = begin_at / params.positions;
-        let begin = begin_at % params.positions;
-        let end = min(begin + (end_at - begin_at), params.positions);
-        for (var i = begin; i < end; i++) {
-            let position = params.position_first + i;
-            let value = sample(in_row + n * params.in_batch, in_first + i32(position * params.stride));
-            for (var r = 0u; r < TILE_ROWS; r++) {
-                sums[r] = fma(narrow[narrow_rows[r] + n * params.narrow_batch + position], value, sums[r]);
+    let in_first = params.in_base + group * params.in_group + q * params.in_length;
+    let tap_position = params.first + i32(tap_first * params.dilation);
+    let begin = split * params.split_segments + params.share_first;
+    let end = min(split * params.split_segments + params.share_end, params.all_segments);
+    for (var i = begin; i < end; i++) {
+        let run = i / params.segments;
+        let n = run / params.spacing;
+        // The positions of the segment: `spacing` apart, from `first` on.
+        let first = run % params.spacing + (i % params.segments) * params.segment * params.spacing;
+        let last = min(first + params.segment * params.spacing, params.positions);
+        let in_row = in_first + n * params.in_batch;
+        let narrow_item = n * params.narrow_batch + params.position_first;
+        var samples: array<Element, TILE_TAPS>;
+        if (SHIFTED == 1u) {
+            let in_position = tap_position + i32((params.position_first + first) * params.stride);
+            for (var t = 1u; t < TILE_TAPS; t++) {
+                samples[t] = sample(in_row, in_position + i32((t - 1u) * params.dilation));
             }
         }
-        begin_at += end - begin;
+        for (var position = first; position < last; position += params.spacing) {
+            let in_position = tap_position + i32((params.position_first + position) * params.stride);
+            if (SHIFTED == 1u) {
+                for (var t = 1u; t < TILE_TAPS; t++) {
+                    samples[t - 1u] = samples[t];
+                }
+                samples[TILE_TAPS - 1u] = sample(in_row, in_position + i32((TILE_TAPS - 1u) * params.dilation));
+            } else {
+                for (var t = 0u; t < TILE_TAPS; t++) {
+                    samples[t] = sample(in_row, in_position + i32(t * params.dilation));
+                }
+            }
+            for (var r = 0u; r < TILE_ROWS; r++) {
+                let g = narrow[narrow_rows[r] + narrow_item + position];
+                for (var t = 0u; t < TILE_TAPS; t++) {
+                    sums[r][t] = fma(g, samples[t], sums[r][t]);
+                }
+            }
+        }
     }
 
-    let out_first = params.out_base + split * params.out_split + group * params.out_group + q * params.taps + t;
+    let out_first = params.out_base + split * params.out_split + group * params.out_group + q * params.taps;
     for (var r = 0u; r < TILE_ROWS; r++) {
-        if (row_first + r < params.rows) {
-            let out = out_first + (row_first + r) * params.out_row;
-            var sum = sums[r];
-            if (params.accumulate == 1u) {
-                sum += output[out];
+        for (var t = 0u; t < TILE_TAPS; t++) {
+            if (row_first + r < params.rows && tap_first + t < params.taps) {
+                let out = out_first + (row_first + r) * params.out_row + tap_first + t;
+                var sum = sums[r][t];
+                if (ACCUMULATE == 1u) {
+                    sum += output[out];
+                }
+                output[out] = sum;
             }
-            output[out] = sum;
         }
     }
 }

@@ -5,7 +5,7 @@ use super::pieces::{self, CorrelatePiece, Limits, Piece};
 use super::program::{Binding, Builder, Source};
 use super::reduce::Reduction;
 use super::walk::Walk;
-use super::{Kernel, Tile, extension, waste};
+use super::{Kernel, Tile, extension};
 use crate::caps::{Caps, Speed};
 use crate::error::Result;
 use crate::lowering::{Contract, Correlate, Stage, WEIGHT};
@@ -31,12 +31,13 @@ params! {
 params! {
     /// `Params` of `contract.wgsl`.
     ContractParams {
-        workgroups: u32, batch: u32, groups: u32, rows: u32, row_tiles: u32, depth: u32, taps: u32,
-        column_workgroups: u32, position_first: u32, positions: u32, split_positions: u32, share_first: u32, share_end: u32,
+        workgroups: u32, groups: u32, rows: u32, row_tiles: u32, depth: u32, taps: u32, tap_tiles: u32,
+        column_workgroups: u32, position_first: u32, positions: u32, spacing: u32, segments: u32, segment: u32,
+        all_segments: u32, split_segments: u32, share_first: u32, share_end: u32,
         narrow_base: u32, narrow_batch: u32, narrow_group: u32, narrow_length: u32,
         in_base: u32, in_batch: u32, in_group: u32, in_length: u32, touched_first: i32, touched: u32,
         first: i32, stride: u32, dilation: u32,
-        out_base: u32, out_split: u32, out_group: u32, out_row: u32, accumulate: u32, fill: f32,
+        out_base: u32, out_split: u32, out_group: u32, out_row: u32, fill: f32,
     }
 }
 
@@ -56,14 +57,18 @@ const CORRELATE_TILES: [Tile; 9] = [
     Tile { rows: 1, positions: 1, lanes_rows: 64 },
 ];
 
-const CONTRACT_TILES: [Tile; 3] = [
+/// Output rows and taps.
+const CONTRACT_TILES: [Tile; 6] = [
     Tile { rows: 8, positions: 1, lanes_rows: 1 },
     Tile { rows: 4, positions: 1, lanes_rows: 1 },
+    Tile { rows: 4, positions: 4, lanes_rows: 1 },
+    Tile { rows: 1, positions: 16, lanes_rows: 1 },
+    Tile { rows: 1, positions: 4, lanes_rows: 1 },
     Tile { rows: 1, positions: 1, lanes_rows: 1 },
 ];
 
-/// Positions that a split sums over at least: shorter ones spend their time adding up partial sums.
-const MIN_SPLIT: u64 = 256;
+/// Positions of a segment, at most: a split sums over whole ones, and shorter splits spend their time adding up partial sums.
+const SEGMENT: u32 = 256;
 
 #[derive(Debug)]
 pub(crate) struct Direct;
@@ -90,13 +95,7 @@ impl Kernel for Direct {
         let speed = caps.speed();
         match stage {
             Stage::Correlate(c) => fastest(c, tile, &speed).1,
-            Stage::Contract(c) => {
-                let columns = c.groups.saturating_mul(c.depth).saturating_mul(c.taps);
-                let wasted = waste(c.rows, tile.rows) * waste(columns, LANES);
-                // The samples of neighbouring taps are gathered lane by lane.
-                let operations = 1.0 + speed.load * (1.0 + 1.0 / f64::from(tile.rows));
-                c.work() * wasted * operations / speed.multiply_adds + 2.0 * speed.dispatch
-            }
+            Stage::Contract(c) => Segments::new(c, tile, c.positions).time(c, tile, &speed),
             Stage::SumRows(_) | Stage::Fold(_) => f64::INFINITY,
         }
     }
@@ -225,28 +224,85 @@ fn emit_pieces(
     Ok(())
 }
 
+/// How the positions of an item are walked over: in runs of those `spacing` apart, cut into segments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Segments {
+    /// Whether samples are shifted through the taps of a tile.
+    shifted: bool,
+    spacing: u32,
+    /// Segments of a run, and positions of a segment.
+    segments: u32,
+    segment: u32,
+}
+
+impl Segments {
+    fn new(c: &Contract, tile: Tile, positions: u32) -> Self {
+        // The next position of a run reads what the neighbouring tap does where the dilation is so many strides.
+        let spacing = c.dilation / c.stride;
+        let shifted = tile.positions > 1
+            && c.dilation.is_multiple_of(c.stride)
+            && u64::from(positions) >= 2 * u64::from(tile.positions) * u64::from(spacing);
+        let spacing = if shifted { spacing } else { 1 };
+        let run = positions.div_ceil(spacing).max(1);
+        let segments = run.div_ceil(SEGMENT);
+        Segments { shifted, spacing, segments, segment: run.div_ceil(segments) }
+    }
+
+    /// Segments of so many items.
+    fn count(&self, batch: u32) -> u64 {
+        u64::from(batch) * u64::from(self.spacing) * u64::from(self.segments)
+    }
+
+    fn time(&self, c: &Contract, tile: Tile, speed: &Speed) -> f64 {
+        let columns = c.groups.saturating_mul(c.depth).saturating_mul(c.taps.div_ceil(tile.positions));
+        let lanes = f64::from(columns.div_ceil(LANES)) * f64::from(LANES) * f64::from(c.rows.div_ceil(tile.rows));
+        let sums = f64::from(tile.rows * tile.positions) * speed.direct_sum;
+        // The samples of neighbouring taps are gathered lane by lane.
+        let samples = if self.shifted {
+            1.0 + f64::from(tile.positions - 1) / f64::from(self.segment)
+        } else {
+            f64::from(tile.positions)
+        };
+        let position = sums + (samples + f64::from(tile.rows)) * speed.load;
+        let positions = f64::from(c.batch) * f64::from(c.positions);
+        // Splits keep the device busy where there are few sums.
+        let busy = (lanes * self.count(c.batch) as f64 / speed.invocations).clamp(1e-6, 1.0);
+        lanes * positions * position / busy / speed.multiply_adds + 2.0 * speed.dispatch
+    }
+}
+
 fn emit_contract(c: &Contract, tile: Tile, builder: &mut Builder<'_>) -> Result<()> {
     let max_window = builder.caps.max_window();
     let (mode, fill) = extension(c.mode);
-    let constants = [("TILE_ROWS", tile.rows), ("EXTENSION", mode)];
-    // Every position: a sum for each row, and perhaps another batch item.
-    let max_terms = builder.caps.max_terms(2 + tile.rows);
+    // Every position: its samples, and for each row a sum for each tap; every segment: samples.
+    let iterations = 1 + tile.positions + tile.rows * (1 + tile.positions);
     for parts in pieces::contract(c, max_window, max_window, None)? {
         let Some(Piece { g, r, q, .. }) = parts.first().map(|p| p.piece.clone()) else { continue };
         let row_tiles = (r.end - r.start).div_ceil(tile.rows);
-        let columns = u64::from(g.end - g.start) * u64::from(q.end - q.start) * u64::from(c.taps);
+        let tap_tiles = c.taps.div_ceil(tile.positions);
+        let columns = u64::from(g.end - g.start) * u64::from(q.end - q.start) * u64::from(tap_tiles);
         let column_workgroups = columns.div_ceil(LANES.into());
         let invocations = (column_workgroups * u64::from(LANES) * u64::from(row_tiles)) as f64;
-        let positions = u64::from(c.batch) * u64::from(c.positions);
         let wanted = (builder.caps.speed().invocations / invocations).ceil() as u64;
-        let reduction = Reduction::new(c, &parts[0].piece, wanted.min(positions / MIN_SPLIT), builder)?;
+        let all_segments = Segments::new(c, tile, c.positions).count(c.batch);
+        let reduction = Reduction::new(c, &parts[0].piece, wanted.min(all_segments), builder)?;
         let mut accumulate = false;
         for part in &parts {
             let Piece { n, j, .. } = &part.piece;
-            let positions = part.piece.batch() * part.piece.positions();
-            let split_positions = positions.div_ceil(reduction.splits);
+            let walk = Segments::new(c, tile, part.piece.positions());
+            let all_segments = walk.count(part.piece.batch()) as u32;
+            let split_segments = all_segments.div_ceil(reduction.splits);
+            let segment_iterations = 1 + tile.positions + walk.segment * iterations;
+            let share = (builder.caps.max_iterations / segment_iterations).max(1);
             // An empty sum is written too.
-            for share_first in (0..split_positions.max(1)).step_by(max_terms as usize) {
+            for share_first in (0..split_segments.max(1)).step_by(share as usize) {
+                let constants = [
+                    ("TILE_ROWS", tile.rows),
+                    ("TILE_TAPS", tile.positions),
+                    ("SHIFTED", walk.shifted.into()),
+                    ("ACCUMULATE", accumulate.into()),
+                    ("EXTENSION", mode),
+                ];
                 let bindings = vec![
                     Binding::new(c.narrow, part.narrow, offset_of!(ContractParams, narrow_base)),
                     Binding::new(c.wide, part.wide, offset_of!(ContractParams, in_base)),
@@ -256,18 +312,22 @@ fn emit_contract(c: &Contract, tile: Tile, builder: &mut Builder<'_>) -> Result<
                 builder.dispatch(&CONTRACT, &constants, workgroups, bindings, |workgroups| {
                     bytemuck::bytes_of(&ContractParams {
                         workgroups,
-                        batch: part.piece.batch(),
                         groups: part.piece.groups(),
                         rows: part.piece.rows(),
                         row_tiles,
                         depth: part.piece.depth(),
                         taps: c.taps,
+                        tap_tiles,
                         column_workgroups: column_workgroups as u32,
                         position_first: j.start,
                         positions: part.piece.positions(),
-                        split_positions,
+                        spacing: walk.spacing,
+                        segments: walk.segments,
+                        segment: walk.segment,
+                        all_segments,
+                        split_segments,
                         share_first,
-                        share_end: share_first.saturating_add(max_terms).min(split_positions),
+                        share_end: share_first.saturating_add(share).min(split_segments),
                         narrow_base: part.narrow.base(c.narrow_row(n.start, g.start, r.start)),
                         narrow_batch: c.groups * c.rows * c.positions,
                         narrow_group: c.rows * c.positions,
@@ -285,7 +345,6 @@ fn emit_contract(c: &Contract, tile: Tile, builder: &mut Builder<'_>) -> Result<
                         out_split: reduction.split_stride,
                         out_group: reduction.group_stride,
                         out_row: reduction.row_stride,
-                        accumulate: accumulate.into(),
                         fill,
                     })
                     .to_vec()
