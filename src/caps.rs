@@ -132,9 +132,10 @@ pub(crate) struct Speed {
     pub(crate) invocations: f64,
 }
 
-/// From lavapipe (Mesa 22.3.6, LLVM 15) on two threads of an AMD EPYC, 2026-11-21: 64 to 64 channels, K 3, took 169 ms in
-/// tiles of 8 x 16 and 336 ms in tiles of 8 x 4, which is 9 ns for each load and next to nothing for a multiply-add: llvmpipe
-/// gathers lane by lane. `gemm` took 548 ms, 14 ns for each staged value.
+/// From lavapipe (Mesa 22.3.6, LLVM 15) on two threads of an AMD EPYC, 2026-11-21, in nanoseconds of one thread for a vector of
+/// 8 lanes: 0.55 a multiply-add of four to a sum, 9 a texel of four values, 64 a load of one value and 28 a store, because
+/// llvmpipe goes to buffers lane by lane, whether the lanes share the value or not. Workgroup memory is no faster, and `gemm`
+/// took 14 a staged value and lane.
 const SOFTWARE: Speed = Speed {
     multiply_adds: 29e9,
     load: 116.0,

@@ -1,7 +1,8 @@
 //! Every kernel on tables of cases that name the branch each reaches, and on all tiny shapes.
 
-use crate::harness::{Case, assert_case, checked_gpu, gpu};
-use conv1d::{Conv1d, ConvTranspose1d, Padding, PaddingMode};
+use crate::harness::{Case, assert_case, candidates, checked_gpu, gpu};
+use conv1d::{Conv1d, ConvTranspose1d, Operation, Padding, PaddingMode, PlanOptions};
+use std::collections::BTreeSet;
 
 const MODES: [PaddingMode; 6] = [
     PaddingMode::Zeros,
@@ -81,6 +82,13 @@ fn named() -> Vec<(&'static str, Case)> {
                 [2, 6, 14],
             ),
         ),
+        ("long kernel of one channel: texels of taps", Case::new(conv(1, 3, 39).padding(Padding::Same), [2, 1, 150])),
+        ("its taps no multiple of four, strided", Case::new(conv(1, 9, 21).stride(4), [3, 1, 200])),
+        ("many channels: texels of rows, shifted", Case::new(conv(18, 10, 5).padding(Padding::Same), [2, 18, 120])),
+        ("strided against dilated: shifts of two taps", Case::new(conv(5, 9, 7).stride(2).dilation(3), [2, 5, 130])),
+        ("dilation beyond the row", Case::new(conv(3, 4, 3).dilation(90).padding(Padding::Causal), [2, 3, 70])),
+        ("padding alone between samples", Case::new(conv(1, 1, 1).stride(100).padding(Padding::both(5)), [1, 1, 3])),
+        ("rows of a tile and one more", Case::new(conv(9, 65, 3).padding(Padding::Same), [1, 9, 270])),
         ("transposed, depthwise", Case::new(up(5, 5, 12).groups(5).stride(2), [2, 5, 20])),
         ("transposed, empty batch", Case::new(up(3, 4, 3), [0, 3, 10])),
     ]
@@ -91,6 +99,43 @@ fn named_cases() {
     for (name, case) in named() {
         println!("{name}");
         assert_case(gpu(), &case);
+    }
+}
+
+/// Shaders come in forms that the plan chooses by its cost model: the cases reach all that exist.
+#[test]
+fn named_cases_reach_every_form() {
+    let value = |text: &str, name: &str| -> Option<String> {
+        let rest = text.split_once(&format!("const {name}: u32 = "))?.1;
+        Some(rest.split_once('u')?.0.to_owned())
+    };
+    let mut reached = BTreeSet::new();
+    for (_, case) in named() {
+        for operation in Operation::ALL {
+            for plan in candidates(gpu(), &case, operation, &PlanOptions::default()) {
+                for (name, text) in plan.shaders().unwrap() {
+                    let form = ["SHIFTED", "TEXEL_TAPS", "IN_STEP"].map(|constant| value(&text, constant));
+                    reached.insert((name, form.map(Option::unwrap_or_default).join(" ")));
+                }
+            }
+        }
+    }
+    for (name, form) in [
+        ("direct", "0  "),
+        ("direct", "1  "),
+        ("contract", "0  "),
+        ("contract", "1  "),
+        ("texels", "0 0 "),
+        ("texels", "0 1 "),
+        ("texels", "1 0 "),
+        ("texels", "1 1 "),
+        ("contract_texels", " 0 "),
+        ("contract_texels", " 1 "),
+        ("tiled", "  0"),
+        ("tiled", "  1"),
+        ("tiled", "  2"),
+    ] {
+        assert!(reached.contains(&(name, form.to_owned())), "{name} {form:?} is not in {reached:?}");
     }
 }
 

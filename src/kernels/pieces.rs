@@ -411,3 +411,32 @@ pub(crate) fn rows(batch: u32, channels: u32, length: u32, max_window: u64) -> R
     }
     Ok(done)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What shaders are told that they may read lies inside the row, and never ends before it begins.
+    #[test]
+    fn touched_positions_are_positions() {
+        let modes = [
+            PaddingMode::Zeros,
+            PaddingMode::Constant(1.0),
+            PaddingMode::Reflect,
+            PaddingMode::Symmetric,
+            PaddingMode::Replicate,
+            PaddingMode::Circular,
+        ];
+        for mode in modes {
+            for length in 1..6 {
+                for first in -12..12 {
+                    for last in first..12 {
+                        let touched = touched(first, last, length, mode);
+                        let inside = 0 <= touched.start && touched.end <= i64::from(length);
+                        assert!(touched.start <= touched.end && inside, "{mode:?} {first}..={last} of {length}");
+                    }
+                }
+            }
+        }
+    }
+}
