@@ -2,7 +2,7 @@
 // up products of texels over the positions of its share.
 //
 // A texel of the narrow side holds four output rows at one position; one of the wide side, which is extended by its padding,
-// four input rows at one position or four taps of one. Each split sums over a contiguous share of pairs of positions, item
+// four input rows at one position or four taps of one. Each split sums over a contiguous share of steps of a few positions, item
 // after item; partial sums of more than one split are added up by `sum_partials` in a fixed order.
 
 alias Element = f32;
@@ -12,6 +12,8 @@ const LANES: u32 = 64u;
 // Texels of output rows and of columns of one invocation. Set by the plan.
 const ROW_TEXELS: u32 = 2u;
 const COLUMN_TEXELS: u32 = 4u;
+// Positions of a step. Set by the plan.
+const STEP: u32 = 2u;
 // 1 where a texel of the wide side holds four taps of a row instead of four rows. Set by the plan.
 const TEXEL_TAPS: u32 = 0u;
 // 1 where the output already holds the sum over earlier positions. Set by the plan.
@@ -33,12 +35,12 @@ struct Params {
     column_tiles: u32,
     tiles: u32,
     splits: u32,
-    /// Positions of an item, and pairs of them.
+    /// Positions of an item, and steps of them.
     positions: u32,
-    pairs: u32,
-    /// Pairs of all items, of a split, and those of each split's that this dispatch adds up.
-    all_pairs: u32,
-    split_pairs: u32,
+    steps: u32,
+    /// Steps of all items, of a split, and those of each split's that this dispatch adds up.
+    all_steps: u32,
+    split_steps: u32,
     share_first: u32,
     share_end: u32,
     /// Texels of the narrow side: units of four rows, and texels of a unit.
@@ -101,18 +103,18 @@ fn contract_texels(
         }
     }
 
-    let first = split * params.split_pairs + params.share_first;
-    let end = min(split * params.split_pairs + params.share_end, params.all_pairs);
+    let first = split * params.split_steps + params.share_first;
+    let end = min(split * params.split_steps + params.share_end, params.all_steps);
     let narrow_step = params.groups * params.narrow_units * params.narrow_texels;
     let wide_step = params.groups * params.wide_units * params.wide_texels;
-    var narrow_item = (first / params.pairs) * narrow_step;
-    var wide_item = (first / params.pairs) * wide_step;
-    var pair = first % params.pairs;
+    var narrow_item = (first / params.steps) * narrow_step;
+    var wide_item = (first / params.steps) * wide_step;
+    var step = first % params.steps;
     for (var i = first; i < end; i++) {
-        for (var u = 0u; u < 2u; u++) {
-            // The last pair may be a single one: what is not there counts nothing, whatever lies in its place.
-            let inside = u == 0u || pair * 2u + u < params.positions;
-            let position = min(pair * 2u + u, params.positions - 1u);
+        for (var u = 0u; u < STEP; u++) {
+            // The last step may be a short one: what is not there counts nothing, whatever lies in its place.
+            let inside = u == 0u || step * STEP + u < params.positions;
+            let position = min(step * STEP + u, params.positions - 1u);
             var samples: array<vec4<Element>, COLUMN_TEXELS>;
             for (var c = 0u; c < COLUMN_TEXELS; c++) {
                 let texel = wide_item + wide_columns[c] + position * params.position_texels;
@@ -129,9 +131,9 @@ fn contract_texels(
                 }
             }
         }
-        pair++;
-        if (pair >= params.pairs) {
-            pair = 0u;
+        step++;
+        if (step >= params.steps) {
+            step = 0u;
             narrow_item += narrow_step;
             wide_item += wide_step;
         }
