@@ -15,6 +15,19 @@ const TILE_ROWS: u32 = 4u;
 const DEPTH: u32 = 16u;
 const TILE_POSITIONS: u32 = PANEL / LANES;
 const ROWS: u32 = TILE_ROWS * LANES;
+// What is applied to the sums, once they are complete: one of the activations below. Set by the plan.
+const ACTIVATION: u32 = 0u;
+// Where a residual is added: nowhere, before the activation or after it. Set by the plan.
+const RESIDUAL: u32 = 0u;
+const BEFORE: u32 = 1u;
+const AFTER: u32 = 2u;
+const IDENTITY: u32 = 0u;
+const RELU: u32 = 1u;
+const LEAKY_RELU: u32 = 2u;
+const SILU: u32 = 3u;
+const GELU: u32 = 4u;
+const TANH: u32 = 5u;
+const SIGMOID: u32 = 6u;
 
 /// Outputs that are reached by the same taps: every `out_step`-th of a row.
 struct Phase {
@@ -66,6 +79,12 @@ struct Params {
     out_step: u32,
     /// 1 where the output already holds the sum over earlier input rows.
     accumulate: u32,
+    residual_base: u32,
+    pre_activation_base: u32,
+    /// 1 where what goes into the activation is stored too.
+    has_pre_activation: u32,
+    /// Slope of the leaky ReLU for negative values.
+    slope: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -74,9 +93,64 @@ struct Params {
 @group(0) @binding(3) var<storage, read> columns: array<Element>;
 @group(0) @binding(4) var<storage, read> bias: array<Element>;
 @group(0) @binding(5) var<storage, read_write> output: array<Element>;
+@group(0) @binding(6) var<storage, read> residual: array<Element>;
+@group(0) @binding(7) var<storage, read_write> pre_activation: array<Element>;
 
 var<workgroup> staged_weights: array<array<Element, ROWS>, DEPTH>;
 var<workgroup> staged_columns: array<array<Element, PANEL>, DEPTH>;
+
+/// `1 / (1 + e^-z)`, whose exponential does not overflow.
+fn sigmoid(z: f32) -> f32 {
+    let e = exp(-abs(z));
+    return select(e, 1.0, z >= 0.0) / (1.0 + e);
+}
+
+/// The error function, to 1.5e-7 (Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.26).
+fn erf(z: f32) -> f32 {
+    let t = 1.0 / (1.0 + 0.3275911 * abs(z));
+    let series = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
+    return sign(z) * (1.0 - series * exp(-z * z));
+}
+
+/// The activation.
+fn activate(z: f32) -> f32 {
+    if (ACTIVATION == RELU) {
+        return select(z, 0.0, z <= 0.0);
+    }
+    if (ACTIVATION == LEAKY_RELU) {
+        return select(z, params.slope * z, z <= 0.0);
+    }
+    if (ACTIVATION == SILU) {
+        return z * sigmoid(z);
+    }
+    if (ACTIVATION == GELU) {
+        return 0.5 * z * (1.0 + erf(z * 0.70710678));
+    }
+    if (ACTIVATION == TANH) {
+        return 2.0 * sigmoid(2.0 * z) - 1.0;
+    }
+    if (ACTIVATION == SIGMOID) {
+        return sigmoid(z);
+    }
+    return z;
+}
+
+/// Stores a sum, and where it is complete what follows it.
+fn store(at: u32, sum: f32) {
+    let beside = at - params.out_base;
+    var z = sum;
+    if (RESIDUAL == BEFORE) {
+        z += residual[params.residual_base + beside];
+    }
+    if (params.has_pre_activation == 1u) {
+        pre_activation[params.pre_activation_base + beside] = z;
+    }
+    var y = activate(z);
+    if (RESIDUAL == AFTER) {
+        y += residual[params.residual_base + beside];
+    }
+    output[at] = y;
+}
 
 @compute @workgroup_size(LANES, LANES)
 fn gemm(
@@ -150,7 +224,7 @@ fn gemm(
                     if (params.accumulate == 1u) {
                         sum += output[out_first + row * params.out_row];
                     }
-                    output[out_first + row * params.out_row] = sum;
+                    store(out_first + row * params.out_row, sum);
                 }
             }
         }

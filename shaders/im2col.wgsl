@@ -17,6 +17,17 @@ const REFLECT: u32 = 2u;
 const SYMMETRIC: u32 = 3u;
 const CIRCULAR: u32 = 4u;
 const REPLICATE: u32 = 5u;
+// The activation whose derivative the input is multiplied by. Set by the plan.
+const DERIVATIVE: u32 = 0u;
+// 1 where the derivative is taken at what went into the activation; otherwise at what came out of it. Set by the plan.
+const SAVED_INPUT: u32 = 0u;
+const IDENTITY: u32 = 0u;
+const RELU: u32 = 1u;
+const LEAKY_RELU: u32 = 2u;
+const SILU: u32 = 3u;
+const GELU: u32 = 4u;
+const TANH: u32 = 5u;
+const SIGMOID: u32 = 6u;
 
 /// Outputs that are reached by the same taps: every `out_step`-th of a row.
 struct Phase {
@@ -64,12 +75,65 @@ struct Params {
     columns_base: u32,
     /// The value of constant padding.
     fill: f32,
+    /// Where what the derivative is taken at starts; it lies as what is multiplied by it does.
+    saved_base: u32,
+    /// Slope of the leaky ReLU for negative values.
+    slope: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> phases: array<Phase>;
 @group(0) @binding(2) var<storage, read> input: array<Element>;
 @group(0) @binding(3) var<storage, read_write> columns: array<Element>;
+@group(0) @binding(4) var<storage, read> saved: array<Element>;
+
+/// `1 / (1 + e^-z)`, whose exponential does not overflow.
+fn sigmoid(z: f32) -> f32 {
+    let e = exp(-abs(z));
+    return select(e, 1.0, z >= 0.0) / (1.0 + e);
+}
+
+/// The error function, to 1.5e-7 (Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.26).
+fn erf(z: f32) -> f32 {
+    let t = 1.0 / (1.0 + 0.3275911 * abs(z));
+    let series = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
+    return sign(z) * (1.0 - series * exp(-z * z));
+}
+
+/// The derivative of the activation.
+fn derivative(saved: f32) -> f32 {
+    if (DERIVATIVE == RELU) {
+        return select(1.0, 0.0, saved <= 0.0);
+    }
+    if (DERIVATIVE == LEAKY_RELU) {
+        return select(1.0, params.slope, saved <= 0.0);
+    }
+    if (DERIVATIVE == SILU) {
+        let s = sigmoid(saved);
+        return s * (1.0 + saved * (1.0 - s));
+    }
+    if (DERIVATIVE == GELU) {
+        let density = 0.39894228 * exp(-0.5 * saved * saved);
+        return 0.5 * (1.0 + erf(saved * 0.70710678)) + saved * density;
+    }
+    if (DERIVATIVE == TANH) {
+        let y = select(saved, 2.0 * sigmoid(2.0 * saved) - 1.0, SAVED_INPUT == 1u);
+        return 1.0 - y * y;
+    }
+    if (DERIVATIVE == SIGMOID) {
+        let y = select(saved, sigmoid(saved), SAVED_INPUT == 1u);
+        return y * (1.0 - y);
+    }
+    return 1.0;
+}
+
+/// One element of the input.
+fn load(at: u32) -> f32 {
+    if (DERIVATIVE != IDENTITY) {
+        return input[at] * derivative(saved[params.saved_base + at - params.in_base]);
+    }
+    return input[at];
+}
 
 /// The input position that a position beyond an end repeats. The host has checked that the padding is short enough.
 fn extend(position: i32) -> i32 {
@@ -100,7 +164,7 @@ fn sample(row: u32, position: i32) -> f32 {
     if (u32(inside - params.touched_first) >= params.touched) {
         return 0.0;
     }
-    return input[row + u32(inside)];
+    return load(row + u32(inside));
 }
 
 @compute @workgroup_size(PANEL)

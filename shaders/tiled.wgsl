@@ -23,6 +23,23 @@ const REFLECT: u32 = 2u;
 const SYMMETRIC: u32 = 3u;
 const CIRCULAR: u32 = 4u;
 const REPLICATE: u32 = 5u;
+// What is applied to the sums, once they are complete: one of the activations below. Set by the plan.
+const ACTIVATION: u32 = 0u;
+// Where a residual is added: nowhere, before the activation or after it. Set by the plan.
+const RESIDUAL: u32 = 0u;
+const BEFORE: u32 = 1u;
+const AFTER: u32 = 2u;
+// The activation whose derivative the input is multiplied by. Set by the plan.
+const DERIVATIVE: u32 = 0u;
+// 1 where the derivative is taken at what went into the activation; otherwise at what came out of it. Set by the plan.
+const SAVED_INPUT: u32 = 0u;
+const IDENTITY: u32 = 0u;
+const RELU: u32 = 1u;
+const LEAKY_RELU: u32 = 2u;
+const SILU: u32 = 3u;
+const GELU: u32 = 4u;
+const TANH: u32 = 5u;
+const SIGMOID: u32 = 6u;
 
 const LANES: u32 = LANES_POSITIONS * LANES_ROWS;
 const ROWS: u32 = LANES_ROWS * TILE_ROWS;
@@ -84,6 +101,14 @@ struct Params {
     out_step: u32,
     /// The value of constant padding.
     fill: f32,
+    residual_base: u32,
+    pre_activation_base: u32,
+    /// 1 where what goes into the activation is stored too.
+    has_pre_activation: u32,
+    /// Where what the derivative is taken at starts; it lies as what is multiplied by it does.
+    saved_base: u32,
+    /// Slope of the leaky ReLU for negative values.
+    slope: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -93,9 +118,100 @@ struct Params {
 @group(0) @binding(3) var<storage, read> packed: array<vec4<Element>>;
 @group(0) @binding(4) var<storage, read> bias: array<Element>;
 @group(0) @binding(5) var<storage, read_write> output: array<Element>;
+@group(0) @binding(6) var<storage, read> residual: array<Element>;
+@group(0) @binding(7) var<storage, read_write> pre_activation: array<Element>;
+@group(0) @binding(8) var<storage, read> saved: array<Element>;
 
 var<workgroup> slab: array<Element, STAGED>;
 var<workgroup> factors: array<vec4<Element>, STAGED / 4u>;
+
+/// `1 / (1 + e^-z)`, whose exponential does not overflow.
+fn sigmoid(z: f32) -> f32 {
+    let e = exp(-abs(z));
+    return select(e, 1.0, z >= 0.0) / (1.0 + e);
+}
+
+/// The error function, to 1.5e-7 (Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.26).
+fn erf(z: f32) -> f32 {
+    let t = 1.0 / (1.0 + 0.3275911 * abs(z));
+    let series = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
+    return sign(z) * (1.0 - series * exp(-z * z));
+}
+
+/// The derivative of the activation.
+fn derivative(saved: f32) -> f32 {
+    if (DERIVATIVE == RELU) {
+        return select(1.0, 0.0, saved <= 0.0);
+    }
+    if (DERIVATIVE == LEAKY_RELU) {
+        return select(1.0, params.slope, saved <= 0.0);
+    }
+    if (DERIVATIVE == SILU) {
+        let s = sigmoid(saved);
+        return s * (1.0 + saved * (1.0 - s));
+    }
+    if (DERIVATIVE == GELU) {
+        let density = 0.39894228 * exp(-0.5 * saved * saved);
+        return 0.5 * (1.0 + erf(saved * 0.70710678)) + saved * density;
+    }
+    if (DERIVATIVE == TANH) {
+        let y = select(saved, 2.0 * sigmoid(2.0 * saved) - 1.0, SAVED_INPUT == 1u);
+        return 1.0 - y * y;
+    }
+    if (DERIVATIVE == SIGMOID) {
+        let y = select(saved, sigmoid(saved), SAVED_INPUT == 1u);
+        return y * (1.0 - y);
+    }
+    return 1.0;
+}
+
+/// One element of the input.
+fn load(at: u32) -> f32 {
+    if (DERIVATIVE != IDENTITY) {
+        return input[at] * derivative(saved[params.saved_base + at - params.in_base]);
+    }
+    return input[at];
+}
+
+/// The activation.
+fn activate(z: f32) -> f32 {
+    if (ACTIVATION == RELU) {
+        return select(z, 0.0, z <= 0.0);
+    }
+    if (ACTIVATION == LEAKY_RELU) {
+        return select(z, params.slope * z, z <= 0.0);
+    }
+    if (ACTIVATION == SILU) {
+        return z * sigmoid(z);
+    }
+    if (ACTIVATION == GELU) {
+        return 0.5 * z * (1.0 + erf(z * 0.70710678));
+    }
+    if (ACTIVATION == TANH) {
+        return 2.0 * sigmoid(2.0 * z) - 1.0;
+    }
+    if (ACTIVATION == SIGMOID) {
+        return sigmoid(z);
+    }
+    return z;
+}
+
+/// Stores a sum, and where it is complete what follows it.
+fn store(at: u32, sum: f32) {
+    let beside = at - params.out_base;
+    var z = sum;
+    if (RESIDUAL == BEFORE) {
+        z += residual[params.residual_base + beside];
+    }
+    if (params.has_pre_activation == 1u) {
+        pre_activation[params.pre_activation_base + beside] = z;
+    }
+    var y = activate(z);
+    if (RESIDUAL == AFTER) {
+        y += residual[params.residual_base + beside];
+    }
+    output[at] = y;
+}
 
 /// The input position that a position beyond an end repeats. The host has checked that the padding is short enough.
 fn extend(position: i32) -> i32 {
@@ -126,7 +242,7 @@ fn sample(row: u32, position: i32) -> f32 {
     if (u32(inside - params.touched_first) >= params.touched) {
         return 0.0;
     }
-    return input[row + u32(inside)];
+    return load(row + u32(inside));
 }
 
 @compute @workgroup_size(LANES_POSITIONS, LANES_ROWS)
@@ -176,7 +292,7 @@ fn tiled(
                 let in_row = in_first + (q_first + q) * params.in_length;
                 if (lowest >= params.touched_first && lowest + i32(span) <= params.touched_first + i32(params.touched)) {
                     for (var i = index; i < span; i += LANES) {
-                        slab[q * params.stage_samples + i] = input[in_row + u32(lowest) + i];
+                        slab[q * params.stage_samples + i] = load(in_row + u32(lowest) + i);
                     }
                 } else {
                     for (var i = index; i < span; i += LANES) {
@@ -228,7 +344,7 @@ fn tiled(
                     if (ACCUMULATE == 1u) {
                         start = output[at];
                     }
-                    output[at] = start + sums[r][p];
+                    store(at, start + sums[r][p]);
                 }
             }
         }

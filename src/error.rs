@@ -87,6 +87,12 @@ pub enum Error {
         /// Dilation.
         dilation: usize,
     },
+    /// The slope of a leaky ReLU is no finite number.
+    #[error("the slope of a leaky ReLU must be finite, got {slope}")]
+    Slope {
+        /// The slope.
+        slope: f32,
+    },
     /// The padding of a transposed convolution crops the whole output away.
     #[error("padding crops {cropped} samples of an output of {full}: nothing is left")]
     EmptyOutput {

@@ -16,6 +16,7 @@
 //! - Any batch (0 included), channels, length, kernel, stride, dilation and groups; padding on either side in six
 //!   [modes](PaddingMode), in forward and through the gradients, without a padded copy.
 //! - What cannot exist is an [`Error`] that names the argument and the numbers. Nothing panics.
+//! - An activation and a residual ([`Fused`]) go into the same dispatch, the derivative into the loads of the gradients.
 //! - The same plan on the same device gives the same bits every time.
 //! - Every output is within `gamma(terms + 1) * (sum of |w*x| + |b|)` of the exact value, see [`mod@reference`].
 //!
@@ -83,7 +84,10 @@ mod shader;
 
 pub use caps::{Caps, DeviceClass};
 pub use error::{Error, Result};
-pub use geometry::{Conv1d, ConvTranspose1d, Cost, Layer, Operation, Padding, PaddingMode, Shapes, receptive_field};
+pub use geometry::{
+    Activation, Conv1d, ConvTranspose1d, Cost, Fused, Layer, Operation, Padding, PaddingMode, Residual, Shapes,
+    receptive_field,
+};
 pub use gpu::{Adapter, Bound, Buffers, Gpu, GpuOptions, Prepared, Tensor, Workspace, adapters};
 pub use kernels::Tile;
 pub use lowering::Role;

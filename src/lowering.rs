@@ -4,7 +4,7 @@
 //! the transposed convolution; *contract over positions* is the weight gradient. The bias gradient is a plain sum, and
 //! padding that copies input samples adds a fold of the border to the input gradient.
 
-use crate::geometry::{Geometry, Layer, Operation, PaddingMode, Shapes};
+use crate::geometry::{Activation, Fused, Geometry, Operation, PaddingMode, Residual, Shapes};
 
 /// A tensor of a call, as the caller knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -25,6 +25,10 @@ pub enum Role {
     WeightGradient,
     /// The gradient `db` with respect to the bias.
     BiasGradient,
+    /// What is added to the output.
+    Residual,
+    /// What goes into the activation: the sum, and a residual that is added before it.
+    PreActivation,
 }
 
 impl Role {
@@ -39,6 +43,8 @@ impl Role {
             Role::InputGradient => "the input gradient",
             Role::WeightGradient => "the weight gradient",
             Role::BiasGradient => "the bias gradient",
+            Role::Residual => "the residual",
+            Role::PreActivation => "the pre-activation",
         }
     }
 
@@ -48,7 +54,7 @@ impl Role {
             Role::Input | Role::InputGradient => &shapes.input,
             Role::Weight | Role::WeightGradient => &shapes.weight,
             Role::Bias | Role::BiasGradient => &shapes.bias,
-            Role::Output | Role::OutputGradient => &shapes.output,
+            Role::Output | Role::OutputGradient | Role::Residual | Role::PreActivation => &shapes.output,
         }
     }
 }
@@ -95,6 +101,37 @@ pub(crate) enum Operand {
 /// The weight, which every correlation reads.
 pub(crate) const WEIGHT: Operand = Operand::Role(Role::Weight);
 
+/// A tensor that is read.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Read {
+    pub(crate) operand: Operand,
+    /// The activation whose derivative each element is multiplied by.
+    pub(crate) activated: Option<Activated>,
+}
+
+impl From<Role> for Read {
+    fn from(role: Role) -> Self {
+        Read { operand: Operand::Role(role), activated: None }
+    }
+}
+
+/// An activation that a gradient goes back through.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Activated {
+    pub(crate) activation: Activation,
+    /// What the derivative is taken at: [`Role::Output`] or [`Role::PreActivation`].
+    pub(crate) saved: Role,
+}
+
+/// What is done to a sum before it is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(crate) struct Epilogue {
+    pub(crate) activation: Activation,
+    pub(crate) residual: Residual,
+    /// Whether the caller may have what goes into the activation.
+    pub(crate) pre_activation: bool,
+}
+
 /// Outputs that are reached by the same taps: every `out_step`-th of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Phase {
@@ -115,7 +152,7 @@ pub(crate) struct Phase {
 /// for every phase.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Correlate {
-    pub(crate) input: Operand,
+    pub(crate) input: Read,
     pub(crate) output: Operand,
     /// Whether the operation takes a bias (the caller may still leave it out).
     pub(crate) bias: bool,
@@ -136,6 +173,7 @@ pub(crate) struct Correlate {
     pub(crate) phases: Vec<Phase>,
     /// What is read beyond the ends of an input row.
     pub(crate) mode: PaddingMode,
+    pub(crate) epilogue: Epilogue,
 }
 
 impl Correlate {
@@ -191,8 +229,8 @@ impl Correlate {
 /// t*dilation]`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Contract {
-    pub(crate) narrow: Operand,
-    pub(crate) wide: Operand,
+    pub(crate) narrow: Read,
+    pub(crate) wide: Read,
     pub(crate) batch: u32,
     pub(crate) groups: u32,
     pub(crate) rows: u32,
@@ -233,6 +271,7 @@ impl Contract {
 /// `out[c] = sum over n, i of rows[n, c, i]`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct SumRows {
+    pub(crate) input: Read,
     pub(crate) batch: u32,
     pub(crate) channels: u32,
     pub(crate) length: u32,
@@ -260,40 +299,61 @@ pub(crate) enum Stage {
     Fold(Fold),
 }
 
-/// The stages of an operation, in the order in which they run. The first does nearly all of the work.
-pub(crate) fn lower(layer: &Layer, geometry: &Geometry, operation: Operation) -> Vec<Stage> {
-    use Role::{Input, InputGradient, Output, OutputGradient};
-    let g = geometry;
-    match (operation, layer.is_transposed()) {
-        (Operation::Forward, false) => vec![Stage::Correlate(gather(g, Input, Output, true))],
-        (Operation::Forward, true) => vec![Stage::Correlate(spread(g, Input, Output, true))],
-        (Operation::InputGradient, true) => {
-            vec![Stage::Correlate(gather(g, OutputGradient, InputGradient, false))]
+impl Fused {
+    /// The tensor that the gradients need of the forward pass.
+    pub(crate) fn saved(&self) -> Option<Role> {
+        match self.activation {
+            Activation::Identity => None,
+            _ if self.saves_pre_activation() => Some(Role::PreActivation),
+            _ => Some(Role::Output),
         }
+    }
+
+    /// `dy`, as the gradient with respect to what the convolution gave.
+    fn output_gradient(&self) -> Read {
+        let activated = self.saved().map(|saved| Activated { activation: self.activation, saved });
+        Read { operand: Operand::Role(Role::OutputGradient), activated }
+    }
+
+    fn epilogue(&self) -> Epilogue {
+        let Fused { activation, residual, .. } = *self;
+        Epilogue { activation, residual, pre_activation: activation != Activation::Identity }
+    }
+}
+
+/// The stages of an operation, in the order in which they run. The first does nearly all of the work.
+pub(crate) fn lower(fused: &Fused, geometry: &Geometry, operation: Operation) -> Vec<Stage> {
+    let g = geometry;
+    let (x, dy) = (Read::from(Role::Input), fused.output_gradient());
+    let forward = |correlate| Correlate { bias: true, epilogue: fused.epilogue(), ..correlate };
+    match (operation, fused.layer.is_transposed()) {
+        (Operation::Forward, false) => vec![Stage::Correlate(forward(gather(g, x, Role::Output)))],
+        (Operation::Forward, true) => vec![Stage::Correlate(forward(spread(g, x, Role::Output)))],
+        (Operation::InputGradient, true) => vec![Stage::Correlate(gather(g, dy, Role::InputGradient))],
         (Operation::InputGradient, false) => {
-            let mut stages = vec![Stage::Correlate(spread(g, OutputGradient, InputGradient, false))];
+            let mut stages = vec![Stage::Correlate(spread(g, dy, Role::InputGradient))];
             if g.mode.reads_input() && g.pad_left + g.pad_right > 0 && g.batch > 0 {
-                stages.extend(spread_to_border(g).into_iter().map(Stage::Correlate));
+                stages.extend(spread_to_border(g, dy).into_iter().map(Stage::Correlate));
                 stages.extend(folds(g).into_iter().map(Stage::Fold));
             }
             stages
         }
-        (Operation::WeightGradient, false) => vec![Stage::Contract(contract(g, OutputGradient, Input))],
-        (Operation::WeightGradient, true) => vec![Stage::Contract(contract(g, Input, OutputGradient))],
+        (Operation::WeightGradient, false) => vec![Stage::Contract(contract(g, dy, x))],
+        (Operation::WeightGradient, true) => vec![Stage::Contract(contract(g, x, dy))],
         (Operation::BiasGradient, transposed) => {
             let side = if transposed { g.wide } else { g.narrow };
-            vec![Stage::SumRows(SumRows { batch: g.batch, channels: side.channels, length: side.length })]
+            vec![Stage::SumRows(SumRows { input: dy, batch: g.batch, channels: side.channels, length: side.length })]
         }
     }
 }
 
 /// Wide to narrow: one phase, every tap.
-fn gather(g: &Geometry, input: Role, output: Role, bias: bool) -> Correlate {
+fn gather(g: &Geometry, input: Read, output: Role) -> Correlate {
     let (rows, depth) = (g.narrow.channels / g.groups, g.wide.channels / g.groups);
     Correlate {
-        input: Operand::Role(input),
+        input,
         output: Operand::Role(output),
-        bias,
+        bias: false,
         batch: g.batch,
         groups: g.groups,
         rows,
@@ -316,41 +376,35 @@ fn gather(g: &Geometry, input: Role, output: Role, bias: bool) -> Correlate {
             taps: g.kernel,
         }],
         mode: g.mode,
+        epilogue: Epilogue::default(),
     }
 }
 
 /// Narrow to wide: the wide samples of one residue of position + pad_left modulo the stride are one phase.
-fn spread(g: &Geometry, input: Role, output: Role, bias: bool) -> Correlate {
+fn spread(g: &Geometry, input: Read, output: Role) -> Correlate {
     let phases = spread_phases(g, 0, g.wide.length, 0);
-    spread_over(g, Operand::Role(input), Operand::Role(output), bias, g.wide.length, phases)
+    spread_over(g, input, Operand::Role(output), g.wide.length, phases)
 }
 
 /// The input gradient of the padding, as if it were input: a correlation for each side that has any. They are far apart in
 /// the gradient that they read, so that one could not be cut to what one binding holds.
-fn spread_to_border(g: &Geometry) -> Vec<Correlate> {
-    let (input, output) = (Operand::Role(Role::OutputGradient), Operand::Slot(Slot::Border));
+fn spread_to_border(g: &Geometry, input: Read) -> Vec<Correlate> {
+    let output = Operand::Slot(Slot::Border);
     let sides = [(-i64::from(g.pad_left), g.pad_left, 0), (i64::from(g.wide.length), g.pad_right, g.pad_left)];
     let side = |(start, length, out_first)| {
         let phases = spread_phases(g, start, length, out_first);
-        spread_over(g, input, output, false, g.pad_left + g.pad_right, phases)
+        spread_over(g, input, output, g.pad_left + g.pad_right, phases)
     };
     sides.into_iter().filter(|&(_, length, _)| length > 0).map(side).collect()
 }
 
-fn spread_over(
-    g: &Geometry,
-    input: Operand,
-    output: Operand,
-    bias: bool,
-    out_length: u32,
-    phases: Vec<Phase>,
-) -> Correlate {
+fn spread_over(g: &Geometry, input: Read, output: Operand, out_length: u32, phases: Vec<Phase>) -> Correlate {
     let common = gcd(g.stride, g.dilation);
     let (rows, depth) = (g.wide.channels / g.groups, g.narrow.channels / g.groups);
     Correlate {
         input,
         output,
-        bias,
+        bias: false,
         batch: g.batch,
         groups: g.groups,
         rows,
@@ -367,6 +421,7 @@ fn spread_over(
         kernel: g.kernel,
         phases,
         mode: PaddingMode::Zeros,
+        epilogue: Epilogue::default(),
     }
 }
 
@@ -402,10 +457,10 @@ fn spread_phases(g: &Geometry, start: i64, length: u32, out_first: u32) -> Vec<P
         .collect()
 }
 
-fn contract(g: &Geometry, narrow: Role, wide: Role) -> Contract {
+fn contract(g: &Geometry, narrow: Read, wide: Read) -> Contract {
     Contract {
-        narrow: Operand::Role(narrow),
-        wide: Operand::Role(wide),
+        narrow,
+        wide,
         batch: g.batch,
         groups: g.groups,
         rows: g.narrow.channels / g.groups,
@@ -493,7 +548,7 @@ mod tests {
                             .dilation(dilation)
                             .padding(Padding::Explicit { left, right: 40 });
                         let (_, g) = conv.resolve(&[1, 1, 13]).unwrap();
-                        let correlate = spread(&g, Role::OutputGradient, Role::InputGradient, false);
+                        let correlate = spread(&g, Role::OutputGradient.into(), Role::InputGradient);
                         let mut seen = Vec::new();
                         for p in &correlate.phases {
                             for j in 0..p.count {
@@ -533,7 +588,7 @@ mod tests {
         for (stride, length) in [(1, 5), (3, 10), (10, 3), (4, 4)] {
             let conv = Conv1d::new(1, 1, 1).stride(stride);
             let (_, g) = conv.resolve(&[1, 1, length]).unwrap();
-            let correlate = spread(&g, Role::OutputGradient, Role::InputGradient, false);
+            let correlate = spread(&g, Role::OutputGradient.into(), Role::InputGradient);
             let mut covered: Vec<u32> = correlate
                 .phases
                 .iter()

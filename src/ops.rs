@@ -4,7 +4,7 @@
 //! same shapes again and again save the allocations with [`Gpu::prepare`].
 
 use crate::error::{Error, Result};
-use crate::geometry::{Conv1d, ConvTranspose1d, Layer, Operation, Padding};
+use crate::geometry::{Conv1d, ConvTranspose1d, Fused, Layer, Operation, Padding, Residual, Shapes};
 use crate::gpu::{Buffers, Gpu, Tensor};
 use crate::lowering::Role;
 use crate::plan::{Plan, PlanOptions};
@@ -18,13 +18,15 @@ pub struct Wanted {
     pub weight: bool,
     /// With respect to the bias.
     pub bias: bool,
+    /// With respect to the residual, where there is one.
+    pub residual: bool,
 }
 
 impl Wanted {
-    /// All three.
-    pub const ALL: Wanted = Wanted { input: true, weight: true, bias: true };
+    /// All of them.
+    pub const ALL: Wanted = Wanted { input: true, weight: true, bias: true, residual: true };
     /// None; a start for the struct update syntax.
-    pub const NONE: Wanted = Wanted { input: false, weight: false, bias: false };
+    pub const NONE: Wanted = Wanted { input: false, weight: false, bias: false, residual: false };
 }
 
 /// Gradients, those that were wanted.
@@ -37,6 +39,8 @@ pub struct Gradients {
     pub weight: Option<Tensor>,
     /// `[C_out]`.
     pub bias: Option<Tensor>,
+    /// `[N, C_out, L_out]`; `dy` itself where the residual is added after the activation. None where there is no residual.
+    pub residual: Option<Tensor>,
 }
 
 /// Which part of a full convolution is returned, named as SciPy names it.
@@ -54,7 +58,7 @@ pub enum Mode {
 impl Gpu {
     /// `y` of a convolution for `x [N, C_in, L]`.
     pub fn conv1d(&self, conv: &Conv1d, x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
-        self.forward(conv, x, w, b, &PlanOptions::default())
+        self.plain_forward(conv.into(), x, w, b)
     }
 
     /// Gradients of a convolution from `dy [N, C_out, L_out]`.
@@ -66,7 +70,8 @@ impl Gpu {
         dy: &Tensor,
         wanted: Wanted,
     ) -> Result<Gradients> {
-        self.backward(conv, x, w, dy, wanted, &PlanOptions::default())
+        let tensors = [(Role::Input, x), (Role::Weight, w), (Role::OutputGradient, dy)];
+        self.backward(conv, &tensors, wanted, &PlanOptions::default())
     }
 
     /// `y` of a transposed convolution for `x [N, C_in, L]`.
@@ -77,7 +82,7 @@ impl Gpu {
         w: &Tensor,
         b: Option<&Tensor>,
     ) -> Result<Tensor> {
-        self.forward(conv, x, w, b, &PlanOptions::default())
+        self.plain_forward(conv.into(), x, w, b)
     }
 
     /// Gradients of a transposed convolution from `dy [N, C_out, L_out]`.
@@ -89,52 +94,92 @@ impl Gpu {
         dy: &Tensor,
         wanted: Wanted,
     ) -> Result<Gradients> {
-        self.backward(conv, x, w, dy, wanted, &PlanOptions::default())
+        let tensors = [(Role::Input, x), (Role::Weight, w), (Role::OutputGradient, dy)];
+        self.backward(conv, &tensors, wanted, &PlanOptions::default())
     }
 
-    /// `y` of either convolution, planned with options.
+    /// `y` of either convolution with what follows it, planned with options, from [`Role::Input`] and [`Role::Weight`], and
+    /// [`Role::Bias`] and [`Role::Residual`] where there are such. [`Role::PreActivation`], where it is given, is written.
+    ///
+    /// ```
+    /// use conv1d::{Activation, Conv1d, Gpu, PlanOptions, Role, Wanted};
+    /// # let gpu = Gpu::new()?;
+    /// # let tensor = |shape: [usize; 3]| gpu.tensor(&vec![0.5; shape.iter().product()], shape);
+    /// let block = Conv1d::new(8, 32, 5).activation(Activation::Silu);
+    /// let (x, w, dy) = (tensor([2, 8, 100])?, tensor([32, 8, 5])?, tensor([2, 32, 96])?);
+    /// let z = gpu.zeros([2, 32, 96])?; // what goes into the activation: its derivative needs it
+    /// let options = PlanOptions::default();
+    /// let forward = [(Role::Input, &x), (Role::Weight, &w), (Role::PreActivation, &z)];
+    /// let y = gpu.forward(block, &forward, &options)?;
+    /// let backward = [(Role::Input, &x), (Role::Weight, &w), (Role::PreActivation, &z), (Role::OutputGradient, &dy)];
+    /// let gradients = gpu.backward(block, &backward, Wanted::ALL, &options)?;
+    /// # assert_eq!(y.shape(), gradients.input.map(|_| [2, 32, 96]).unwrap());
+    /// # Ok::<(), conv1d::Error>(())
+    /// ```
     pub fn forward(
         &self,
-        layer: impl Into<Layer>,
-        x: &Tensor,
-        w: &Tensor,
-        b: Option<&Tensor>,
+        layer: impl Into<Fused>,
+        tensors: &[(Role, &Tensor)],
         options: &PlanOptions,
     ) -> Result<Tensor> {
-        let plan = Plan::new(layer, Operation::Forward, x.shape(), self.caps(), options)?;
-        let mut tensors = vec![(Role::Input, x), (Role::Weight, w)];
-        tensors.extend(b.map(|b| (Role::Bias, b)));
-        self.execute(&plan, &tensors)
+        let plan = Plan::new(layer, Operation::Forward, given(tensors, Role::Input)?.shape(), self.caps(), options)?;
+        self.execute(&plan, tensors)
     }
 
-    /// Gradients of either convolution, planned with options. A forced kernel is used for the gradients of input and
+    /// Gradients of either convolution with what follows it, planned with options, from [`Role::Input`], [`Role::Weight`] and
+    /// [`Role::OutputGradient`], and with an activation what the forward pass saved: [`Role::PreActivation`] where
+    /// [`Fused::saves_pre_activation`], otherwise [`Role::Output`]. A forced kernel is used for the gradients of input and
     /// weight; there is but one for that of the bias.
     pub fn backward(
         &self,
-        layer: impl Into<Layer>,
-        x: &Tensor,
-        w: &Tensor,
-        dy: &Tensor,
+        layer: impl Into<Fused>,
+        tensors: &[(Role, &Tensor)],
         wanted: Wanted,
         options: &PlanOptions,
     ) -> Result<Gradients> {
-        let layer = layer.into();
+        let fused = layer.into();
+        let input = given(tensors, Role::Input)?.shape();
         // All tensors are checked, those that a gradient does not read included: nothing is computed from a wrong call.
-        let shapes = layer.shapes(x.shape())?;
-        for (role, tensor) in [(Role::Input, x), (Role::Weight, w), (Role::OutputGradient, dy)] {
+        let shapes = fused.layer.shapes(input)?;
+        for &(role, tensor) in tensors {
+            if ![Role::Input, Role::Weight, Role::OutputGradient].contains(&role) && fused.saved() != Some(role) {
+                return Err(Error::UnusedBuffer { role: role.name() });
+            }
             check(self, role, tensor, role.shape(&shapes))?;
         }
-        let plan = |operation, options: &PlanOptions| Plan::new(layer, operation, x.shape(), self.caps(), options);
-        let gradient = |wanted: bool, operation, options: &PlanOptions, tensors: &[(Role, &Tensor)]| {
-            if wanted { self.execute(&plan(operation, options)?, tensors).map(Some) } else { Ok(None) }
+        let gradient = |wanted: bool, operation, options: &PlanOptions| {
+            if !wanted {
+                return Ok(None);
+            }
+            let plan = Plan::new(fused, operation, input, self.caps(), options)?;
+            let read = plan.inputs();
+            let tensors: Vec<_> = tensors.iter().copied().filter(|(role, _)| read.contains(role)).collect();
+            self.execute(&plan, &tensors).map(Some)
         };
         let any_kernel = PlanOptions { kernel: None, ..options.clone() };
-        let (x, w, dy) = ((Role::Input, x), (Role::Weight, w), (Role::OutputGradient, dy));
         Ok(Gradients {
-            input: gradient(wanted.input, Operation::InputGradient, options, &[w, dy])?,
-            weight: gradient(wanted.weight, Operation::WeightGradient, options, &[x, dy])?,
-            bias: gradient(wanted.bias, Operation::BiasGradient, &any_kernel, &[dy])?,
+            input: gradient(wanted.input, Operation::InputGradient, options)?,
+            weight: gradient(wanted.weight, Operation::WeightGradient, options)?,
+            bias: gradient(wanted.bias, Operation::BiasGradient, &any_kernel)?,
+            residual: if wanted.residual { self.residual_gradient(&fused, &shapes, tensors)? } else { None },
         })
+    }
+
+    fn residual_gradient(&self, fused: &Fused, shapes: &Shapes, tensors: &[(Role, &Tensor)]) -> Result<Option<Tensor>> {
+        let dy = given(tensors, Role::OutputGradient)?;
+        if fused.residual == Residual::None {
+            return Ok(None);
+        }
+        let Some(saved) = fused.saved().filter(|_| fused.residual == Residual::BeforeActivation) else {
+            return Ok(Some(dy.clone()));
+        };
+        // Back through the activation alone: as a convolution that changes nothing would.
+        let [_, channels, _] = shapes.output;
+        let one = Conv1d::new(channels, channels, 1).groups(channels).activation(fused.activation);
+        let plan = Plan::new(one, Operation::InputGradient, shapes.output, self.caps(), &PlanOptions::default())?;
+        let w = self.tensor(&vec![1.0; channels], [channels, 1, 1])?;
+        let saved = (saved, given(tensors, saved)?);
+        self.execute(&plan, &[(Role::Weight, &w), (Role::OutputGradient, dy), saved]).map(Some)
     }
 
     /// True convolution: `y[m] = sum over i of x[.., i] * v[m - i]`, of every row of `x [.., N]` with `v [M]`, as
@@ -195,7 +240,14 @@ impl Gpu {
         y.reshape(with_length(x.shape(), mode.length(n, n)))
     }
 
-    /// Runs a plan over tensors into a new one. [`Role::Bias`] may be left out.
+    fn plain_forward(&self, layer: Layer, x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
+        let mut tensors = vec![(Role::Input, x), (Role::Weight, w)];
+        tensors.extend(b.map(|b| (Role::Bias, b)));
+        self.forward(layer, &tensors, &PlanOptions::default())
+    }
+
+    /// Runs a plan over tensors into a new one. [`Role::Bias`] may be left out; an output that is optional
+    /// ([`Plan::optional_output`]) is written to the tensor that is given for it.
     pub fn execute(&self, plan: &Plan, tensors: &[(Role, &Tensor)]) -> Result<Tensor> {
         for &(role, tensor) in tensors {
             check(self, role, tensor, role.shape(plan.shapes()))?;
@@ -257,6 +309,11 @@ fn with_length(shape: &[usize], length: usize) -> Vec<usize> {
         *last = length;
     }
     shape
+}
+
+fn given<'t>(tensors: &[(Role, &'t Tensor)], role: Role) -> Result<&'t Tensor> {
+    let tensor = tensors.iter().find(|(r, _)| *r == role).map(|(_, tensor)| *tensor);
+    tensor.ok_or(Error::MissingBuffer { role: role.name() })
 }
 
 fn check(gpu: &Gpu, role: Role, tensor: &Tensor, expected: &[usize]) -> Result<()> {

@@ -97,6 +97,7 @@ fn check(golden: &Golden, file: &SafeTensors<'_>) {
         w: get("w").unwrap(),
         b: bias.clone().unwrap_or_else(|| zeros(shapes.bias[0])),
         dy: get("dy").unwrap_or_else(|| zeros(shapes.output.iter().product())),
+        ..Data::new(&case)
     };
     let answers = [
         (Operation::Forward, "y"),
@@ -116,6 +117,7 @@ fn check(golden: &Golden, file: &SafeTensors<'_>) {
         let plans = candidates(gpu(), &case, operation, &PlanOptions::default());
         for (plan, got) in plans.iter().zip(run(gpu(), &plans, &data, bias.is_some())) {
             let what = format!("{} {name} {}", golden.id, plan.choice());
+            let got = got.output;
             assert_promise(&got, &exact, &what);
             for (index, ((&got, &answer), exact)) in got.iter().zip(&answer).zip(&exact).enumerate() {
                 let off = (f64::from(got) - f64::from(answer)).abs();

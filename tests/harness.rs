@@ -1,7 +1,9 @@
 //! What the tests share: one device, reproducible data, and running every kernel on a case with poisoned memory around.
 
 use conv1d::reference::{Exact, Oracle};
-use conv1d::{Buffers, Candidate, Gpu, Layer, Operation, Plan, PlanOptions, Role, Shapes, Tensor, Workspace};
+use conv1d::{
+    Activation, Buffers, Candidate, Fused, Gpu, Layer, Operation, Plan, PlanOptions, Role, Shapes, Tensor, Workspace,
+};
 use std::sync::OnceLock;
 
 /// The device of all tests. Without an adapter they fail, and say how to get one.
@@ -55,12 +57,20 @@ pub(crate) fn values(seed: u64, count: usize) -> Vec<f32> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Case {
     pub(crate) layer: Layer,
+    pub(crate) fused: Fused,
     pub(crate) input: [usize; 3],
 }
 
 impl Case {
-    pub(crate) fn new(layer: impl Into<Layer>, input: [usize; 3]) -> Self {
-        Case { layer: layer.into(), input }
+    pub(crate) fn new(layer: impl Into<Fused>, input: [usize; 3]) -> Self {
+        let fused = layer.into();
+        Case { layer: fused.layer, fused, input }
+    }
+
+    /// What of the forward pass the gradients read.
+    fn saved(&self) -> Option<Role> {
+        let saved = if self.fused.saves_pre_activation() { Role::PreActivation } else { Role::Output };
+        (self.fused.activation != Activation::Identity).then_some(saved)
     }
 
     pub(crate) fn shapes(&self) -> Shapes {
@@ -75,6 +85,9 @@ pub(crate) struct Data {
     pub(crate) w: Vec<f32>,
     pub(crate) b: Vec<f32>,
     pub(crate) dy: Vec<f32>,
+    pub(crate) residual: Vec<f32>,
+    /// What the forward pass saved, for the gradients: any numbers will do.
+    pub(crate) saved: Vec<f32>,
 }
 
 impl Data {
@@ -86,6 +99,8 @@ impl Data {
             w: values(2, count(Role::Weight)),
             b: values(3, count(Role::Bias)),
             dy: values(4, count(Role::Output)),
+            residual: values(5, count(Role::Output)),
+            saved: values(6, count(Role::Output)).into_iter().map(|v| 3.0 * v).collect(),
         }
     }
 
@@ -95,6 +110,8 @@ impl Data {
             Role::Weight => &self.w,
             Role::Bias => &self.b,
             Role::OutputGradient => &self.dy,
+            Role::Residual => &self.residual,
+            Role::Output | Role::PreActivation => &self.saved,
             _ => panic!("{role:?} is no input"),
         }
     }
@@ -102,13 +119,29 @@ impl Data {
     /// The exact answer.
     pub(crate) fn exact(&self, case: &Case, operation: Operation, bias: bool) -> Vec<Exact> {
         let oracle = Oracle::new(case.layer, case.input).unwrap();
-        match operation {
-            Operation::Forward => oracle.forward(&self.x, &self.w, bias.then_some(&self.b[..])),
-            Operation::InputGradient => oracle.input_gradient(&self.w, &self.dy),
-            Operation::WeightGradient => oracle.weight_gradient(&self.x, &self.dy),
-            Operation::BiasGradient => oracle.bias_gradient(&self.dy),
+        let gradient = |dy: &[f32]| match operation {
+            Operation::Forward => oracle.forward(&self.x, &self.w, bias.then_some(&self.b[..])).unwrap(),
+            Operation::InputGradient => oracle.input_gradient(&self.w, dy).unwrap(),
+            Operation::WeightGradient => oracle.weight_gradient(&self.x, dy).unwrap(),
+            Operation::BiasGradient => oracle.bias_gradient(dy).unwrap(),
+        };
+        if operation == Operation::Forward {
+            let sums = gradient(&self.dy).into_iter().zip(&self.residual);
+            return sums.map(|(sum, &residual)| case.fused.exact_output(sum, Some(residual))).collect();
         }
-        .unwrap()
+        if case.saved().is_none() {
+            return gradient(&self.dy);
+        }
+        let back = case.fused.exact_back(&self.dy, &self.saved).unwrap();
+        gradient(&back.gradient).into_iter().zip(gradient(&back.error)).map(|(g, error)| g.back(error)).collect()
+    }
+
+    /// What exactly goes into the activation.
+    fn exact_pre_activation(&self, case: &Case, bias: bool) -> Vec<Exact> {
+        let oracle = Oracle::new(case.layer, case.input).unwrap();
+        let sums = oracle.forward(&self.x, &self.w, bias.then_some(&self.b[..])).unwrap();
+        let pairs = sums.into_iter().zip(&self.residual);
+        pairs.map(|(sum, &residual)| case.fused.exact_pre_activation(sum, Some(residual))).collect()
     }
 }
 
@@ -147,25 +180,38 @@ fn inside(tensor: &Tensor) -> wgpu::BufferSlice<'_> {
 
 /// All kernels and tiles that the planner could choose, for an operation.
 pub(crate) fn candidates(gpu: &Gpu, case: &Case, operation: Operation, options: &PlanOptions) -> Vec<Plan> {
-    let plan = |options: &PlanOptions| Plan::new(case.layer, operation, case.input, gpu.caps(), options);
+    let plan = |options: &PlanOptions| Plan::new(case.fused, operation, case.input, gpu.caps(), options);
     let chosen = plan(options).unwrap_or_else(|e| panic!("{case:?} {operation:?}: {e}"));
     let force = |c: &Candidate| plan(&options.clone().kernel(c.choice.to_string()));
     chosen.candidates().iter().filter_map(|c| force(c).ok()).collect()
 }
 
+/// The planner's choice, and a tile of every other kernel: where the size is the test, one tile is as good as another.
+pub(crate) fn one_of_each_kernel(gpu: &Gpu, case: &Case, operation: Operation) -> Vec<Plan> {
+    let mut plans = candidates(gpu, case, operation, &PlanOptions::default());
+    let mut kernels = Vec::new();
+    plans.retain(|p| {
+        let new = !kernels.contains(&p.choice().kernel);
+        kernels.push(p.choice().kernel);
+        new
+    });
+    plans
+}
+
 /// Runs plans of one operation of one case, one after another, over inputs and outputs with guard words around them and
 /// outputs and workspace poisoned, and returns what each wrote.
-pub(crate) fn run(gpu: &Gpu, plans: &[Plan], data: &Data, bias: bool) -> Vec<Vec<f32>> {
+pub(crate) fn run(gpu: &Gpu, plans: &[Plan], data: &Data, bias: bool) -> Vec<Written> {
     let Some(first) = plans.first() else { return Vec::new() };
     let inputs: Vec<(Role, Tensor)> = first
         .inputs()
-        .iter()
-        .filter(|&&role| bias || role != Role::Bias)
-        .map(|&role| (role, guarded(gpu, data.of(role))))
+        .into_iter()
+        .filter(|&role| bias || role != Role::Bias)
+        .map(|role| (role, guarded(gpu, data.of(role))))
         .collect();
     let length = first.output().shape(first.shapes()).iter().product::<usize>();
     let poison = vec![f32::from_bits(POISON_BITS); length];
-    let outputs: Vec<Tensor> = plans.iter().map(|_| guarded(gpu, &poison)).collect();
+    let tensors = || -> Vec<Tensor> { plans.iter().map(|_| guarded(gpu, &poison)).collect() };
+    let (outputs, optional) = (tensors(), first.optional_output().map(|role| (role, tensors())));
 
     let workspace = Workspace::new(gpu, &plans.iter().collect::<Vec<_>>()).unwrap();
     for buffer in workspace.buffers() {
@@ -178,8 +224,11 @@ pub(crate) fn run(gpu: &Gpu, plans: &[Plan], data: &Data, bias: bool) -> Vec<Vec
         gpu.queue().write_texture(texture.as_image_copy(), bytemuck::cast_slice(&poison), layout, texture.size());
     }
     let mut encoder = gpu.device().create_command_encoder(&Default::default());
-    for (plan, output) in plans.iter().zip(&outputs) {
+    for (index, (plan, output)) in plans.iter().zip(&outputs).enumerate() {
         let mut buffers = Buffers::new().with(plan.output(), inside(output));
+        if let Some((role, tensors)) = &optional {
+            buffers = buffers.with(*role, inside(&tensors[index]));
+        }
         for (role, tensor) in &inputs {
             buffers = buffers.with(*role, inside(tensor));
         }
@@ -198,7 +247,17 @@ pub(crate) fn run(gpu: &Gpu, plans: &[Plan], data: &Data, bias: bool) -> Vec<Vec
         assert_eq!(unwritten, None, "an element of the output was not written\n{plan}");
         values.to_vec()
     };
-    plans.iter().zip(&outputs).map(read).collect()
+    let written = |(index, (plan, output))| Written {
+        output: read((plan, output)),
+        pre_activation: optional.as_ref().map(|(_, tensors)| read((plan, &tensors[index]))),
+    };
+    plans.iter().zip(&outputs).enumerate().map(written).collect()
+}
+
+/// What a plan wrote.
+pub(crate) struct Written {
+    pub(crate) output: Vec<f32>,
+    pub(crate) pre_activation: Option<Vec<f32>>,
 }
 
 /// Every operation of a case, by every kernel in every tile that the planner could choose, keeps the promise.
@@ -218,10 +277,20 @@ pub(crate) fn assert_case_with(gpu: &Gpu, case: &Case, options: &PlanOptions) {
 pub(crate) fn assert_operation(gpu: &Gpu, case: &Case, operation: Operation, data: &Data, options: &PlanOptions) {
     let plans = candidates(gpu, case, operation, options);
     assert!(!plans.is_empty(), "{case:?} {operation:?}: no kernel");
+    assert_plans(gpu, case, &plans, data);
+}
+
+/// Plans of one operation keep the promise.
+pub(crate) fn assert_plans(gpu: &Gpu, case: &Case, plans: &[Plan], data: &Data) {
+    let Some(operation) = plans.first().map(Plan::operation) else { return };
     // With and without a bias in turn.
     let bias = case.input[2].is_multiple_of(2);
     let exact = data.exact(case, operation, bias);
-    for (plan, got) in plans.iter().zip(run(gpu, &plans, data, bias)) {
-        assert_promise(&got, &exact, &format!("{case:?} {operation:?} {}", plan.choice()));
+    for (plan, got) in plans.iter().zip(run(gpu, plans, data, bias)) {
+        let what = format!("{case:?} {operation:?} {}", plan.choice());
+        assert_promise(&got.output, &exact, &what);
+        if let Some(z) = got.pre_activation {
+            assert_promise(&z, &data.exact_pre_activation(case, bias), &format!("{what}, pre-activation"));
+        }
     }
 }

@@ -31,7 +31,7 @@ fn recording_into_a_callers_pass() {
     };
     let expected = |x: &[f32]| {
         let x = gpu().tensor(x, [2, 3, 40]).unwrap();
-        gpu().forward(conv, &x, &w, None, &options).unwrap().read().unwrap()
+        gpu().forward(conv, &[(Role::Input, &x), (Role::Weight, &w)], &options).unwrap().read().unwrap()
     };
     submit(&|pass| bound.record_packing(pass));
     submit(&|pass| bound.record_packed(pass));
@@ -151,7 +151,8 @@ fn nan_reaches_only_what_sees_it() {
     let x = gpu().tensor(&x, [1, 2, length]).unwrap();
     let w = gpu().tensor(&values(2, 24), [3, 2, 4]).unwrap();
     for kernel in ["direct/8x4", "direct/1x1", "im2col"] {
-        let y = gpu().forward(conv, &x, &w, None, &PlanOptions::default().kernel(kernel)).unwrap();
+        let tensors = [(Role::Input, &x), (Role::Weight, &w)];
+        let y = gpu().forward(conv, &tensors, &PlanOptions::default().kernel(kernel)).unwrap();
         let l_out = y.shape()[2];
         for (index, value) in y.read().unwrap().into_iter().enumerate() {
             let sees = (0..4).any(|k| (index % l_out) * 2 + k * 3 == at + 5);

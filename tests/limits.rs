@@ -3,14 +3,14 @@
 
 use crate::harness::{
     Case, Data, assert_case, assert_case_with, assert_operation, candidates, checked_gpu, gpu, limited_gpu,
-    noop_device, run, values,
+    noop_device, one_of_each_kernel, run, values,
 };
 use conv1d::reference::Oracle;
 use conv1d::{Caps, Conv1d, ConvTranspose1d, Error, Gpu, Operation, Padding, PaddingMode, Plan, PlanOptions};
 use std::sync::OnceLock;
 
 /// A device whose bindings hold 704 values: beside the alignment, little more than a row.
-fn tiny_bindings() -> &'static Gpu {
+pub(crate) fn tiny_bindings() -> &'static Gpu {
     static GPU: OnceLock<Gpu> = OnceLock::new();
     GPU.get_or_init(|| limited_gpu(|limits| limits.max_storage_buffer_binding_size = 3072))
 }
@@ -134,29 +134,17 @@ fn past_65535_in_every_dimension() {
     for (name, case) in cases {
         println!("{name}");
         for operation in Operation::ALL {
-            assert_counts(gpu(), &case, operation, &one_of_each_kernel(&case, operation));
+            assert_counts(gpu(), &case, operation, &one_of_each_kernel(gpu(), &case, operation));
         }
     }
     // The input gradient of a long kernel has as many terms for every sample: it is tested where few samples are left.
     let kernel = Case::new(Conv1d::new(1, 1, BEYOND), [1, 1, BEYOND + 2]);
     for operation in [Operation::Forward, Operation::WeightGradient] {
-        assert_counts(gpu(), &kernel, operation, &one_of_each_kernel(&kernel, operation));
+        assert_counts(gpu(), &kernel, operation, &one_of_each_kernel(gpu(), &kernel, operation));
     }
     let cropped = ConvTranspose1d::new(1, 1, BEYOND).padding(Padding::both(BEYOND - 1));
     let cropped = Case::new(cropped, [1, 1, BEYOND + 1]);
-    assert_counts(gpu(), &cropped, Operation::Forward, &one_of_each_kernel(&cropped, Operation::Forward));
-}
-
-/// The planner's choice, and a tile of every other kernel: where the size is the test, one tile is as good as another.
-fn one_of_each_kernel(case: &Case, operation: Operation) -> Vec<Plan> {
-    let mut plans = candidates(gpu(), case, operation, &PlanOptions::default());
-    let mut kernels = Vec::new();
-    plans.retain(|p| {
-        let new = !kernels.contains(&p.choice().kernel);
-        kernels.push(p.choice().kernel);
-        new
-    });
-    plans
+    assert_counts(gpu(), &cropped, Operation::Forward, &one_of_each_kernel(gpu(), &cropped, Operation::Forward));
 }
 
 /// Sums longer than the iterations that a software driver grants an invocation, with each operation's sum the long one;
@@ -191,6 +179,7 @@ fn assert_counts(gpu: &Gpu, case: &Case, operation: Operation, plans: &[Plan]) {
     }
     let exact = data.exact(case, operation, true);
     for (plan, got) in plans.iter().zip(run(gpu, plans, &data, true)) {
+        let got = got.output;
         let wrong = got.iter().zip(&exact).position(|(&got, exact)| f64::from(got) != exact.value);
         if let Some(index) = wrong {
             panic!("{case:?} {operation:?} {}: {} of {}", plan.choice(), got[index], exact[index].value);
@@ -254,7 +243,7 @@ fn everything_is_valid_with_the_default_limits() {
             let prepared = gpu.prepare(&plan).unwrap();
             let tensor = |role: conv1d::Role| gpu.zeros(role.shape(plan.shapes())).unwrap();
             let tensors: Vec<_> =
-                plan.inputs().iter().chain([&plan.output()]).map(|&role| (role, tensor(role))).collect();
+                plan.inputs().into_iter().chain([plan.output()]).map(|role| (role, tensor(role))).collect();
             let buffers =
                 tensors.iter().fold(conv1d::Buffers::new(), |all, (role, t)| all.with(*role, t.buffer().slice(..)));
             gpu.run(&prepared.bind(&buffers).unwrap()).unwrap();

@@ -4,6 +4,7 @@
 mod cases;
 mod determinism;
 mod errors;
+mod fused;
 mod goldens;
 mod harness;
 mod host;

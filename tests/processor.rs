@@ -5,7 +5,7 @@ use crate::harness::{Case, Data, assert_promise};
 use conv1d::{Conv1d, ConvTranspose1d, Operation, Padding, PaddingMode, cpu};
 
 fn run(case: &Case, operation: Operation, data: &Data, bias: bool) -> Vec<f32> {
-    let Case { layer, input } = *case;
+    let Case { layer, input, .. } = *case;
     match operation {
         Operation::Forward => cpu::forward(layer, input, &data.x, &data.w, bias.then_some(&data.b[..])),
         Operation::InputGradient => cpu::input_gradient(layer, input, &data.w, &data.dy),

@@ -3,12 +3,14 @@
 
 mod conv;
 mod cost;
+mod fused;
 mod layer;
 mod padding;
 mod transposed;
 
 pub use conv::Conv1d;
 pub use cost::{Cost, receptive_field};
+pub use fused::{Activation, Fused, Residual};
 pub use layer::Layer;
 pub use padding::{Padding, PaddingMode};
 pub use transposed::ConvTranspose1d;

@@ -11,7 +11,7 @@ pub struct Buffers<'a> {
     slices: [Option<wgpu::BufferSlice<'a>>; ROLES.len()],
 }
 
-const ROLES: [Role; 8] = [
+const ROLES: [Role; 10] = [
     Role::Input,
     Role::Weight,
     Role::Bias,
@@ -20,6 +20,8 @@ const ROLES: [Role; 8] = [
     Role::InputGradient,
     Role::WeightGradient,
     Role::BiasGradient,
+    Role::Residual,
+    Role::PreActivation,
 ];
 
 impl<'a> Buffers<'a> {
@@ -42,11 +44,13 @@ impl<'a> Buffers<'a> {
 
     /// Checks that these are what the plan needs and nothing else.
     pub(super) fn check(&self, plan: &Plan) -> Result<()> {
-        let output = plan.output();
+        let (inputs, outputs) = (plan.inputs(), [Some(plan.output()), plan.optional_output()]);
         for role in ROLES {
-            let used = role == output || plan.inputs().contains(&role);
+            let written = outputs.contains(&Some(role));
+            let optional = role == Role::Bias || plan.optional_output() == Some(role);
+            let used = written || inputs.contains(&role);
             let Some(slice) = self.get(role) else {
-                if used && role != Role::Bias && bytes(role, plan.shapes()) > 0 {
+                if used && !optional && bytes(role, plan.shapes()) > 0 {
                     return Err(Error::MissingBuffer { role: role.name() });
                 }
                 continue;
@@ -55,8 +59,10 @@ impl<'a> Buffers<'a> {
                 return Err(Error::UnusedBuffer { role: role.name() });
             }
             check_slice(role, slice, bytes(role, plan.shapes()))?;
-            if role != output && self.get(output).is_some_and(|out| out.buffer() == slice.buffer()) {
-                return Err(Error::Aliased { first: role.name(), second: output.name() });
+            for output in outputs.into_iter().flatten().filter(|&output| output != role) {
+                if self.get(output).is_some_and(|out| out.buffer() == slice.buffer()) {
+                    return Err(Error::Aliased { first: role.name(), second: output.name() });
+                }
             }
         }
         Ok(())

@@ -62,6 +62,8 @@ struct Inner {
     pipelines: Mutex<HashMap<PipelineKey, Arc<Pipeline>>>,
     /// Bound where a step has nothing to read: WebGPU has no empty bindings.
     nothing: wgpu::Buffer,
+    /// The same for what a step may write: one dispatch cannot have a buffer in both ways.
+    nothing_written: wgpu::Buffer,
 }
 
 /// Name of a shader and the values of its constants.
@@ -114,16 +116,17 @@ impl Gpu {
 
     fn build(device: wgpu::Device, queue: wgpu::Queue, checked: bool) -> Result<Gpu> {
         let caps = Caps::new(&device.limits(), device.adapter_info().device_type);
-        let nothing = guarded(&device, || {
+        let nothing = || {
             device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some("conv1d nothing"),
                 size: 256,
                 usage: wgpu::BufferUsages::STORAGE,
                 mapped_at_creation: false,
             })
-        })?;
+        };
+        let (nothing, nothing_written) = guarded(&device, || (nothing(), nothing()))?;
         let pipelines = Mutex::new(HashMap::new());
-        Ok(Gpu { inner: Arc::new(Inner { device, queue, caps, checked, pipelines, nothing }) })
+        Ok(Gpu { inner: Arc::new(Inner { device, queue, caps, checked, pipelines, nothing, nothing_written }) })
     }
 
     /// The device.

@@ -1,5 +1,5 @@
 use super::buffers::{Buffers, Memory, Workspace};
-use super::{Gpu, Pipeline};
+use super::{Gpu, Inner, Pipeline};
 use crate::error::{Error, Result};
 use crate::kernels::program::{Binding, Resource, Step};
 use crate::lowering::Operand;
@@ -174,7 +174,9 @@ impl Prepared {
                 set_word(&mut params, flag, u32::from(there.is_some()));
             }
             let Some((buffer, start)) = there else {
-                places.push(Place::Buffer(self.gpu.inner.nothing.as_entire_buffer_binding()));
+                let Inner { nothing, nothing_written, .. } = &*self.gpu.inner;
+                let nothing = if binding.written { nothing_written } else { nothing };
+                places.push(Place::Buffer(nothing.as_entire_buffer_binding()));
                 continue;
             };
             places.push(Place::Buffer(self.place(binding, buffer, start, &mut params)?));

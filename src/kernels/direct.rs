@@ -1,5 +1,6 @@
 //! `direct`: a register tile per invocation, any geometry, no workspace (but the partial sums of a split reduction).
 
+use super::epilogue::StoreParams;
 use super::params::params;
 use super::pieces::{self, CorrelatePiece, Limits, Piece};
 use super::program::{Binding, Builder, Source};
@@ -25,6 +26,7 @@ params! {
         in_step: i32, tap_step: i32, reversed: u32, tap_back: i32, period: u32, tap_stride: u32,
         w_base: u32, w_group: u32, w_row: u32, w_depth: u32, bias_base: u32, bias_group: u32, has_bias: u32,
         out_base: u32, out_batch: u32, out_group: u32, out_row: u32, out_step: u32, fill: f32,
+        residual_base: u32, pre_activation_base: u32, has_pre_activation: u32, saved_base: u32, slope: f32,
     }
 }
 
@@ -37,7 +39,7 @@ params! {
         narrow_base: u32, narrow_batch: u32, narrow_group: u32, narrow_length: u32,
         in_base: u32, in_batch: u32, in_group: u32, in_length: u32, touched_first: i32, touched: u32,
         first: i32, stride: u32, dilation: u32,
-        out_base: u32, out_split: u32, out_group: u32, out_row: u32, fill: f32,
+        out_base: u32, out_split: u32, out_group: u32, out_row: u32, fill: f32, saved_base: u32, slope: f32,
     }
 }
 
@@ -156,6 +158,8 @@ fn emit_pieces(
     let (mode, fill) = extension(c.mode);
     let lanes_positions = LANES / tile.lanes_rows;
     for cut in pieces {
+        let [activation, residual] = cut.store_constants(c);
+        let [derivative, saved_input] = c.input.load_constants();
         let constants = [
             ("LANES_POSITIONS", lanes_positions),
             ("LANES_ROWS", tile.lanes_rows),
@@ -164,6 +168,10 @@ fn emit_pieces(
             ("SHIFTED", walk.shifted.into()),
             ("ACCUMULATE", cut.accumulate.into()),
             ("EXTENSION", mode),
+            activation,
+            residual,
+            derivative,
+            saved_input,
         ];
         let Piece { n, g, r, q, j } = &cut.piece;
         let position_tiles = walk.position_tiles(cut.piece.positions());
@@ -171,12 +179,23 @@ fn emit_pieces(
         let row_tiles = cut.piece.rows().div_ceil(tile.rows * tile.lanes_rows);
         let workgroups =
             position_workgroups * c.phases.len() as u64 * u64::from(row_tiles) * u64::from(cut.piece.groups());
+        let [residual, pre_activation] = cut.store_bindings(
+            c,
+            StoreParams {
+                residual_base: offset_of!(CorrelateParams, residual_base),
+                pre_activation_base: offset_of!(CorrelateParams, pre_activation_base),
+                has_pre_activation: offset_of!(CorrelateParams, has_pre_activation),
+            },
+        );
         let bindings = vec![
             phases.clone(),
-            Binding::new(c.input, cut.input, offset_of!(CorrelateParams, in_base)),
+            Binding::new(c.input.operand, cut.input, offset_of!(CorrelateParams, in_base)),
             Binding::new(WEIGHT, cut.weight, offset_of!(CorrelateParams, w_base)),
             Binding::bias(cut.bias, offset_of!(CorrelateParams, bias_base), offset_of!(CorrelateParams, has_bias)),
             Binding::new(c.output, cut.output, offset_of!(CorrelateParams, out_base)),
+            residual,
+            pre_activation,
+            c.input.saved_binding(cut.input, offset_of!(CorrelateParams, saved_base)),
         ];
         builder.dispatch(&CORRELATE, &constants, workgroups, bindings, |workgroups| {
             bytemuck::bytes_of(&CorrelateParams {
@@ -217,6 +236,11 @@ fn emit_pieces(
                 out_row: c.out_length,
                 out_step: c.out_step,
                 fill,
+                residual_base: cut.output.base(c.output_row(n.start, g.start, r.start)),
+                pre_activation_base: cut.output.base(c.output_row(n.start, g.start, r.start)),
+                has_pre_activation: 0,
+                saved_base: cut.input.base(c.input_row(n.start, g.start, q.start)),
+                slope: c.slope(),
             })
             .to_vec()
         })?;
@@ -296,17 +320,23 @@ fn emit_contract(c: &Contract, tile: Tile, builder: &mut Builder<'_>) -> Result<
             let share = (builder.caps.max_iterations / segment_iterations).max(1);
             // An empty sum is written too.
             for share_first in (0..split_segments.max(1)).step_by(share as usize) {
+                let (gradient, gradient_window, saved_base) = c.gradient(part);
+                let [derivative, saved_input] = gradient.load_constants();
                 let constants = [
                     ("TILE_ROWS", tile.rows),
                     ("TILE_TAPS", tile.positions),
                     ("SHIFTED", walk.shifted.into()),
                     ("ACCUMULATE", accumulate.into()),
                     ("EXTENSION", mode),
+                    derivative,
+                    saved_input,
+                    ("NARROW_ACTIVATED", c.narrow_activated().into()),
                 ];
                 let bindings = vec![
-                    Binding::new(c.narrow, part.narrow, offset_of!(ContractParams, narrow_base)),
-                    Binding::new(c.wide, part.wide, offset_of!(ContractParams, in_base)),
+                    Binding::new(c.narrow.operand, part.narrow, offset_of!(ContractParams, narrow_base)),
+                    Binding::new(c.wide.operand, part.wide, offset_of!(ContractParams, in_base)),
                     reduction.partials(offset_of!(ContractParams, out_base)),
+                    gradient.saved_binding(gradient_window, offset_of!(ContractParams, saved_base)),
                 ];
                 let workgroups = column_workgroups * u64::from(row_tiles) * u64::from(reduction.splits);
                 builder.dispatch(&CONTRACT, &constants, workgroups, bindings, |workgroups| {
@@ -346,6 +376,8 @@ fn emit_contract(c: &Contract, tile: Tile, builder: &mut Builder<'_>) -> Result<
                         out_group: reduction.group_stride,
                         out_row: reduction.row_stride,
                         fill,
+                        saved_base,
+                        slope: gradient.slope(),
                     })
                     .to_vec()
                 })?;

@@ -1,5 +1,6 @@
 //! `im2col`: columns in a workspace of bounded size, slice by slice, and a matrix product over them.
 
+use super::epilogue::StoreParams;
 use super::pack;
 use super::params::params;
 use super::pieces::{self, CorrelatePiece, Limits, Piece};
@@ -9,7 +10,7 @@ use super::{Kernel, Tile, extension, waste};
 use crate::caps::Caps;
 use crate::error::{Error, Result};
 use crate::geometry::PaddingMode;
-use crate::lowering::{Contract, Correlate, Operand, Phase, Slot, Stage};
+use crate::lowering::{Contract, Correlate, Phase, Read, Slot, Stage};
 use std::mem::offset_of;
 use std::ops::Range;
 
@@ -30,7 +31,7 @@ params! {
         panel_rows: u32, panel_tiles: u32, position_first: u32, positions: u32,
         in_base: u32, in_batch: u32, in_group: u32, in_length: u32, touched_first: i32, touched: u32,
         in_step: i32, tap_step: i32, columns_base: u32,
-        fill: f32,
+        fill: f32, saved_base: u32, slope: f32,
     }
 }
 
@@ -41,6 +42,7 @@ params! {
         pair_first: u32, panel_first: u32, panels: u32, panel_rows: u32, position_first: u32, positions: u32,
         packed_base: u32, columns_base: u32, bias_base: u32, bias_group: u32, has_bias: u32,
         out_base: u32, out_batch: u32, out_group: u32, out_row: u32, out_step: u32, accumulate: u32,
+        residual_base: u32, pre_activation_base: u32, has_pre_activation: u32, slope: f32,
     }
 }
 
@@ -51,7 +53,7 @@ params! {
         group_first: u32, panel_first: u32, panels: u32, split_panels: u32, share_first: u32, share_end: u32, panel_rows: u32,
         position_first: u32, positions: u32,
         narrow_base: u32, narrow_batch: u32, narrow_group: u32, narrow_length: u32, columns_base: u32,
-        out_base: u32, out_split: u32, out_group: u32, out_row: u32, accumulate: u32,
+        out_base: u32, out_split: u32, out_group: u32, out_row: u32, accumulate: u32, saved_base: u32, slope: f32,
     }
 }
 
@@ -154,7 +156,7 @@ fn slices(pairs: u32, panels: u32, room: u64) -> Vec<Slice> {
 /// Where columns are read from: the input of a correlation, or the wide side of a contraction as one.
 #[derive(Debug)]
 struct ColumnSource {
-    input: Operand,
+    input: Read,
     window: Window,
     in_base: u32,
     in_batch: u32,
@@ -208,11 +210,14 @@ impl ColumnSource {
         let panel_tiles = panel_rows.div_ceil(TILE_DEPTH);
         let bindings = vec![
             self.phases.clone(),
-            Binding::new(self.input, self.window, offset_of!(ColumnsParams, in_base)),
+            Binding::new(self.input.operand, self.window, offset_of!(ColumnsParams, in_base)),
             self.columns(piece, slice, offset_of!(ColumnsParams, columns_base)),
+            self.input.saved_binding(self.window, offset_of!(ColumnsParams, saved_base)),
         ];
+        let [derivative, saved_input] = self.input.load_constants();
+        let constants = [("EXTENSION", mode), derivative, saved_input];
         let workgroups = slice.units() * u64::from(panel_tiles);
-        builder.dispatch(&IM2COL, &[("EXTENSION", mode)], workgroups, bindings, |workgroups| {
+        builder.dispatch(&IM2COL, &constants, workgroups, bindings, |workgroups| {
             bytemuck::bytes_of(&ColumnsParams {
                 workgroups,
                 batch: piece.batch(),
@@ -235,6 +240,8 @@ impl ColumnSource {
                 tap_step: self.tap_step,
                 columns_base: 0,
                 fill,
+                saved_base: self.in_base,
+                slope: self.input.slope(),
             })
             .to_vec()
         })
@@ -287,15 +294,27 @@ fn emit_pieces(c: &Correlate, pieces: &[CorrelatePiece], tile: Tile, builder: &m
         let row_tiles = piece.rows().div_ceil(tile.rows * LANES);
         for slice in source.slices(piece, builder)? {
             source.emit(piece, &slice, builder)?;
+            let [activation, residual] = cut.store_constants(c);
+            let constants = [("TILE_ROWS", tile.rows), activation, residual];
+            let [residual, pre_activation] = cut.store_bindings(
+                c,
+                StoreParams {
+                    residual_base: offset_of!(GemmParams, residual_base),
+                    pre_activation_base: offset_of!(GemmParams, pre_activation_base),
+                    has_pre_activation: offset_of!(GemmParams, has_pre_activation),
+                },
+            );
             let bindings = vec![
                 phases.clone(),
                 Binding::slot(Slot::Packed, packed, offset_of!(GemmParams, packed_base)),
                 source.columns(piece, &slice, offset_of!(GemmParams, columns_base)),
                 Binding::bias(cut.bias, offset_of!(GemmParams, bias_base), offset_of!(GemmParams, has_bias)),
                 Binding::new(c.output, cut.output, offset_of!(GemmParams, out_base)),
+                residual,
+                pre_activation,
             ];
             let workgroups = slice.units() * u64::from(row_tiles);
-            builder.dispatch(&GEMM, &[("TILE_ROWS", tile.rows)], workgroups, bindings, |workgroups| {
+            builder.dispatch(&GEMM, &constants, workgroups, bindings, |workgroups| {
                 bytemuck::bytes_of(&GemmParams {
                     workgroups,
                     batch: piece.batch(),
@@ -321,6 +340,10 @@ fn emit_pieces(c: &Correlate, pieces: &[CorrelatePiece], tile: Tile, builder: &m
                     out_row: c.out_length,
                     out_step: c.out_step,
                     accumulate: cut.accumulate.into(),
+                    residual_base: cut.output.base(c.output_row(n.start, g.start, r.start)),
+                    pre_activation_base: cut.output.base(c.output_row(n.start, g.start, r.start)),
+                    has_pre_activation: 0,
+                    slope: c.slope(),
                 })
                 .to_vec()
             })?;
@@ -378,52 +401,51 @@ fn emit_contract(c: &Contract, tile: Tile, builder: &mut Builder<'_>) -> Result<
                 // An empty sum is written too.
                 for share_first in (0..split_panels.max(1)).step_by(max_panels as usize) {
                     let bindings = vec![
-                        Binding::new(c.narrow, part.narrow, offset_of!(ContractGemmParams, narrow_base)),
+                        Binding::new(c.narrow.operand, part.narrow, offset_of!(ContractGemmParams, narrow_base)),
                         source.columns(piece, &slice, offset_of!(ContractGemmParams, columns_base)),
                         reduction.partials(offset_of!(ContractGemmParams, out_base)),
+                        c.narrow.saved_binding(part.narrow, offset_of!(ContractGemmParams, saved_base)),
                     ];
+                    let [derivative, saved_input] = c.narrow.load_constants();
+                    let constants = [("TILE_ROWS", tile.rows), derivative, saved_input];
                     let workgroups = u64::from(slice.pairs)
                         * u64::from(row_tiles)
                         * u64::from(column_tiles)
                         * u64::from(reduction.splits);
-                    builder.dispatch(
-                        &CONTRACT_GEMM,
-                        &[("TILE_ROWS", tile.rows)],
-                        workgroups,
-                        bindings,
-                        |workgroups| {
-                            bytemuck::bytes_of(&ContractGemmParams {
-                                workgroups,
-                                batch: piece.batch(),
-                                groups: slice.pairs,
-                                rows: piece.rows(),
-                                row_tiles,
-                                depth: piece.depth(),
-                                taps: c.taps,
-                                column_tiles,
-                                group_first: slice.pair_first,
-                                panel_first: slice.panel_first,
-                                panels: slice.panels,
-                                split_panels,
-                                share_first,
-                                share_end: share_first.saturating_add(max_panels).min(split_panels),
-                                panel_rows: source.panel_rows(piece),
-                                position_first: piece.j.start,
-                                positions: piece.positions(),
-                                narrow_base: part.narrow.base(c.narrow_row(piece.n.start, g.start, r.start)),
-                                narrow_batch: c.groups * c.rows * c.positions,
-                                narrow_group: c.rows * c.positions,
-                                narrow_length: c.positions,
-                                columns_base: 0,
-                                out_base: 0,
-                                out_split: reduction.split_stride,
-                                out_group: reduction.group_stride,
-                                out_row: reduction.row_stride,
-                                accumulate: accumulate.into(),
-                            })
-                            .to_vec()
-                        },
-                    )?;
+                    builder.dispatch(&CONTRACT_GEMM, &constants, workgroups, bindings, |workgroups| {
+                        bytemuck::bytes_of(&ContractGemmParams {
+                            workgroups,
+                            batch: piece.batch(),
+                            groups: slice.pairs,
+                            rows: piece.rows(),
+                            row_tiles,
+                            depth: piece.depth(),
+                            taps: c.taps,
+                            column_tiles,
+                            group_first: slice.pair_first,
+                            panel_first: slice.panel_first,
+                            panels: slice.panels,
+                            split_panels,
+                            share_first,
+                            share_end: share_first.saturating_add(max_panels).min(split_panels),
+                            panel_rows: source.panel_rows(piece),
+                            position_first: piece.j.start,
+                            positions: piece.positions(),
+                            narrow_base: part.narrow.base(c.narrow_row(piece.n.start, g.start, r.start)),
+                            narrow_batch: c.groups * c.rows * c.positions,
+                            narrow_group: c.rows * c.positions,
+                            narrow_length: c.positions,
+                            columns_base: 0,
+                            out_base: 0,
+                            out_split: reduction.split_stride,
+                            out_group: reduction.group_stride,
+                            out_row: reduction.row_stride,
+                            accumulate: accumulate.into(),
+                            saved_base: part.narrow.base(c.narrow_row(piece.n.start, g.start, r.start)),
+                            slope: c.narrow.slope(),
+                        })
+                        .to_vec()
+                    })?;
                     accumulate = true;
                 }
             }

@@ -4,6 +4,7 @@
 //! the tests and the benchmark find it there.
 
 mod direct;
+mod epilogue;
 mod fold;
 mod im2col;
 mod pack;

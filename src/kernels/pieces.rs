@@ -85,6 +85,8 @@ pub(crate) struct CorrelatePiece {
     pub(crate) piece: Piece,
     /// Whether an earlier piece has written the same outputs, which this one then adds to.
     pub(crate) accumulate: bool,
+    /// Whether the sums are complete with it.
+    pub(crate) last: bool,
     pub(crate) input: Window,
     /// Positions of an input row that are in the window.
     pub(crate) touched: Range<i64>,
@@ -136,7 +138,7 @@ pub(crate) fn correlate(c: &Correlate, limits: Limits<'_>) -> Result<Vec<TapSlic
     }
     let fits = |taps: u32| (limits.iterations)(&c.with_taps(0..taps), 1) <= limits.max_iterations.into();
     if c.max_taps() <= 1 || fits(c.max_taps()) {
-        return Ok(vec![TapSlice { correlate: c.clone(), pieces: correlate_pieces(c, limits, true)? }]);
+        return Ok(vec![TapSlice { correlate: c.clone(), pieces: correlate_pieces(c, limits, [true; 2])? }]);
     }
     // The most taps that fit, between one that does (or must) and one that does not.
     let (mut most, mut too_many) = (1, c.max_taps());
@@ -147,14 +149,19 @@ pub(crate) fn correlate(c: &Correlate, limits: Limits<'_>) -> Result<Vec<TapSlic
     (0..c.max_taps())
         .step_by(most as usize)
         .map(|first| {
-            let correlate = c.with_taps(first..first.saturating_add(most));
-            let pieces = correlate_pieces(&correlate, limits, first == 0)?;
+            let end = first.saturating_add(most);
+            let correlate = c.with_taps(first..end);
+            let pieces = correlate_pieces(&correlate, limits, [first == 0, end >= c.max_taps()])?;
             Ok(TapSlice { correlate, pieces })
         })
         .collect()
 }
 
-fn correlate_pieces(c: &Correlate, limits: Limits<'_>, first_taps: bool) -> Result<Vec<CorrelatePiece>> {
+fn correlate_pieces(
+    c: &Correlate,
+    limits: Limits<'_>,
+    [first_taps, last_taps]: [bool; 2],
+) -> Result<Vec<CorrelatePiece>> {
     let Limits { max_window, max_iterations, iterations, staged } = limits;
     let whole = Piece { n: 0..c.batch, g: 0..c.groups, r: 0..c.rows, q: 0..c.depth, j: 0..c.positions() };
     let mut done = Vec::new();
@@ -164,6 +171,7 @@ fn correlate_pieces(c: &Correlate, limits: Limits<'_>, first_taps: bool) -> Resu
         let first = first_taps && piece.q.start == 0;
         let cut = CorrelatePiece {
             accumulate: !first,
+            last: last_taps && piece.q.end == c.depth,
             input: rows_window(&piece, c.groups, c.depth, &piece.q, c.in_length, touched_input(c, &piece)),
             touched: touched_input(c, &piece),
             weight: weight(c, &piece),

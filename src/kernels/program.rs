@@ -67,11 +67,13 @@ pub(crate) struct Binding {
     pub(crate) base: Option<usize>,
     /// Byte offset in the parameters of the flag that says whether an optional operand is there.
     pub(crate) present: Option<usize>,
+    /// Whether the shader may write to it even where it is not there.
+    pub(crate) written: bool,
 }
 
 impl Binding {
     pub(crate) fn new(operand: Operand, window: Window, base: usize) -> Self {
-        Binding { resource: Resource::Operand(operand), window, base: Some(base), present: None }
+        Binding { resource: Resource::Operand(operand), window, base: Some(base), present: None, written: false }
     }
 
     pub(crate) fn slot(slot: Slot, window: Window, base: usize) -> Self {
@@ -85,12 +87,12 @@ impl Binding {
             window: Window::whole(length),
             base: None,
             present: None,
+            written: false,
         }
     }
 
     pub(crate) fn bias(window: Window, base: usize, present: usize) -> Self {
-        let resource = Resource::Operand(Operand::Role(Role::Bias));
-        Binding { resource, window, base: Some(base), present: Some(present) }
+        Binding { present: Some(present), ..Binding::new(Operand::Role(Role::Bias), window, base) }
     }
 }
 
@@ -211,7 +213,7 @@ impl<'a> Builder<'a> {
         }
         self.program.tables.push(table);
         let resource = Resource::Table(self.program.tables.len() - 1);
-        Ok(Binding { resource, window: Window::whole(length), base: None, present: None })
+        Ok(Binding { resource, window: Window::whole(length), base: None, present: None, written: false })
     }
 
     /// Adds a dispatch of `workgroups`, folded into two dimensions where one cannot hold them. A step without workgroups

@@ -30,6 +30,7 @@ params! {
     SumRowsParams {
         workgroups: u32, batch: u32, channels: u32, position_first: u32, positions: u32, split_positions: u32, share_first: u32,
         share_end: u32, in_base: u32, in_batch: u32, in_length: u32, out_base: u32, out_split: u32, accumulate: u32,
+        saved_base: u32, slope: f32,
     }
 }
 
@@ -184,12 +185,13 @@ impl Kernel for SumRows {
             let share = builder.caps.max_terms(1).saturating_mul(LANES);
             for share_first in (0..split_positions.max(1)).step_by(share as usize) {
                 let bindings = vec![
-                    Binding::new(Operand::Role(Role::OutputGradient), input, offset_of!(SumRowsParams, in_base)),
+                    Binding::new(s.input.operand, input, offset_of!(SumRowsParams, in_base)),
                     reduction.partials(offset_of!(SumRowsParams, out_base)),
+                    s.input.saved_binding(input, offset_of!(SumRowsParams, saved_base)),
                 ];
                 let workgroups = u64::from(piece.rows()) * u64::from(reduction.splits);
                 let row = u64::from(piece.n.start) * u64::from(s.channels) + u64::from(piece.r.start);
-                builder.dispatch(&SUM_ROWS, &[], workgroups, bindings, |workgroups| {
+                builder.dispatch(&SUM_ROWS, &s.input.load_constants(), workgroups, bindings, |workgroups| {
                     bytemuck::bytes_of(&SumRowsParams {
                         workgroups,
                         batch: piece.batch(),
@@ -205,6 +207,8 @@ impl Kernel for SumRows {
                         out_base: 0,
                         out_split: reduction.split_stride,
                         accumulate: accumulate.into(),
+                        saved_base: input.base(row * u64::from(s.length)),
+                        slope: s.input.slope(),
                     })
                     .to_vec()
                 })?;

@@ -1,5 +1,6 @@
 //! `tiled`: the implicit matrix product, its operands staged in workgroup memory.
 
+use super::epilogue::StoreParams;
 use super::pack;
 use super::params::params;
 use super::pieces::{self, CorrelatePiece, Limits, Piece};
@@ -21,6 +22,7 @@ params! {
         in_base: u32, in_batch: u32, in_group: u32, in_length: u32, touched_first: i32, touched: u32,
         in_step: u32, tap_step: i32, bias_base: u32, bias_group: u32, has_bias: u32,
         out_base: u32, out_batch: u32, out_group: u32, out_row: u32, out_step: u32, fill: f32,
+        residual_base: u32, pre_activation_base: u32, has_pre_activation: u32, saved_base: u32, slope: f32,
     }
 }
 
@@ -177,6 +179,7 @@ fn emit_pieces(c: &Correlate, pieces: &[CorrelatePiece], staging: &Staging, buil
             window: Window::whole(pack::length(c, &cut.piece, staging.rows())),
             base: None,
             present: None,
+            written: false,
         };
         let row_tiles = cut.piece.rows().div_ceil(staging.rows());
         let position_tiles = cut.piece.positions().div_ceil(staging.positions());
@@ -185,6 +188,8 @@ fn emit_pieces(c: &Correlate, pieces: &[CorrelatePiece], staging: &Staging, buil
             * u64::from(cut.piece.batch())
             * c.phases.len() as u64
             * u64::from(cut.piece.groups());
+        let [activation, residual] = cut.store_constants(c);
+        let [derivative, saved_input] = c.input.load_constants();
         let constants = [
             ("LANES_POSITIONS", LANES_POSITIONS),
             ("LANES_ROWS", staging.tile.lanes_rows),
@@ -193,13 +198,28 @@ fn emit_pieces(c: &Correlate, pieces: &[CorrelatePiece], staging: &Staging, buil
             ("IN_STEP", if c.in_step <= MOST_CONSTANT_STEP { c.in_step.unsigned_abs() } else { 0 }),
             ("ACCUMULATE", cut.accumulate.into()),
             ("EXTENSION", mode),
+            activation,
+            residual,
+            derivative,
+            saved_input,
         ];
+        let [residual, pre_activation] = cut.store_bindings(
+            c,
+            StoreParams {
+                residual_base: offset_of!(TiledParams, residual_base),
+                pre_activation_base: offset_of!(TiledParams, pre_activation_base),
+                has_pre_activation: offset_of!(TiledParams, has_pre_activation),
+            },
+        );
         let bindings = vec![
             phases.clone(),
-            Binding::new(c.input, cut.input, offset_of!(TiledParams, in_base)),
+            Binding::new(c.input.operand, cut.input, offset_of!(TiledParams, in_base)),
             packed,
             Binding::bias(cut.bias, offset_of!(TiledParams, bias_base), offset_of!(TiledParams, has_bias)),
             Binding::new(c.output, cut.output, offset_of!(TiledParams, out_base)),
+            residual,
+            pre_activation,
+            c.input.saved_binding(cut.input, offset_of!(TiledParams, saved_base)),
         ];
         builder.dispatch(&TILED, &constants, workgroups, bindings, |workgroups| {
             bytemuck::bytes_of(&TiledParams {
@@ -233,6 +253,11 @@ fn emit_pieces(c: &Correlate, pieces: &[CorrelatePiece], staging: &Staging, buil
                 out_row: c.out_length,
                 out_step: c.out_step,
                 fill,
+                residual_base: cut.output.base(c.output_row(n.start, g.start, r.start)),
+                pre_activation_base: cut.output.base(c.output_row(n.start, g.start, r.start)),
+                has_pre_activation: 0,
+                saved_base: cut.input.base(c.input_row(n.start, g.start, q.start)),
+                slope: c.slope(),
             })
             .to_vec()
         })?;

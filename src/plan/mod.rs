@@ -4,7 +4,9 @@
 
 use crate::caps::Caps;
 use crate::error::{Error, Result};
-use crate::geometry::{Conv1d, ConvTranspose1d, Geometry, Layer, Operation, Shapes, elements};
+use crate::geometry::{
+    Activation, Conv1d, ConvTranspose1d, Fused, Geometry, Layer, Operation, Residual, Shapes, elements,
+};
 use crate::kernels::program::{Builder, Program, Resource};
 use crate::kernels::{KERNELS, Kernel, Tile, emit_fold};
 use crate::lowering::{Operand, Role, Stage, lower};
@@ -78,7 +80,7 @@ pub struct Candidate {
 /// Its `Display` explains it: shapes, the kernel and why it was chosen, dispatches, workspace.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
-    layer: Layer,
+    fused: Fused,
     operation: Operation,
     shapes: Shapes,
     caps: Caps,
@@ -88,19 +90,20 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Plans `operation` of `layer` for an input `[N, C_in, L]`.
+    /// Plans `operation` of a layer, with an activation and a residual or without, for an input `[N, C_in, L]`.
     pub fn new(
-        layer: impl Into<Layer>,
+        layer: impl Into<Fused>,
         operation: Operation,
         input: impl AsRef<[usize]>,
         caps: &Caps,
         options: &PlanOptions,
     ) -> Result<Plan> {
-        let layer = layer.into();
-        let (shapes, geometry) = layer.resolve(input.as_ref())?;
+        let fused = layer.into();
+        fused.check()?;
+        let (shapes, geometry) = fused.layer.resolve(input.as_ref())?;
         check_derived_sizes(&geometry)?;
         let allowed = allowed(options.kernel.as_deref())?;
-        let stages = lower(&layer, &geometry, operation);
+        let stages = lower(&fused, &geometry, operation);
         let mut candidates = candidates(&stages, &allowed, caps)?;
         let mut planned = None;
         for candidate in &mut candidates {
@@ -117,12 +120,17 @@ impl Plan {
             Some(planned) => planned,
             None => return Err(candidates.into_iter().find_map(|c| c.refused).unwrap_or_else(no_kernel)),
         };
-        Ok(Plan { layer, operation, shapes, caps: *caps, choice, candidates, program })
+        Ok(Plan { fused, operation, shapes, caps: *caps, choice, candidates, program })
     }
 
     /// The layer.
     pub fn layer(&self) -> &Layer {
-        &self.layer
+        &self.fused.layer
+    }
+
+    /// The layer with its activation and residual.
+    pub fn fused(&self) -> &Fused {
+        &self.fused
     }
 
     /// The operation.
@@ -161,13 +169,29 @@ impl Plan {
     }
 
     /// Tensors that the operation reads. [`Role::Bias`] may be left out.
-    pub fn inputs(&self) -> &'static [Role] {
+    ///
+    /// Gradients through an activation read what the forward pass saved: [`Role::Output`], or [`Role::PreActivation`] where
+    /// [`Fused::saves_pre_activation`].
+    pub fn inputs(&self) -> Vec<Role> {
+        let mut roles = match self.operation {
+            Operation::Forward => vec![Role::Input, Role::Weight, Role::Bias],
+            Operation::InputGradient => vec![Role::Weight, Role::OutputGradient],
+            Operation::WeightGradient => vec![Role::Input, Role::OutputGradient],
+            Operation::BiasGradient => vec![Role::OutputGradient],
+        };
         match self.operation {
-            Operation::Forward => &[Role::Input, Role::Weight, Role::Bias],
-            Operation::InputGradient => &[Role::Weight, Role::OutputGradient],
-            Operation::WeightGradient => &[Role::Input, Role::OutputGradient],
-            Operation::BiasGradient => &[Role::OutputGradient],
+            Operation::Forward if self.fused.residual != Residual::None => roles.push(Role::Residual),
+            Operation::Forward => {}
+            _ => roles.extend(self.fused.saved()),
         }
+        roles
+    }
+
+    /// The tensor that the operation writes as well, where it is given: [`Role::PreActivation`] of a forward pass with an
+    /// activation.
+    pub fn optional_output(&self) -> Option<Role> {
+        let activated = self.fused.activation != Activation::Identity;
+        (self.operation == Operation::Forward && activated).then_some(Role::PreActivation)
     }
 
     /// The tensor that the operation writes.
@@ -196,8 +220,16 @@ impl Plan {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Shapes { input, weight, output, .. } = self.shapes;
-        let kind = if self.layer.is_transposed() { "transposed convolution" } else { "convolution" };
-        writeln!(f, "{} of a {kind}", self.operation.name())?;
+        let kind = if self.layer().is_transposed() { "transposed convolution" } else { "convolution" };
+        write!(f, "{} of a {kind}", self.operation.name())?;
+        if self.fused.activation != Activation::Identity {
+            write!(f, ", activation {:?}", self.fused.activation)?;
+        }
+        match self.fused.residual {
+            Residual::None => writeln!(f)?,
+            Residual::BeforeActivation => writeln!(f, ", residual before the activation")?,
+            Residual::AfterActivation => writeln!(f, ", residual after the activation")?,
+        }
         writeln!(f, "  input {input:?}, weight {weight:?}, output {output:?}")?;
         writeln!(
             f,

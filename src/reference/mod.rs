@@ -7,8 +7,10 @@
 //!
 //! Sums of products of `f32` are formed in `f64`, whose own rounding is 2^-29 of that bound.
 
+mod fused;
 mod toeplitz;
 
+pub use fused::Back;
 pub use toeplitz::Toeplitz;
 
 use crate::error::{Error, Result};
@@ -23,15 +25,17 @@ pub struct Exact {
     pub magnitude: f64,
     /// Number of products summed (of values, for the bias gradient). Taps on padding of zeros do not count.
     pub terms: u64,
+    /// What the bound has beyond that of the sum: the error of an activation.
+    pub slack: f64,
 }
 
 impl Exact {
     /// How far a result may be from the value. Infinite from 2^24 terms on, where the theory says nothing.
     pub fn bound(&self) -> f64 {
         if self.magnitude == 0.0 {
-            return 0.0;
+            return self.slack;
         }
-        gamma(self.terms + 1) * self.magnitude + self.terms as f64 * f64::from(f32::MIN_POSITIVE)
+        gamma(self.terms + 1) * self.magnitude + self.terms as f64 * f64::from(f32::MIN_POSITIVE) + self.slack
     }
 
     /// The error of a result as a share of the bound: at most 1 keeps the promise. Infinite for a result that is no number
@@ -54,7 +58,7 @@ impl Exact {
     /// A start from a bias, which is no product.
     fn from_bias(bias: Option<f32>) -> Self {
         let bias = f64::from(bias.unwrap_or(0.0));
-        Exact { value: bias, magnitude: bias.abs(), terms: 0 }
+        Exact { value: bias, magnitude: bias.abs(), ..Exact::default() }
     }
 }
 

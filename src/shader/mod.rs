@@ -184,7 +184,17 @@ mod tests {
     /// WGSL has no include: what several shaders share is the same text in each.
     #[test]
     fn shared_wgsl_is_the_same_everywhere() {
-        for head in ["fn extend(", "fn sample(", "struct Phase {"] {
+        let heads = [
+            "fn extend(",
+            "fn sample(",
+            "struct Phase {",
+            "fn sigmoid(",
+            "fn erf(",
+            "fn activate(",
+            "fn store(",
+            "fn derivative(",
+        ];
+        for head in heads {
             let mut copies: Vec<&str> = Vec::new();
             for source in KERNELS.iter().flat_map(|k| k.sources()).chain(SHARED_SOURCES.iter().copied()) {
                 if let Some(start) = source.wgsl.find(head) {

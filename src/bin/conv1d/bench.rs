@@ -206,7 +206,7 @@ impl<'a> Bench<'a> {
         let cpu = if self.options.no_cpu { None } else { Some(self.time_cpu(layer, input, op, &data, &shapes)?) };
         Ok(Measured {
             flops: spec.flops(),
-            bytes: bytes(runner.plan.inputs(), runner.plan.output(), &shapes),
+            bytes: bytes(&runner.plan.inputs(), runner.plan.output(), &shapes),
             kernel: runner.plan.choice().to_string(),
             gpu,
             cpu,

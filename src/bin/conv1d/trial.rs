@@ -47,7 +47,7 @@ impl Data {
 
     /// The tensors that a plan reads.
     pub(crate) fn upload(&self, gpu: &Gpu, plan: &Plan) -> conv1d::Result<Vec<(Role, Tensor)>> {
-        let given = plan.inputs().iter().filter_map(|&role| self.of(role).map(|values| (role, values)));
+        let given = plan.inputs().into_iter().filter_map(|role| self.of(role).map(|values| (role, values)));
         given.map(|(role, values)| Ok((role, gpu.tensor(values, role.shape(plan.shapes()))?))).collect()
     }
 

@@ -214,7 +214,7 @@ fn emit_staging(c: &Contract, part: &ContractPiece, layout: &Layout, builder: &m
     let narrow = Staging {
         slot: Slot::FactorTexels,
         rows: Rows {
-            operand: c.narrow,
+            read: c.narrow,
             window: part.narrow,
             touched: j.start.into()..j.end.into(),
             first: c.narrow_row(n.start, g.start, r.start),
@@ -241,7 +241,7 @@ fn emit_staging(c: &Contract, part: &ContractPiece, layout: &Layout, builder: &m
     let wide = Staging {
         slot: Slot::InputTexels,
         rows: Rows {
-            operand: c.wide,
+            read: c.wide,
             window: part.wide,
             touched: part.touched.clone(),
             first: c.wide_row(n.start, g.start, q.start),

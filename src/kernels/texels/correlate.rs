@@ -5,6 +5,7 @@ use super::{LANES, TEXEL, texels};
 use crate::caps::Speed;
 use crate::error::Result;
 use crate::kernels::Tile;
+use crate::kernels::epilogue::StoreParams;
 use crate::kernels::params::params;
 use crate::kernels::pieces::{self, CorrelatePiece, Limits, Piece, Staged};
 use crate::kernels::program::{Binding, Builder, Source};
@@ -29,6 +30,7 @@ params! {
         unit_texels: u32, texel_first: i32, texel_step: u32, position_texels: u32, neighbour_texels: u32, tap_texels: u32,
         tap_back: i32, steps: u32, bias_base: u32, bias_group: u32, has_bias: u32,
         out_base: u32, out_batch: u32, out_group: u32, out_row: u32, out_step: u32,
+        residual_base: u32, pre_activation_base: u32, has_pre_activation: u32, slope: f32,
     }
 }
 
@@ -246,7 +248,7 @@ fn emit_input(c: &Correlate, cut: &CorrelatePiece, layout: &Layout, builder: &mu
     let staging = Staging {
         slot: Slot::InputTexels,
         rows: Rows {
-            operand: c.input,
+            read: c.input,
             window: cut.input,
             touched: cut.touched.clone(),
             first: c.input_row(n.start, g.start, q.start),
@@ -338,6 +340,7 @@ fn emit_sums(
     let row_workgroups = row_tiles.div_ceil(tile.lanes_rows);
     let workgroups =
         position_workgroups * c.phases.len() as u64 * u64::from(row_workgroups) * u64::from(cut.piece.groups());
+    let [activation, residual] = cut.store_constants(c);
     let constants = [
         ("LANES_POSITIONS", lanes_positions),
         ("LANES_ROWS", tile.lanes_rows),
@@ -346,13 +349,25 @@ fn emit_sums(
         ("SHIFTED", layout.walk.shifted.into()),
         ("TEXEL_TAPS", layout.texel_taps.into()),
         ("ACCUMULATE", cut.accumulate.into()),
+        activation,
+        residual,
     ];
+    let [residual, pre_activation] = cut.store_bindings(
+        c,
+        StoreParams {
+            residual_base: offset_of!(TexelsParams, residual_base),
+            pre_activation_base: offset_of!(TexelsParams, pre_activation_base),
+            has_pre_activation: offset_of!(TexelsParams, has_pre_activation),
+        },
+    );
     let bindings = vec![
         phases.clone(),
         Binding::texels(Slot::InputTexels, layout.input_texels(c, &cut.piece).max(1)),
         Binding::texels(Slot::FactorTexels, layout.weight_texels(c, &cut.piece).max(1)),
         Binding::bias(cut.bias, offset_of!(TexelsParams, bias_base), offset_of!(TexelsParams, has_bias)),
         Binding::new(c.output, cut.output, offset_of!(TexelsParams, out_base)),
+        residual,
+        pre_activation,
     ];
     let steps = texels(units.steps)?;
     let unit_texels = texels(layout.unit_texels(c, cut.piece.positions()))?;
@@ -391,6 +406,10 @@ fn emit_sums(
             out_group: c.rows * c.out_length,
             out_row: c.out_length,
             out_step: c.out_step,
+            residual_base: cut.output.base(c.output_row(n.start, g.start, r.start)),
+            pre_activation_base: cut.output.base(c.output_row(n.start, g.start, r.start)),
+            has_pre_activation: 0,
+            slope: c.slope(),
         })
         .to_vec()
     })

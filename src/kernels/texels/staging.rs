@@ -6,7 +6,7 @@ use crate::geometry::PaddingMode;
 use crate::kernels::extension;
 use crate::kernels::params::params;
 use crate::kernels::program::{Binding, Builder, Source, Window};
-use crate::lowering::{Operand, Slot};
+use crate::lowering::{Read, Slot};
 use std::mem::offset_of;
 use std::ops::Range;
 
@@ -22,7 +22,7 @@ params! {
         workgroups: u32, groups: u32, depth: u32, units: u32, full_units: u32, unit_texels: u32, unit_workgroups: u32,
         in_base: u32, in_batch: u32, in_group: u32, in_length: u32, touched_first: i32, touched: u32,
         texel_first: i32, texel_step: u32, tap_step: u32,
-        last_tap: u32, last_taps: u32, fill: f32,
+        last_tap: u32, last_taps: u32, fill: f32, saved_base: u32, slope: f32,
     }
 }
 
@@ -32,7 +32,7 @@ const TILE: u32 = 4;
 /// A tensor `[N, groups * channels, length]` and the window of it that is bound.
 #[derive(Debug)]
 pub(super) struct Rows {
-    pub(super) operand: Operand,
+    pub(super) read: Read,
     pub(super) window: Window,
     /// Positions of a row that are in the window.
     pub(super) touched: Range<i64>,
@@ -80,10 +80,14 @@ impl Staging {
         let (mode, fill) = extension(self.rows.mode);
         let unit_texels = texels(self.unit_texels)?;
         let unit_workgroups = unit_texels.div_ceil(LANES * TILE);
-        let Rows { operand, window, ref touched, first, groups, channels, length: in_length, .. } = self.rows;
-        let bindings =
-            vec![Binding::new(operand, window, offset_of!(InputParams, in_base)), Binding::texels(self.slot, length)];
-        let constants = [("TEXEL_TAPS", self.texel_taps.into()), ("EXTENSION", mode)];
+        let Rows { read, window, ref touched, first, groups, channels, length: in_length, .. } = self.rows;
+        let bindings = vec![
+            Binding::new(read.operand, window, offset_of!(InputParams, in_base)),
+            Binding::texels(self.slot, length),
+            read.saved_binding(window, offset_of!(InputParams, saved_base)),
+        ];
+        let [derivative, saved_input] = read.load_constants();
+        let constants = [("TEXEL_TAPS", self.texel_taps.into()), ("EXTENSION", mode), derivative, saved_input];
         builder.dispatch(&INPUT, &constants, self.count() * u64::from(unit_workgroups), bindings, |workgroups| {
             bytemuck::bytes_of(&InputParams {
                 workgroups,
@@ -105,6 +109,8 @@ impl Staging {
                 last_tap: self.last_tap,
                 last_taps: self.last_taps,
                 fill,
+                saved_base: window.base(first),
+                slope: read.slope(),
             })
             .to_vec()
         })
