@@ -21,6 +21,8 @@ const ACTIVATION: u32 = 0u;
 const RESIDUAL: u32 = 0u;
 const BEFORE: u32 = 1u;
 const AFTER: u32 = 2u;
+// 1 where what goes into the activation may be stored too. Set by the plan.
+const PRE_ACTIVATION: u32 = 0u;
 const IDENTITY: u32 = 0u;
 const RELU: u32 = 1u;
 const LEAKY_RELU: u32 = 2u;
@@ -142,7 +144,7 @@ fn store(at: u32, sum: f32) {
     if (RESIDUAL == BEFORE) {
         z += residual[params.residual_base + beside];
     }
-    if (params.has_pre_activation == 1u) {
+    if (PRE_ACTIVATION == 1u && params.has_pre_activation == 1u) {
         pre_activation[params.pre_activation_base + beside] = z;
     }
     var y = activate(z);

@@ -29,6 +29,8 @@ const ACTIVATION: u32 = 0u;
 const RESIDUAL: u32 = 0u;
 const BEFORE: u32 = 1u;
 const AFTER: u32 = 2u;
+// 1 where what goes into the activation may be stored too. Set by the plan.
+const PRE_ACTIVATION: u32 = 0u;
 // The activation whose derivative the input is multiplied by. Set by the plan.
 const DERIVATIVE: u32 = 0u;
 // 1 where the derivative is taken at what went into the activation; otherwise at what came out of it. Set by the plan.
@@ -203,7 +205,7 @@ fn store(at: u32, sum: f32) {
     if (RESIDUAL == BEFORE) {
         z += residual[params.residual_base + beside];
     }
-    if (params.has_pre_activation == 1u) {
+    if (PRE_ACTIVATION == 1u && params.has_pre_activation == 1u) {
         pre_activation[params.pre_activation_base + beside] = z;
     }
     var y = activate(z);

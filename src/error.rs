@@ -192,6 +192,24 @@ pub enum Error {
         /// What is there.
         found: String,
     },
+    /// What was measured was measured elsewhere: on another adapter, with another driver, or by another version.
+    #[error("the tuning is for the {what} {tuned:?}, this is {have:?}")]
+    TunedElsewhere {
+        /// What differs.
+        what: &'static str,
+        /// What it was measured on.
+        tuned: String,
+        /// What there is.
+        have: String,
+    },
+    /// A file could not be read or written, or is not what it should be.
+    #[error("{path}: {message}")]
+    File {
+        /// The file.
+        path: String,
+        /// Why.
+        message: String,
+    },
     /// The adapter gave no device.
     #[error("no device: {message}")]
     NoDevice {
@@ -224,4 +242,10 @@ pub enum Error {
         /// What wgpu said.
         message: String,
     },
+}
+
+impl Error {
+    pub(crate) fn file(path: &std::path::Path, reason: impl std::fmt::Display) -> Self {
+        Error::File { path: path.display().to_string(), message: reason.to_string() }
+    }
 }

@@ -66,7 +66,7 @@
 //!
 //! Data flows one way: [`geometry`] (what a convolution is, in numbers) → lowering (operations to two contractions) →
 //! kernels (one file each) → [`plan`] (which kernel, which tile, why) → shader (WGSL specialised) → [`gpu`] (compiled, bound,
-//! recorded) → [`ops`] (the calls above). Beside them stand [`mod@reference`], the oracle, and `cpu`, the fast path on the
+//! recorded) → [`ops`] (the calls above), and [`tune`] (measured choices). Beside them stand [`mod@reference`], the oracle, and `cpu`, the fast path on the
 //! processor (feature `cpu`, on by default).
 
 pub mod caps;
@@ -81,6 +81,7 @@ pub mod ops;
 pub mod plan;
 pub mod reference;
 mod shader;
+pub mod tune;
 
 pub use caps::{Caps, DeviceClass};
 pub use error::{Error, Result};
@@ -88,11 +89,12 @@ pub use geometry::{
     Activation, Conv1d, ConvTranspose1d, Cost, Fused, Layer, Operation, Padding, PaddingMode, Residual, Shapes,
     receptive_field,
 };
-pub use gpu::{Adapter, Bound, Buffers, Gpu, GpuOptions, Prepared, Tensor, Workspace, adapters};
+pub use gpu::{Adapter, Bound, Buffers, Effort, Gpu, GpuOptions, Prepared, Tensor, Timer, Timing, Workspace, adapters};
 pub use kernels::Tile;
 pub use lowering::Role;
 pub use ops::{Gradients, Mode, Wanted};
 pub use plan::{Candidate, Choice, DEFAULT_WORKSPACE_BYTES, Plan, PlanOptions, kernels};
+pub use tune::Tuning;
 pub use wgpu;
 
 /// The examples of the README, compiled and run with the documentation's.

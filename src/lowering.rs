@@ -317,7 +317,7 @@ impl Fused {
 
     fn epilogue(&self) -> Epilogue {
         let Fused { activation, residual, .. } = *self;
-        Epilogue { activation, residual, pre_activation: activation != Activation::Identity }
+        Epilogue { activation, residual, pre_activation: self.saves_pre_activation() }
     }
 }
 

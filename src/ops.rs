@@ -99,7 +99,8 @@ impl Gpu {
     }
 
     /// `y` of either convolution with what follows it, planned with options, from [`Role::Input`] and [`Role::Weight`], and
-    /// [`Role::Bias`] and [`Role::Residual`] where there are such. [`Role::PreActivation`], where it is given, is written.
+    /// [`Role::Bias`] and [`Role::Residual`] where there are such. [`Role::PreActivation`], where it is given
+    /// ([`Fused::saves_pre_activation`]), is written.
     ///
     /// ```
     /// use conv1d::{Activation, Conv1d, Gpu, PlanOptions, Role, Wanted};
@@ -122,7 +123,7 @@ impl Gpu {
         tensors: &[(Role, &Tensor)],
         options: &PlanOptions,
     ) -> Result<Tensor> {
-        let plan = Plan::new(layer, Operation::Forward, given(tensors, Role::Input)?.shape(), self.caps(), options)?;
+        let plan = self.plan(layer, Operation::Forward, given(tensors, Role::Input)?.shape(), options)?;
         self.execute(&plan, tensors)
     }
 
@@ -151,7 +152,7 @@ impl Gpu {
             if !wanted {
                 return Ok(None);
             }
-            let plan = Plan::new(fused, operation, input, self.caps(), options)?;
+            let plan = self.plan(fused, operation, input, options)?;
             let read = plan.inputs();
             let tensors: Vec<_> = tensors.iter().copied().filter(|(role, _)| read.contains(role)).collect();
             self.execute(&plan, &tensors).map(Some)
@@ -176,7 +177,7 @@ impl Gpu {
         // Back through the activation alone: as a convolution that changes nothing would.
         let [_, channels, _] = shapes.output;
         let one = Conv1d::new(channels, channels, 1).groups(channels).activation(fused.activation);
-        let plan = Plan::new(one, Operation::InputGradient, shapes.output, self.caps(), &PlanOptions::default())?;
+        let plan = self.plan(one, Operation::InputGradient, shapes.output, &PlanOptions::default())?;
         let w = self.tensor(&vec![1.0; channels], [channels, 1, 1])?;
         let saved = (saved, given(tensors, saved)?);
         self.execute(&plan, &[(Role::Weight, &w), (Role::OutputGradient, dy), saved]).map(Some)

@@ -180,7 +180,7 @@ fn a_residual_block_there_and_back() {
             let z = gpu().zeros(shape).unwrap();
             let mut forward = vec![(Role::Input, &x), (Role::Weight, &w)];
             forward.extend((residual != Residual::None).then_some((Role::Residual, &r)));
-            forward.extend((activation != Activation::Identity).then_some((Role::PreActivation, &z)));
+            forward.extend(block.saves_pre_activation().then_some((Role::PreActivation, &z)));
             let y = gpu().forward(block, &forward, &options).unwrap();
 
             let mut backward = vec![(Role::Input, &x), (Role::Weight, &w), (Role::OutputGradient, &dy)];

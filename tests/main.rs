@@ -13,3 +13,4 @@ mod oracle;
 mod processor;
 mod random;
 mod signals;
+mod tuning;

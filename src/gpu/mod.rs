@@ -7,20 +7,28 @@
 
 mod adapters;
 mod buffers;
+mod cache;
 mod prepared;
 mod tensor;
+mod timer;
 
 pub use adapters::{Adapter, adapters};
 pub use buffers::{Buffers, Workspace};
+#[cfg(feature = "tune")]
+pub(crate) use cache::write_whole;
 pub use prepared::{Bound, Prepared};
 pub use tensor::Tensor;
+pub use timer::{Effort, Timer, Timing, measure};
 
 use crate::caps::Caps;
 use crate::error::{Error, Result};
+use crate::geometry::{Fused, Operation};
 use crate::kernels::program::Specialised;
+use crate::plan::{Plan, PlanOptions};
 use crate::shader::{self, BindingKind, Interface};
+use crate::tune::Tuning;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Which adapter [`Gpu::with_options`] takes, and how shaders are compiled.
 #[derive(Debug, Clone, Default)]
@@ -60,6 +68,8 @@ struct Inner {
     caps: Caps,
     checked: bool,
     pipelines: Mutex<HashMap<PipelineKey, Arc<Pipeline>>>,
+    cache: Mutex<Option<wgpu::PipelineCache>>,
+    tuning: Mutex<Option<Arc<Tuning>>>,
     /// Bound where a step has nothing to read: WebGPU has no empty bindings.
     nothing: wgpu::Buffer,
     /// The same for what a step may write: one dispatch cannot have a buffer in both ways.
@@ -82,7 +92,7 @@ impl Gpu {
         Gpu::with_options(&GpuOptions::default())
     }
 
-    /// Opens an adapter with all that it offers of limits, and time stamps where it has them.
+    /// Opens an adapter with all that it offers of limits, and time stamps and a pipeline cache where it has them.
     pub fn with_options(options: &GpuOptions) -> Result<Gpu> {
         pollster::block_on(Gpu::open(options))
     }
@@ -90,7 +100,8 @@ impl Gpu {
     /// As [`Gpu::with_options`], without blocking.
     pub async fn open(options: &GpuOptions) -> Result<Gpu> {
         let adapter = adapters::choose(options.adapter.as_deref()).await?;
-        let wanted = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::TIMESTAMP_QUERY_INSIDE_ENCODERS;
+        let stamps = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::TIMESTAMP_QUERY_INSIDE_ENCODERS;
+        let wanted = stamps | wgpu::Features::PIPELINE_CACHE;
         let (device, queue) = adapter
             .request_device(&wgpu::DeviceDescriptor {
                 label: Some("conv1d"),
@@ -125,8 +136,18 @@ impl Gpu {
             })
         };
         let (nothing, nothing_written) = guarded(&device, || (nothing(), nothing()))?;
-        let pipelines = Mutex::new(HashMap::new());
-        Ok(Gpu { inner: Arc::new(Inner { device, queue, caps, checked, pipelines, nothing, nothing_written }) })
+        let inner = Inner {
+            device,
+            queue,
+            caps,
+            checked,
+            pipelines: Mutex::default(),
+            cache: Mutex::default(),
+            tuning: Mutex::default(),
+            nothing,
+            nothing_written,
+        };
+        Ok(Gpu { inner: Arc::new(inner) })
     }
 
     /// The device.
@@ -147,6 +168,26 @@ impl Gpu {
     /// What the driver says of itself.
     pub fn adapter_info(&self) -> wgpu::AdapterInfo {
         self.inner.device.adapter_info()
+    }
+
+    /// Lets all plans that this `Gpu` makes itself ([`Gpu::plan`], and the calls with tensors) choose by what was measured.
+    /// An error where that was on another adapter, with another driver or by another version of this library.
+    pub fn use_tuning(&self, tuning: Tuning) -> Result<()> {
+        tuning.check(self)?;
+        *lock(&self.inner.tuning) = Some(Arc::new(tuning));
+        Ok(())
+    }
+
+    /// Plans an operation for this device, with its tuning unless the options have one of their own.
+    pub fn plan(
+        &self,
+        layer: impl Into<Fused>,
+        operation: Operation,
+        input: impl AsRef<[usize]>,
+        options: &PlanOptions,
+    ) -> Result<Plan> {
+        let tuning = options.tuning.clone().or_else(|| lock(&self.inner.tuning).clone());
+        Plan::new(layer, operation, input, self.caps(), &PlanOptions { tuning, ..options.clone() })
     }
 
     /// Whether two handles are of the same device.
@@ -175,13 +216,12 @@ impl Gpu {
     /// The pipeline of a specialisation, compiled at its first use.
     fn pipeline(&self, shader: &Specialised) -> Result<Arc<Pipeline>> {
         let key = (shader.source.name, shader.constants.clone());
-        // A panic of another thread while it held the lock leaves at worst a pipeline out of the map.
-        let known = self.inner.pipelines.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        let known = lock(&self.inner.pipelines).get(&key).cloned();
         if let Some(pipeline) = known {
             return Ok(pipeline);
         }
         let pipeline = Arc::new(self.compile(shader)?);
-        self.inner.pipelines.lock().unwrap_or_else(PoisonError::into_inner).insert(key, pipeline.clone());
+        lock(&self.inner.pipelines).insert(key, pipeline.clone());
         Ok(pipeline)
     }
 
@@ -191,6 +231,7 @@ impl Gpu {
         self.check_limits(&interface)?;
         let name = shader.source.name;
         let device = self.device();
+        let cache = lock(&self.inner.cache).clone();
         self.guarded(|| {
             let module = shader_module(device, name, text, self.inner.checked);
             let entries: Vec<_> =
@@ -212,7 +253,7 @@ impl Gpu {
                     zero_initialize_workgroup_memory: false,
                     ..Default::default()
                 },
-                cache: None,
+                cache: cache.as_ref(),
             });
             Pipeline { pipeline, layout }
         })
@@ -242,6 +283,11 @@ impl Gpu {
         }
         Ok(())
     }
+}
+
+/// What a mutex holds. A panic of another thread while it held the lock leaves at worst something out of it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn layout_entry(binding: u32, kind: BindingKind) -> wgpu::BindGroupLayoutEntry {

@@ -158,7 +158,7 @@ fn emit_pieces(
     let (mode, fill) = extension(c.mode);
     let lanes_positions = LANES / tile.lanes_rows;
     for cut in pieces {
-        let [activation, residual] = cut.store_constants(c);
+        let [activation, residual, pre_activation] = cut.store_constants(c);
         let [derivative, saved_input] = c.input.load_constants();
         let constants = [
             ("LANES_POSITIONS", lanes_positions),
@@ -170,6 +170,7 @@ fn emit_pieces(
             ("EXTENSION", mode),
             activation,
             residual,
+            pre_activation,
             derivative,
             saved_input,
         ];

@@ -34,14 +34,15 @@ impl CorrelatePiece {
     }
 
     /// Constants of a shader that stores.
-    pub(super) fn store_constants(&self, c: &Correlate) -> [(&'static str, u32); 2] {
+    pub(super) fn store_constants(&self, c: &Correlate) -> [(&'static str, u32); 3] {
         let epilogue = self.epilogue(c);
         let residual = match epilogue.residual {
             Residual::None => 0,
             Residual::BeforeActivation => 1,
             Residual::AfterActivation => 2,
         };
-        [("ACTIVATION", code(epilogue.activation).0), ("RESIDUAL", residual)]
+        let pre_activation = epilogue.pre_activation.into();
+        [("ACTIVATION", code(epilogue.activation).0), ("RESIDUAL", residual), ("PRE_ACTIVATION", pre_activation)]
     }
 
     /// Bindings of the residual and of what goes into the activation.

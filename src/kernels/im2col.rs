@@ -294,8 +294,8 @@ fn emit_pieces(c: &Correlate, pieces: &[CorrelatePiece], tile: Tile, builder: &m
         let row_tiles = piece.rows().div_ceil(tile.rows * LANES);
         for slice in source.slices(piece, builder)? {
             source.emit(piece, &slice, builder)?;
-            let [activation, residual] = cut.store_constants(c);
-            let constants = [("TILE_ROWS", tile.rows), activation, residual];
+            let [activation, residual, pre_activation] = cut.store_constants(c);
+            let constants = [("TILE_ROWS", tile.rows), activation, residual, pre_activation];
             let [residual, pre_activation] = cut.store_bindings(
                 c,
                 StoreParams {

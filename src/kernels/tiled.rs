@@ -188,7 +188,7 @@ fn emit_pieces(c: &Correlate, pieces: &[CorrelatePiece], staging: &Staging, buil
             * u64::from(cut.piece.batch())
             * c.phases.len() as u64
             * u64::from(cut.piece.groups());
-        let [activation, residual] = cut.store_constants(c);
+        let [activation, residual, pre_activation] = cut.store_constants(c);
         let [derivative, saved_input] = c.input.load_constants();
         let constants = [
             ("LANES_POSITIONS", LANES_POSITIONS),
@@ -200,6 +200,7 @@ fn emit_pieces(c: &Correlate, pieces: &[CorrelatePiece], staging: &Staging, buil
             ("EXTENSION", mode),
             activation,
             residual,
+            pre_activation,
             derivative,
             saved_input,
         ];

@@ -10,7 +10,9 @@ use crate::geometry::{
 use crate::kernels::program::{Builder, Program, Resource};
 use crate::kernels::{KERNELS, Kernel, Tile, emit_fold};
 use crate::lowering::{Operand, Role, Stage, lower};
+use crate::tune::{self, Tuning};
 use std::fmt;
+use std::sync::Arc;
 
 /// Bytes of workspace that a plan may use unless told otherwise.
 pub const DEFAULT_WORKSPACE_BYTES: u64 = 256 << 20;
@@ -41,11 +43,13 @@ pub struct PlanOptions {
     pub kernel: Option<String>,
     /// Bytes of workspace that may be used.
     pub workspace_bytes: u64,
+    /// What was measured; without it, predictions decide.
+    pub tuning: Option<Arc<Tuning>>,
 }
 
 impl Default for PlanOptions {
     fn default() -> Self {
-        PlanOptions { kernel: None, workspace_bytes: DEFAULT_WORKSPACE_BYTES }
+        PlanOptions { kernel: None, workspace_bytes: DEFAULT_WORKSPACE_BYTES, tuning: None }
     }
 }
 
@@ -61,6 +65,12 @@ impl PlanOptions {
     pub fn workspace_bytes(self, workspace_bytes: u64) -> Self {
         PlanOptions { workspace_bytes, ..self }
     }
+
+    /// Of candidates that were measured, the fastest is chosen.
+    #[must_use]
+    pub fn tuning(self, tuning: impl Into<Arc<Tuning>>) -> Self {
+        PlanOptions { tuning: Some(tuning.into()), ..self }
+    }
 }
 
 /// One of the ways to compute an operation that the planner looked at.
@@ -71,6 +81,8 @@ pub struct Candidate {
     pub choice: Choice,
     /// Predicted time in seconds: rough, for comparing candidates.
     pub seconds: f64,
+    /// Measured time in seconds, where the planner was given one.
+    pub measured: Option<f64>,
     /// Why it could not be planned, where it could not.
     pub refused: Option<Error>,
 }
@@ -86,6 +98,7 @@ pub struct Plan {
     caps: Caps,
     choice: Choice,
     candidates: Vec<Candidate>,
+    key: String,
     pub(crate) program: Program,
 }
 
@@ -104,7 +117,16 @@ impl Plan {
         check_derived_sizes(&geometry)?;
         let allowed = allowed(options.kernel.as_deref())?;
         let stages = lower(&fused, &geometry, operation);
+        let key = tune::key(fused.layer.is_transposed(), &geometry, operation);
         let mut candidates = candidates(&stages, &allowed, caps)?;
+        if let Some(tuning) = &options.tuning {
+            candidates.iter_mut().for_each(|c| c.measured = tuning.seconds(&key, c.choice));
+        }
+        // What was measured first; a stable sort leaves the rest by prediction.
+        candidates.sort_by(|a, b| {
+            let time = |c: &Candidate| c.measured.unwrap_or(f64::INFINITY);
+            time(a).total_cmp(&time(b))
+        });
         let mut planned = None;
         for candidate in &mut candidates {
             match emit(&stages, candidate.choice, caps, options) {
@@ -120,7 +142,7 @@ impl Plan {
             Some(planned) => planned,
             None => return Err(candidates.into_iter().find_map(|c| c.refused).unwrap_or_else(no_kernel)),
         };
-        Ok(Plan { fused, operation, shapes, caps: *caps, choice, candidates, program })
+        Ok(Plan { fused, operation, shapes, caps: *caps, choice, candidates, key, program })
     }
 
     /// The layer.
@@ -153,7 +175,12 @@ impl Plan {
         self.choice
     }
 
-    /// Everything that was looked at, the fastest by prediction first.
+    /// What measured times of this operation are filed under.
+    pub(crate) fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// Everything that was looked at: what was measured, the fastest first, and then the fastest by prediction.
     pub fn candidates(&self) -> &[Candidate] {
         &self.candidates
     }
@@ -187,11 +214,11 @@ impl Plan {
         roles
     }
 
-    /// The tensor that the operation writes as well, where it is given: [`Role::PreActivation`] of a forward pass with an
-    /// activation.
+    /// The tensor that the operation writes as well, where it is given: [`Role::PreActivation`] of a forward pass whose gradients
+    /// need it ([`Fused::saves_pre_activation`]).
     pub fn optional_output(&self) -> Option<Role> {
-        let activated = self.fused.activation != Activation::Identity;
-        (self.operation == Operation::Forward && activated).then_some(Role::PreActivation)
+        let saves = self.operation == Operation::Forward && self.fused.saves_pre_activation();
+        saves.then_some(Role::PreActivation)
     }
 
     /// The tensor that the operation writes.
@@ -251,14 +278,20 @@ impl fmt::Display for Plan {
             let name = step.shader.source.name;
             writeln!(f, "    {name}: {x} x {y} workgroups over {bytes} bytes of tensors{once}")?;
         }
-        writeln!(f, "  candidates, fastest by prediction first:")?;
+        let measured = self.candidates.iter().any(|c| c.measured.is_some());
+        let order = if measured { "by measurement, then " } else { "" };
+        writeln!(f, "  candidates, fastest {order}by prediction first:")?;
         for candidate in &self.candidates {
             let verdict = match &candidate.refused {
                 Some(error) => format!("refused: {error}"),
                 None if candidate.choice == self.choice => "chosen".to_owned(),
                 None => String::new(),
             };
-            writeln!(f, "    {:<14} {:>10.3} ms  {verdict}", candidate.choice.to_string(), candidate.seconds * 1e3)?;
+            write!(f, "    {:<14} {:>10.3} ms", candidate.choice.to_string(), candidate.seconds * 1e3)?;
+            match candidate.measured {
+                Some(seconds) => writeln!(f, ", measured {:>10.3} ms  {verdict}", seconds * 1e3)?,
+                None => writeln!(f, "  {verdict}")?,
+            }
         }
         Ok(())
     }
@@ -328,7 +361,8 @@ fn candidates(
                 let known: Vec<String> = tiles.iter().map(Tile::to_string).collect();
                 for t in tiles.into_iter().filter(|t| tile.as_ref().is_none_or(|name| *name == t.to_string())) {
                     let choice = Choice { kernel: kernel.name(), tile: t };
-                    candidates.push(Candidate { choice, seconds: kernel.time(main, t, caps), refused: None });
+                    let seconds = kernel.time(main, t, caps);
+                    candidates.push(Candidate { choice, seconds, measured: None, refused: None });
                 }
                 reasons.push((kernel.name(), format!("its tiles are {}", known.join(", "))));
             }

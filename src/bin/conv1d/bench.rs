@@ -1,27 +1,22 @@
 //! `conv1d bench`: GPU against CPU, layer by layer, every result checked.
 
 use crate::Outcome;
-use crate::layers::{self, LayerSpec};
-use crate::measure::{Effort, Timing, measure, timed};
+use crate::layers::{LayerSpec, Selection};
 use crate::report::{Entry, LayerReport, Measured, Report};
 use crate::trial::{Answers, Data};
 use clap::{Args, ValueEnum};
 use conv1d::{
-    Bound, Buffers, Conv1d, Gpu, GpuOptions, Layer, Operation, Padding, Plan, PlanOptions, Role, Shapes, Tensor, cpu,
-    wgpu,
+    Bound, Buffers, Conv1d, Effort, Gpu, GpuOptions, Layer, Operation, Padding, Plan, PlanOptions, Role, Shapes,
+    Tensor, Timer, Timing, Tuning, cpu,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Layers to run, exactly as they are, instead of the built-in suite
-    #[arg(long, value_name = "FILE")]
-    layers_file: Option<PathBuf>,
-    /// Only layers whose name contains one of these
-    #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
-    only: Vec<String>,
+    #[command(flatten)]
+    selection: Selection,
     /// Operations
     #[arg(long, value_enum, value_delimiter = ',', default_value = "fwd,dgrad,wgrad")]
     ops: Vec<Op>,
@@ -31,6 +26,9 @@ pub(crate) struct Options {
     /// Only this kernel (direct), or one of its tiles (direct/4x4)
     #[arg(long)]
     kernel: Option<String>,
+    /// Choose kernels by what `conv1d tune` measured
+    #[arg(long, value_name = "FILE")]
+    tuning: Option<PathBuf>,
     /// Leave the CPU out
     #[arg(long)]
     no_cpu: bool,
@@ -59,7 +57,7 @@ impl Op {
         }
     }
 
-    fn operation(self) -> Operation {
+    pub(crate) fn operation(self) -> Operation {
         match self {
             Op::Fwd => Operation::Forward,
             Op::Dgrad => Operation::InputGradient,
@@ -72,14 +70,16 @@ impl Op {
 const ORACLE_TERMS: f64 = 10e6;
 /// Elements that are checked of a result at least, however many terms each has.
 const FEWEST_ELEMENTS: usize = 16;
-/// Runs of one submission at most.
-const MOST_REPEATS: u32 = 1000;
 
 pub(crate) fn run(options: &Options) -> Outcome {
-    let specs = suite(options)?;
+    let specs = options.selection.layers()?;
     let mut gpu_options = GpuOptions::default();
     gpu_options.adapter.clone_from(&options.adapter);
     let gpu = Gpu::with_options(&gpu_options).map_err(|e| e.to_string())?;
+    if let Some(path) = &options.tuning {
+        let tuning = Tuning::load(path).map_err(|e| e.to_string())?;
+        gpu.use_tuning(tuning).map_err(|e| format!("{}: {e}", path.display()))?;
+    }
     let bench = Bench::new(&gpu, options, specs.len())?;
     let mut report = Report::new(&gpu, bench.timer.name());
     if let Some(path) = &options.json {
@@ -105,24 +105,6 @@ pub(crate) fn run(options: &Options) -> Outcome {
     Ok(report.all_kept())
 }
 
-/// The layers asked for.
-fn suite(options: &Options) -> Result<Vec<LayerSpec>, String> {
-    let mut specs = match &options.layers_file {
-        Some(path) => layers::from_file(path)?,
-        None => layers::built_in()?,
-    };
-    if specs.is_empty() {
-        return Err("there are no layers in the file".into());
-    }
-    if !options.only.is_empty() {
-        specs.retain(|spec| options.only.iter().any(|part| spec.name.contains(part.as_str())));
-    }
-    if specs.is_empty() {
-        return Err(format!("no layer's name contains {}", options.only.join(" or ")));
-    }
-    Ok(specs)
-}
-
 /// What is the same for all layers.
 struct Bench<'a> {
     gpu: &'a Gpu,
@@ -136,7 +118,7 @@ struct Bench<'a> {
 impl<'a> Bench<'a> {
     fn new(gpu: &'a Gpu, options: &'a Options, layers: usize) -> Result<Self, String> {
         let timer = Timer::new(gpu);
-        if options.layers_file.is_some() {
+        if options.selection.layers_file.is_some() {
             return Ok(Bench { gpu, options, timer, effort: Effort::FULL, most_flops: f64::INFINITY });
         }
         // A third of a row's time for each side's samples; the rest is data, compilation, the check, and what shapes that
@@ -188,7 +170,7 @@ impl<'a> Bench<'a> {
         let (layer, _) = spec.layer().map_err(Failure::Other)?;
         let mut options = PlanOptions::default();
         options.kernel.clone_from(&self.options.kernel);
-        Plan::new(layer, op.operation(), spec.input(), self.gpu.caps(), &options).map_err(|error| match error {
+        self.gpu.plan(layer, op.operation(), spec.input(), &options).map_err(|error| match error {
             conv1d::Error::Unsupported { .. } if options.kernel.is_some() => Failure::Unsuitable(error.to_string()),
             error => Failure::Other(error.to_string()),
         })
@@ -250,10 +232,10 @@ impl<'a> Bench<'a> {
         };
         once().map_err(|e| e.to_string())?;
         let repeat = |repeats| {
-            let (result, taken) = timed(|| (0..repeats).try_for_each(|_| once()));
-            result.map(|()| taken)
+            let start = Instant::now();
+            (0..repeats).try_for_each(|_| once()).map(|()| start.elapsed())
         };
-        measure(self.effort, repeat).map_err(|e| e.to_string())
+        conv1d::gpu::measure(self.effort, repeat).map_err(|e| e.to_string())
     }
 }
 
@@ -290,94 +272,6 @@ impl<'a> Runner<'a> {
     }
 
     fn time(&self, effort: Effort) -> conv1d::Result<Timing> {
-        measure(effort, |repeats| {
-            let mut taken = Duration::ZERO;
-            let mut left = repeats;
-            while left > 0 {
-                let now = left.min(MOST_REPEATS);
-                taken += self.timer.time(self.gpu, &self.bound, now)?;
-                left -= now;
-            }
-            Ok(taken)
-        })
-    }
-}
-
-/// What times the GPU: its own time stamps around a pass, or the clock around a submission and the wait for it.
-struct Timer {
-    stamps: Option<Stamps>,
-}
-
-struct Stamps {
-    set: wgpu::QuerySet,
-    resolved: wgpu::Buffer,
-    /// Two numbers of 64 bits, read back as four words.
-    words: Tensor,
-    nanoseconds: f64,
-}
-
-impl Stamps {
-    fn new(gpu: &Gpu) -> conv1d::Result<Self> {
-        let set = gpu.device().create_query_set(&wgpu::QuerySetDescriptor {
-            label: None,
-            ty: wgpu::QueryType::Timestamp,
-            count: 2,
-        });
-        let resolved = gpu.device().create_buffer(&wgpu::BufferDescriptor {
-            label: None,
-            size: 16,
-            usage: wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC,
-            mapped_at_creation: false,
-        });
-        let nanoseconds = gpu.queue().get_timestamp_period().into();
-        Ok(Stamps { set, resolved, words: gpu.zeros([4])?, nanoseconds })
-    }
-
-    fn elapsed(&self) -> conv1d::Result<Duration> {
-        let words: Vec<u64> = self.words.read()?.iter().map(|word| word.to_bits().into()).collect();
-        let stamp = |index: usize| words[2 * index] | words[2 * index + 1] << 32;
-        let ticks = stamp(1).saturating_sub(stamp(0)) as f64;
-        Ok(Duration::from_secs_f64(ticks * self.nanoseconds * 1e-9))
-    }
-}
-
-impl Timer {
-    fn new(gpu: &Gpu) -> Timer {
-        // A software adapter has the same clock as the program, and its stamps leave out the start of its threads.
-        let software = gpu.adapter_info().device_type == wgpu::DeviceType::Cpu;
-        let has_stamps = gpu.device().features().contains(wgpu::Features::TIMESTAMP_QUERY);
-        Timer { stamps: if has_stamps && !software { Stamps::new(gpu).ok() } else { None } }
-    }
-
-    fn name(&self) -> &'static str {
-        if self.stamps.is_some() { "GPU time stamps" } else { "submission to completion" }
-    }
-
-    fn time(&self, gpu: &Gpu, bound: &Bound, repeats: u32) -> conv1d::Result<Duration> {
-        let lost = |message: String| conv1d::Error::DeviceLost { message };
-        let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        {
-            let timestamp_writes = self.stamps.as_ref().map(|stamps| wgpu::ComputePassTimestampWrites {
-                query_set: &stamps.set,
-                beginning_of_pass_write_index: Some(0),
-                end_of_pass_write_index: Some(1),
-            });
-            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes });
-            (0..repeats).for_each(|_| bound.record(&mut pass));
-        }
-        if let Some(stamps) = &self.stamps {
-            encoder.resolve_query_set(&stamps.set, 0..2, &stamps.resolved, 0);
-            encoder.copy_buffer_to_buffer(&stamps.resolved, 0, stamps.words.buffer(), 0, 16);
-        }
-        let commands = encoder.finish();
-        let (waited, taken) = timed(|| {
-            gpu.queue().submit([commands]);
-            gpu.device().poll(wgpu::PollType::wait_indefinitely())
-        });
-        waited.map_err(|e| lost(e.to_string()))?;
-        match &self.stamps {
-            None => Ok(taken),
-            Some(stamps) => stamps.elapsed(),
-        }
+        self.timer.measure(self.gpu, &self.bound, effort)
     }
 }

@@ -3,7 +3,8 @@
 use crate::Outcome;
 use crate::layers::padding_mode;
 use clap::{Args, ValueEnum};
-use conv1d::{Caps, Conv1d, ConvTranspose1d, DeviceClass, Gpu, Layer, Operation, Padding, Plan, PlanOptions};
+use conv1d::{Caps, Conv1d, ConvTranspose1d, DeviceClass, Gpu, Layer, Operation, Padding, Plan, PlanOptions, Tuning};
+use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -44,6 +45,9 @@ pub(crate) struct Options {
     /// Plan for this device instead of the machine's adapter
     #[arg(long, value_enum)]
     device: Option<Device>,
+    /// Choose by what `conv1d tune` measured on this machine's adapter
+    #[arg(long, value_name = "FILE", conflicts_with = "device")]
+    tuning: Option<PathBuf>,
     /// Print the specialised shaders instead
     #[arg(long)]
     wgsl: bool,
@@ -124,8 +128,18 @@ pub(crate) fn run(options: &Options) -> Outcome {
     }
     // The layer first: a wrong one is wrong on any device.
     let cost = layer.cost(&options.input).map_err(|e| e.to_string())?;
-    let caps = caps(options.device)?;
-    let plan = Plan::new(layer, operation, &options.input, &caps, &plan_options).map_err(|e| e.to_string())?;
+    let plan = match options.device.map(caps) {
+        Some(caps) => Plan::new(layer, operation, &options.input, &caps, &plan_options),
+        None => {
+            let gpu = Gpu::new().map_err(|e| format!("{e}; --device webgpu plans without one"))?;
+            if let Some(path) = &options.tuning {
+                let used = Tuning::load(path).and_then(|tuning| gpu.use_tuning(tuning));
+                used.map_err(|e| format!("{}: {e}", path.display()))?;
+            }
+            gpu.plan(layer, operation, &options.input, &plan_options)
+        }
+    };
+    let plan = plan.map_err(|e| e.to_string())?;
     if options.wgsl {
         for (name, text) in plan.shaders().map_err(|e| e.to_string())? {
             say!("// {name}.wgsl\n{text}");
@@ -140,13 +154,12 @@ pub(crate) fn run(options: &Options) -> Outcome {
     Ok(true)
 }
 
-fn caps(device: Option<Device>) -> Result<Caps, String> {
-    Ok(match device {
-        Some(Device::Webgpu) => Caps::WEBGPU,
-        Some(Device::Software) => Caps { class: DeviceClass::Software, ..Caps::WEBGPU },
-        Some(Device::Discrete) => Caps { class: DeviceClass::Discrete, ..Caps::WEBGPU },
-        None => *Gpu::new().map_err(|e| format!("{e}; --device webgpu plans without one"))?.caps(),
-    })
+fn caps(device: Device) -> Caps {
+    match device {
+        Device::Webgpu => Caps::WEBGPU,
+        Device::Software => Caps { class: DeviceClass::Software, ..Caps::WEBGPU },
+        Device::Discrete => Caps { class: DeviceClass::Discrete, ..Caps::WEBGPU },
+    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! Layers as the benchmark's files describe them.
 
+use clap::Args;
 use conv1d::{Conv1d, ConvTranspose1d, Layer, Padding, PaddingMode, Shapes};
 use serde::Deserialize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Layers of published models, with where each was read.
 const BUILT_IN: &str = include_str!("layers.json");
@@ -36,13 +37,43 @@ fn zeros() -> String {
     "zeros".to_owned()
 }
 
+/// Which layers to run.
+#[derive(Debug, Args)]
+pub(crate) struct Selection {
+    /// Layers to run, exactly as they are, instead of the built-in suite
+    #[arg(long, value_name = "FILE")]
+    pub(crate) layers_file: Option<PathBuf>,
+    /// Only layers whose name contains one of these
+    #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
+    only: Vec<String>,
+}
+
+impl Selection {
+    pub(crate) fn layers(&self) -> Result<Vec<LayerSpec>, String> {
+        let mut specs = match &self.layers_file {
+            Some(path) => from_file(path)?,
+            None => built_in()?,
+        };
+        if specs.is_empty() {
+            return Err("there are no layers in the file".into());
+        }
+        if !self.only.is_empty() {
+            specs.retain(|spec| self.only.iter().any(|part| spec.name.contains(part.as_str())));
+        }
+        if specs.is_empty() {
+            return Err(format!("no layer's name contains {}", self.only.join(" or ")));
+        }
+        Ok(specs)
+    }
+}
+
 /// The built-in suite.
-pub(crate) fn built_in() -> Result<Vec<LayerSpec>, String> {
+fn built_in() -> Result<Vec<LayerSpec>, String> {
     parse(BUILT_IN, "the built-in suite")
 }
 
 /// A suite from a file.
-pub(crate) fn from_file(path: &Path) -> Result<Vec<LayerSpec>, String> {
+fn from_file(path: &Path) -> Result<Vec<LayerSpec>, String> {
     let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
     parse(&text, &path.display().to_string())
 }

@@ -12,9 +12,9 @@ mod bench;
 mod check;
 mod explain;
 mod layers;
-mod measure;
 mod report;
 mod trial;
+mod tune;
 mod verify;
 
 use clap::{Parser, Subcommand};
@@ -42,6 +42,8 @@ enum Command {
     Adapters,
     /// Explains the plan for a layer
     Explain(explain::Options),
+    /// Measures which kernel is fastest for each layer on this adapter
+    Tune(tune::Options),
 }
 
 /// What a command comes to: whether all promises were kept, or why it could not run.
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         Some(Command::Verify(options)) => verify::run(options),
         Some(Command::Adapters) => adapters::run(),
         Some(Command::Explain(options)) => explain::run(options),
+        Some(Command::Tune(options)) => tune::run(options),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

@@ -1,9 +1,9 @@
 //! What the benchmark found: as a table and as JSON.
 
 use crate::bench::Op;
-use crate::measure::Timing;
 use comfy_table::presets::ASCII_BORDERS_ONLY_CONDENSED;
 use comfy_table::{Cell, CellAlignment, Table};
+use conv1d::Timing;
 use conv1d::{Gpu, wgpu};
 use serde_json::{Map, Value, json};
 use std::path::Path;

@@ -340,7 +340,7 @@ fn emit_sums(
     let row_workgroups = row_tiles.div_ceil(tile.lanes_rows);
     let workgroups =
         position_workgroups * c.phases.len() as u64 * u64::from(row_workgroups) * u64::from(cut.piece.groups());
-    let [activation, residual] = cut.store_constants(c);
+    let [activation, residual, pre_activation] = cut.store_constants(c);
     let constants = [
         ("LANES_POSITIONS", lanes_positions),
         ("LANES_ROWS", tile.lanes_rows),
@@ -351,6 +351,7 @@ fn emit_sums(
         ("ACCUMULATE", cut.accumulate.into()),
         activation,
         residual,
+        pre_activation,
     ];
     let [residual, pre_activation] = cut.store_bindings(
         c,

@@ -1,0 +1,85 @@
+//! `conv1d tune`: measures the candidates for layers on this adapter.
+
+use crate::Outcome;
+use crate::bench::Op;
+use crate::layers::Selection;
+use clap::Args;
+use conv1d::{Effort, Gpu, GpuOptions, Plan, PlanOptions, Tuning};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    selection: Selection,
+    /// Operations
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "fwd,dgrad,wgrad")]
+    ops: Vec<Op>,
+    /// Part of the adapter's name
+    #[arg(long)]
+    adapter: Option<String>,
+    /// Keep the times here, beside those that are there already
+    #[arg(long, value_name = "FILE")]
+    output: PathBuf,
+    /// Milliseconds for each candidate
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
+    effort: u64,
+}
+
+pub(crate) fn run(options: &Options) -> Outcome {
+    let specs = options.selection.layers()?;
+    let mut gpu_options = GpuOptions::default();
+    gpu_options.adapter.clone_from(&options.adapter);
+    let gpu = Gpu::with_options(&gpu_options).map_err(|e| e.to_string())?;
+    let mut tuning = begin(&gpu, &options.output)?;
+    let on = tuning.on();
+    say!("tuning on {} ({}, {}), conv1d {}", on.adapter, on.backend, on.driver, on.library);
+    let total = Duration::from_millis(options.effort);
+    let effort = Effort { samples: 5, sample: total / 5, ..Effort::within(total) };
+    for spec in specs {
+        let (layer, _) = spec.layer()?;
+        for &op in &options.ops {
+            let plan = gpu.tune(&mut tuning, layer, op.operation(), spec.input(), effort);
+            let plan = plan.map_err(|e| format!("{} {}: {e}", spec.name, op.name()))?;
+            let planned = gpu.plan(layer, op.operation(), spec.input(), &PlanOptions::default());
+            say!("{:<28} {:<5} {}", spec.name, op.name(), verdict(&plan, &planned.map_err(|e| e.to_string())?));
+        }
+        tuning.save(&options.output).map_err(|e| e.to_string())?;
+    }
+    say!("{} operations of layers in {}", tuning.len(), options.output.display());
+    Ok(true)
+}
+
+/// What an earlier run left, or nothing yet.
+fn begin(gpu: &Gpu, path: &Path) -> Result<Tuning, String> {
+    if !path.exists() {
+        // A file that cannot be written should not cost a run.
+        let tuning = Tuning::new(gpu);
+        return tuning.save(path).map(|()| tuning).map_err(|e| e.to_string());
+    }
+    let tuning = Tuning::load(path).map_err(|e| e.to_string())?;
+    tuning.check(gpu).map_err(|e| format!("{}: {e}", path.display()))?;
+    Ok(tuning)
+}
+
+/// The fastest, and what it gains over the planner's choice.
+fn verdict(tuned: &Plan, planned: &Plan) -> String {
+    let measured = |of: &Plan| {
+        let choice = of.choice();
+        tuned.candidates().iter().find(|c| c.choice == choice).and_then(|c| c.measured)
+    };
+    let count = tuned.candidates().iter().filter(|c| c.measured.is_some()).count();
+    match (measured(tuned), measured(planned)) {
+        (Some(best), _) if tuned.choice() == planned.choice() => {
+            format!("{:<14} {:>10.3} ms, as planned; {count} measured", tuned.choice().to_string(), best * 1e3)
+        }
+        (Some(best), Some(other)) => format!(
+            "{:<14} {:>10.3} ms, {:.2} times as fast as {}; {count} measured",
+            tuned.choice().to_string(),
+            best * 1e3,
+            other / best,
+            planned.choice()
+        ),
+        _ => format!("{}: nothing measured", tuned.choice()),
+    }
+}
