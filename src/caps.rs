@@ -118,6 +118,8 @@ pub(crate) struct Speed {
     pub(crate) uniform_load: f64,
     /// What a store costs, in multiply-adds.
     pub(crate) store: f64,
+    /// How many times as much loads and stores cost where neighbouring invocations are not at neighbouring elements.
+    pub(crate) scattered: f64,
     /// What a multiply-add costs whose sum alone is carried through the loop, in multiply-adds of four to a sum.
     pub(crate) direct_sum: f64,
     /// What a value staged in workgroup memory costs to read, in multiply-adds.
@@ -128,8 +130,26 @@ pub(crate) struct Speed {
     pub(crate) bandwidth: f64,
     /// Seconds of a dispatch.
     pub(crate) dispatch: f64,
-    /// Invocations that keep the device busy.
+    /// Invocations that keep the device busy, where each has one sum.
     pub(crate) invocations: f64,
+    /// Sums of one invocation that count as so many invocations, at most: they do not wait for each other.
+    pub(crate) parallel_sums: f64,
+}
+
+impl Speed {
+    /// Share of the device that so many invocations with so many sums each keep busy.
+    pub(crate) fn busy(&self, invocations: f64, sums: u32) -> f64 {
+        (invocations / self.needed(sums)).clamp(1e-6, 1.0)
+    }
+
+    /// Parts that work of so many invocations is split into to keep the device busy.
+    pub(crate) fn splits(&self, invocations: f64, sums: u32) -> u64 {
+        (self.needed(sums) / invocations).ceil() as u64
+    }
+
+    fn needed(&self, sums: u32) -> f64 {
+        self.invocations / f64::from(sums).clamp(1.0, self.parallel_sums)
+    }
 }
 
 /// From lavapipe (Mesa 22.3.6, LLVM 15) on two threads of an AMD EPYC, 2026-11-21, in nanoseconds of one thread for a vector of
@@ -141,25 +161,29 @@ const SOFTWARE: Speed = Speed {
     load: 116.0,
     uniform_load: 116.0,
     store: 50.0,
+    scattered: 1.0,
     direct_sum: 2.0,
     staged_load: 400.0,
     texel_load: 16.0,
     bandwidth: 0.4e9,
     dispatch: 50e-6,
     invocations: 256.0,
+    parallel_sums: 1.0,
 };
-/// Guesses from data sheets, not measurements: what a load costs, and how many invocations hide it.
+/// Guesses from data sheets, not measurements: what a load costs, and how many invocations hide it, or how many sums of one.
 const INTEGRATED: Speed = Speed {
     multiply_adds: 0.5e12,
     load: 4.0,
     uniform_load: 1.0,
     store: 4.0,
+    scattered: 4.0,
     direct_sum: 1.0,
     staged_load: 0.5,
     texel_load: 32.0,
     bandwidth: 50e9,
     dispatch: 10e-6,
     invocations: 16384.0,
+    parallel_sums: 8.0,
 };
 /// As [`INTEGRATED`].
 const DISCRETE: Speed = Speed {
@@ -167,10 +191,12 @@ const DISCRETE: Speed = Speed {
     load: 4.0,
     uniform_load: 1.0,
     store: 4.0,
+    scattered: 4.0,
     direct_sum: 1.0,
     staged_load: 0.5,
     texel_load: 32.0,
     bandwidth: 500e9,
     dispatch: 5e-6,
     invocations: 262_144.0,
+    parallel_sums: 8.0,
 };

@@ -1,7 +1,7 @@
 //! Every kernel on tables of cases that name the branch each reaches, and on all tiny shapes.
 
-use crate::harness::{Case, assert_case, candidates, checked_gpu, gpu};
-use conv1d::{Conv1d, ConvTranspose1d, Operation, Padding, PaddingMode, PlanOptions};
+use crate::harness::{Case, Data, assert_case, assert_plans, candidates, checked_gpu, gpu};
+use conv1d::{Caps, Conv1d, ConvTranspose1d, DeviceClass, Operation, Padding, PaddingMode, Plan, PlanOptions};
 use std::collections::BTreeSet;
 
 const MODES: [PaddingMode; 6] = [
@@ -86,6 +86,7 @@ fn named() -> Vec<(&'static str, Case)> {
         ("its taps no multiple of four, strided", Case::new(conv(1, 9, 21).stride(4), [3, 1, 200])),
         ("many channels: texels of rows, shifted", Case::new(conv(18, 10, 5).padding(Padding::Same), [2, 18, 120])),
         ("strided against dilated: shifts of two taps", Case::new(conv(5, 9, 7).stride(2).dilation(3), [2, 5, 130])),
+        ("dilated: taps in whole steps of four", Case::new(conv(2, 9, 8).dilation(3), [2, 2, 150])),
         ("dilation beyond the row", Case::new(conv(3, 4, 3).dilation(90).padding(Padding::Causal), [2, 3, 70])),
         ("padding alone between samples", Case::new(conv(1, 1, 1).stride(100).padding(Padding::both(5)), [1, 1, 3])),
         ("rows of a tile and one more", Case::new(conv(9, 65, 3).padding(Padding::Same), [1, 9, 270])),
@@ -114,28 +115,56 @@ fn named_cases_reach_every_form() {
         for operation in Operation::ALL {
             for plan in candidates(gpu(), &case, operation, &PlanOptions::default()) {
                 for (name, text) in plan.shaders().unwrap() {
-                    let form = ["SHIFTED", "TEXEL_TAPS", "IN_STEP"].map(|constant| value(&text, constant));
-                    reached.insert((name, form.map(Option::unwrap_or_default).join(" ")));
+                    let constants = ["SHIFTED", "TEXEL_TAPS", "IN_STEP", "WHOLE", "REST", "ADJACENT"];
+                    let form = constants.map(|constant| value(&text, constant));
+                    reached.insert((name, form.map(Option::unwrap_or_default).join(" ").trim().to_owned()));
                 }
             }
         }
     }
     for (name, form) in [
-        ("direct", "0  "),
-        ("direct", "1  "),
-        ("contract", "0  "),
-        ("contract", "1  "),
-        ("texels", "0 0 "),
-        ("texels", "0 1 "),
-        ("texels", "1 0 "),
-        ("texels", "1 1 "),
-        ("contract_texels", " 0 "),
-        ("contract_texels", " 1 "),
-        ("tiled", "  0"),
-        ("tiled", "  1"),
-        ("tiled", "  2"),
+        ("direct", "0"),
+        ("direct", "1"),
+        ("contract", "0"),
+        ("contract", "1"),
+        ("texels", "0 0"),
+        ("texels", "0 1"),
+        ("texels", "1 0"),
+        ("texels", "1 1"),
+        ("contract_texels", "0"),
+        ("contract_texels", "1"),
+        ("tiled", "0"),
+        ("tiled", "1"),
+        ("tiled", "2"),
+        ("window", "0 0 0"),
+        ("window", "0 0 1"),
+        ("window", "0 1 0"),
+        ("window", "0 1 1"),
+        ("window", "1 0 0"),
+        ("window", "1 0 1"),
     ] {
         assert!(reached.contains(&(name, form.to_owned())), "{name} {form:?} is not in {reached:?}");
+    }
+}
+
+/// As they are planned for a GPU: other walks over positions, other splits of sums.
+#[test]
+fn named_cases_as_for_a_gpu() {
+    let caps = Caps { class: DeviceClass::Discrete, ..*gpu().caps() };
+    for (name, case) in named() {
+        println!("{name}");
+        let data = Data::new(&case);
+        for operation in Operation::ALL {
+            let plan = |options: &PlanOptions| Plan::new(case.fused, operation, case.input, &caps, options);
+            let plans: Vec<Plan> = plan(&PlanOptions::default())
+                .unwrap()
+                .candidates()
+                .iter()
+                .filter(|c| c.choice.kernel == "direct")
+                .map(|c| plan(&PlanOptions::default().kernel(c.choice.to_string())).unwrap())
+                .collect();
+            assert_plans(gpu(), &case, &plans, &data);
+        }
     }
 }
 

@@ -69,6 +69,9 @@ const CONTRACT_TILES: [Tile; 6] = [
     Tile { rows: 1, positions: 1, lanes_rows: 1 },
 ];
 
+/// Elements between neighbouring invocations from which on each is in a sector of memory of its own (32 bytes).
+const SCATTERED: u32 = 8;
+
 /// Positions of a segment, at most: a split sums over whole ones, and shorter splits spend their time adding up partial sums.
 const SEGMENT: u32 = 256;
 
@@ -113,20 +116,24 @@ impl Kernel for Direct {
 
 /// The walk that is fastest for a tile, and its rough time in seconds.
 fn fastest(c: &Correlate, tile: Tile, speed: &Speed) -> (Walk, f64) {
-    Walk::fastest(c.in_step.unsigned_abs(), c.tap_step.unsigned_abs(), tile, c.max_taps(), |walk| {
+    let in_step = c.in_step.unsigned_abs();
+    let lanes_positions = LANES / tile.lanes_rows;
+    Walk::fastest(in_step, c.tap_step.unsigned_abs(), tile, c.max_taps(), Some(lanes_positions), |walk| {
         let Tile { rows, positions, lanes_rows } = tile;
-        let lanes_positions = LANES / lanes_rows;
+        let scattered = |distance: u32| if distance < SCATTERED { 1.0 } else { speed.scattered };
         let tiles = u64::from(c.batch) * walk.position_tiles(c.positions());
         let lanes = (tiles.div_ceil(lanes_positions.into()) * u64::from(lanes_positions)) as f64;
         let row_tiles = f64::from(c.rows.div_ceil(rows * lanes_rows) * lanes_rows) * f64::from(c.groups);
-        let busy = (lanes * row_tiles * c.phases.len() as f64 / speed.invocations).clamp(1e-6, 1.0);
+        let busy = speed.busy(lanes * row_tiles * c.phases.len() as f64, rows * positions);
         let taps: f64 = c.phases.iter().map(|p| f64::from(p.taps)).sum();
         let sums = f64::from(rows * positions);
         // Multiply-adds of a tap: its own, its samples, and a weight for each row.
         let samples = walk.samples(positions, c.max_taps());
-        let step = sums * speed.direct_sum + samples * speed.load + f64::from(rows) * speed.uniform_load;
+        let load = speed.load * scattered(walk.distance(in_step));
+        let step = sums * speed.direct_sum + samples * load + f64::from(rows) * speed.uniform_load;
         let sum = lanes * row_tiles * f64::from(c.depth) * taps * step;
-        let stores = lanes * row_tiles * c.phases.len() as f64 * sums * speed.store;
+        let store = speed.store * scattered(walk.distance(c.out_step));
+        let stores = lanes * row_tiles * c.phases.len() as f64 * sums * store;
         (sum + stores) / busy / speed.multiply_adds + speed.dispatch
     })
 }
@@ -291,7 +298,7 @@ impl Segments {
         let position = sums + (samples + f64::from(tile.rows)) * speed.load;
         let positions = f64::from(c.batch) * f64::from(c.positions);
         // Splits keep the device busy where there are few sums.
-        let busy = (lanes * self.count(c.batch) as f64 / speed.invocations).clamp(1e-6, 1.0);
+        let busy = speed.busy(lanes * self.count(c.batch) as f64, tile.rows * tile.positions);
         lanes * positions * position / busy / speed.multiply_adds + 2.0 * speed.dispatch
     }
 }
@@ -308,7 +315,7 @@ fn emit_contract(c: &Contract, tile: Tile, builder: &mut Builder<'_>) -> Result<
         let columns = u64::from(g.end - g.start) * u64::from(q.end - q.start) * u64::from(tap_tiles);
         let column_workgroups = columns.div_ceil(LANES.into());
         let invocations = (column_workgroups * u64::from(LANES) * u64::from(row_tiles)) as f64;
-        let wanted = (builder.caps.speed().invocations / invocations).ceil() as u64;
+        let wanted = builder.caps.speed().splits(invocations, tile.rows * tile.positions);
         let all_segments = Segments::new(c, tile, c.positions).count(c.batch);
         let reduction = Reduction::new(c, &parts[0].piece, wanted.min(all_segments), builder)?;
         let mut accumulate = false;

@@ -94,23 +94,27 @@ impl Kernel for Im2col {
 
     fn time(&self, stage: &Stage, tile: Tile, caps: &Caps) -> f64 {
         let speed = caps.speed();
-        // (columns written and read, rows of the product, multiply-adds, waste of the last panel)
+        let sums = tile.rows * PANEL / LANES;
+        // (columns written and read, rows of the product, multiply-adds, waste of the last panel, share of the device)
         let partial = |batch: u32, positions: u32| waste(batch.saturating_mul(positions).max(1), PANEL);
-        let (columns, rows, work, partial) = match stage {
+        let (columns, rows, work, partial, busy) = match stage {
             Stage::Correlate(c) => {
                 let taps: f64 = c.phases.iter().map(|p| f64::from(p.count) * f64::from(p.taps)).sum();
+                let outputs: f64 = c.phases.iter().map(|p| f64::from(p.count)).sum();
+                let outputs = outputs * f64::from(c.batch) * f64::from(c.groups) * f64::from(c.rows);
                 (
                     f64::from(c.batch) * f64::from(c.groups) * f64::from(c.depth) * taps,
                     c.rows,
                     c.work(),
                     partial(c.batch, c.positions()),
+                    speed.busy(outputs / f64::from(sums), sums),
                 )
             }
-            Stage::Contract(c) => (c.work() / f64::from(c.rows), c.rows, c.work(), partial(c.batch, c.positions)),
+            Stage::Contract(c) => (c.work() / f64::from(c.rows), c.rows, c.work(), partial(c.batch, c.positions), 1.0),
             Stage::SumRows(_) | Stage::Fold(_) => return f64::INFINITY,
         };
         let operations = 1.0 + speed.staged_load * (1.0 / f64::from(tile.rows) + 1.0 / f64::from(tile.positions));
-        work * waste(rows, tile.rows * LANES) * partial * operations / speed.multiply_adds
+        work * waste(rows, tile.rows * LANES) * partial * operations / busy / speed.multiply_adds
             + columns * partial * 8.0 / speed.bandwidth
             + 3.0 * speed.dispatch
     }
@@ -365,7 +369,7 @@ fn emit_contract(c: &Contract, tile: Tile, builder: &mut Builder<'_>) -> Result<
         let column_tiles = ((q.end - q.start) * c.taps).div_ceil(COLUMNS);
         let all_panels = (u64::from(c.batch) * u64::from(c.positions)).div_ceil(PANEL.into());
         let tiles = f64::from(g.end - g.start) * f64::from(row_tiles) * f64::from(column_tiles);
-        let wanted = (builder.caps.speed().invocations / (tiles * f64::from(LANES * LANES))).ceil() as u64;
+        let wanted = builder.caps.speed().splits(tiles * f64::from(LANES * LANES), tile.rows * COLUMNS / LANES);
         // A split of fewer than four panels spends its time adding up partial sums.
         let reduction = Reduction::new(c, &parts[0].piece, wanted.min(all_panels / 4), builder)?;
         // A group's slices follow each other, part after part: the first writes, the others add.

@@ -15,6 +15,7 @@ mod reduce;
 mod texels;
 mod tiled;
 mod walk;
+mod window;
 
 use crate::caps::Caps;
 use crate::error::Result;
@@ -29,7 +30,7 @@ pub(crate) use fold::emit as emit_fold;
 
 /// All kernels.
 pub(crate) static KERNELS: &[&dyn Kernel] =
-    &[&direct::Direct, &im2col::Im2col, &tiled::Tiled, &texels::Texels, &reduce::SumRows];
+    &[&direct::Direct, &im2col::Im2col, &tiled::Tiled, &window::SlidingWindow, &texels::Texels, &reduce::SumRows];
 
 /// Sources that no kernel of [`KERNELS`] lists.
 #[cfg(test)]

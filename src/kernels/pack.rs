@@ -26,10 +26,10 @@ fn weights(piece: &Piece, tile_rows: u32) -> u64 {
     u64::from(piece.groups()) * u64::from(piece.rows().next_multiple_of(tile_rows)) * u64::from(piece.depth())
 }
 
-/// Elements of the packed weight of a piece.
+/// Elements of the packed weight of a piece, and what fills them up to whole vectors of four.
 pub(super) fn length(c: &Correlate, piece: &Piece, tile_rows: u32) -> u64 {
     let all_taps: u64 = c.phases.iter().map(|p| u64::from(p.taps)).sum();
-    weights(piece, tile_rows) * all_taps
+    (weights(piece, tile_rows) * all_taps).next_multiple_of(4)
 }
 
 /// Packs the weight of a piece: per phase, group and tile of output rows `[depth, taps, tile_rows]`.

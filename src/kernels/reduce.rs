@@ -173,7 +173,7 @@ impl Kernel for SumRows {
                 let channels = piece.rows();
                 let total = u64::from(s.batch) * u64::from(s.length);
                 let workgroups = f64::from(channels) * f64::from(LANES);
-                let wanted = ((builder.caps.speed().invocations / workgroups).ceil() as u64).min(total / MIN_SPLIT);
+                let wanted = builder.caps.speed().splits(workgroups, 1).min(total / MIN_SPLIT);
                 let output = Window { start: piece.r.start.into(), length: channels.into() };
                 let reduction =
                     Reduction::with([1, 1], channels, [0, channels], Role::BiasGradient, output, wanted, builder)?;

@@ -28,33 +28,53 @@ impl Walk {
         Walk { tile_positions: tile.positions, shifted: false, spacing: 1, period: 1 }
     }
 
+    /// The same with the positions of so many invocations interleaved, so that neighbours are at neighbouring positions.
+    fn interleaved(tile: Tile, invocations: u32) -> Self {
+        Walk { spacing: invocations, ..Walk::plain(tile) }
+    }
+
+    /// Input positions from one invocation to the next.
+    pub(super) fn distance(&self, in_step: u32) -> u32 {
+        let positions = if self.spacing == 1 { self.tile_positions } else { 1 };
+        positions.saturating_mul(in_step)
+    }
+
     fn shifted(in_step: u32, tap_step: u32, tile: Tile) -> Self {
         let common = gcd(in_step, tap_step);
         let (spacing, period) = (tap_step / common, in_step / common);
         Walk { tile_positions: tile.positions, shifted: true, spacing, period }
     }
 
-    /// The one of the two walks that takes less time, and that time.
+    /// The walk that takes the least time, and that time. `interleaved` is how many invocations may interleave, where a kernel
+    /// can do that.
     pub(super) fn fastest(
         in_step: u32,
         tap_step: u32,
         tile: Tile,
         taps: u32,
+        interleaved: Option<u32>,
         time: impl Fn(&Walk) -> f64,
     ) -> (Self, f64) {
+        let faster = |walk: Walk, best: (Walk, f64)| {
+            let seconds = time(&walk);
+            if seconds < best.1 { (walk, seconds) } else { best }
+        };
+        let too_far = |walk: &Walk| {
+            // Shaders reckon with positions up to a block beyond the end.
+            u64::from(walk.spacing) * u64::from(in_step) > MAX_BLOCK / u64::from(tile.positions)
+        };
         let plain = Walk::plain(tile);
-        let plain = (plain, time(&plain));
+        let mut plain = (plain, time(&plain));
+        let interleaved = interleaved.map(|invocations| Walk::interleaved(tile, invocations));
+        if let Some(walk) = interleaved.filter(|walk| !too_far(walk) && tile.positions > 1) {
+            plain = faster(walk, plain);
+        }
         // One tap, or one position, has nothing to shift.
         if taps <= 1 || tile.positions == 1 {
             return plain;
         }
         let shifted = Walk::shifted(in_step, tap_step, tile);
-        // Shaders reckon with positions up to a block beyond the end.
-        if u64::from(shifted.spacing) * u64::from(in_step) > MAX_BLOCK / u64::from(tile.positions) {
-            return plain;
-        }
-        let shifted = (shifted, time(&shifted));
-        if shifted.1 < plain.1 { shifted } else { plain }
+        if too_far(&shifted) { plain } else { faster(shifted, plain) }
     }
 
     /// Tiles along so many positions of a row: whole blocks of interleaved tiles.

@@ -144,7 +144,7 @@ pub(super) fn emit(c: &Contract, tile: Tile, builder: &mut Builder<'_>) -> Resul
         let [row_tiles, column_tiles] = layout.tiles(piece.rows(), piece.depth());
         let tiles = u64::from(piece.groups()) * u64::from(row_tiles) * u64::from(column_tiles);
         let steps = u64::from(c.batch) * u64::from(c.positions.div_ceil(layout.step()));
-        let wanted = (builder.caps.speed().invocations / tiles as f64).ceil() as u64;
+        let wanted = builder.caps.speed().splits(tiles as f64, tile.rows * tile.positions);
         let reduction = Reduction::new(c, &piece, wanted.min(steps / MIN_SPLIT), builder)?;
         let mut accumulate = false;
         for part in &parts {

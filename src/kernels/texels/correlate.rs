@@ -112,7 +112,7 @@ impl Layout {
             let (in_step, tap_step) = (c.in_step.unsigned_abs(), c.tap_step.unsigned_abs().saturating_mul(texel));
             let layout = |walk: &Walk| Layout::new(c, tile, texel_taps, *walk);
             let taps = c.max_taps().div_ceil(texel);
-            let (walk, time) = Walk::fastest(in_step, tap_step, tile, taps, |walk| layout(walk).time(c, speed));
+            let (walk, time) = Walk::fastest(in_step, tap_step, tile, taps, None, |walk| layout(walk).time(c, speed));
             if best.is_none_or(|(_, least)| time < least) {
                 best = Some((layout(&walk), time));
             }
@@ -196,7 +196,7 @@ impl Layout {
         let tiles = (u64::from(c.batch) * self.walk.position_tiles(c.positions())) as f64;
         let lanes = (tiles / f64::from(LANES / lanes_rows)).ceil() * f64::from(LANES / lanes_rows);
         let row_tiles = f64::from(c.rows.div_ceil(rows * lanes_rows) * lanes_rows) * f64::from(c.groups);
-        let busy = (lanes * row_tiles * c.phases.len() as f64 / speed.invocations).clamp(1e-6, 1.0);
+        let busy = speed.busy(lanes * row_tiles * c.phases.len() as f64, rows * positions);
         let work = lanes * row_tiles * units.steps as f64 * step / busy;
         let staged = self.input_texels(c, &whole).saturating_add(self.weight_texels(c, &whole)) as f64;
         let stores = lanes * row_tiles * c.phases.len() as f64 * sums * speed.store;

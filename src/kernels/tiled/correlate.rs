@@ -1,18 +1,19 @@
-//! `tiled`: the implicit matrix product, its operands staged in workgroup memory.
+//! Correlation from workgroup memory.
 
-use super::epilogue::StoreParams;
-use super::pack;
-use super::params::params;
-use super::pieces::{self, CorrelatePiece, Limits, Piece};
-use super::program::{Binding, Builder, Resource, Source, Window};
-use super::{Kernel, Tile, extension};
-use crate::caps::{Caps, Speed};
+use super::LANES_POSITIONS;
+use crate::caps::Speed;
 use crate::error::Result;
-use crate::lowering::{Correlate, Operand, Slot, Stage};
+use crate::kernels::epilogue::StoreParams;
+use crate::kernels::pack;
+use crate::kernels::params::params;
+use crate::kernels::pieces::{self, CorrelatePiece, Limits, Piece};
+use crate::kernels::program::{Binding, Builder, Resource, Source, Window};
+use crate::kernels::{Tile, extension};
+use crate::lowering::{Correlate, Operand, Slot};
 use std::mem::offset_of;
 
-static TILED: Source =
-    Source { name: "tiled", wgsl: include_str!("../../shaders/tiled.wgsl"), params: TiledParams::FIELDS };
+pub(super) static TILED: Source =
+    Source { name: "tiled", wgsl: include_str!("../../../shaders/tiled.wgsl"), params: TiledParams::FIELDS };
 
 params! {
     /// `Params` of `tiled.wgsl`.
@@ -26,9 +27,6 @@ params! {
     }
 }
 
-/// Invocations of a workgroup along positions: those that store next to each other.
-const LANES_POSITIONS: u32 = 16;
-
 /// Samples, and weights, that are staged at once: `STAGED` of the shader.
 const STAGED: u32 = 2048;
 
@@ -39,47 +37,22 @@ const MOST_CONSTANT_STEP: i32 = 2;
 /// Input rows that are staged at once at most: more save no barrier that matters.
 const MOST_DEPTH: u32 = 16;
 
+/// What a GPU's compiler makes of the first: of 112 issued instructions of the loop over taps 96 are multiply-adds, 132
+/// registers, nothing spilled, 8 waves (RDNA 3; on RDNA 2 the same with 128 registers; Mesa's RADV, 2026-11-21). With 16 positions it
+/// is 128 of 146, but 6 waves on RDNA 2; with 8 it is 64 of 78.
 const TILES: [Tile; 3] = [
-    Tile { rows: 8, positions: 16, lanes_rows: 8 },
+    Tile { rows: 8, positions: 12, lanes_rows: 8 },
     Tile { rows: 8, positions: 8, lanes_rows: 8 },
     Tile { rows: 4, positions: 4, lanes_rows: 4 },
 ];
 
-#[derive(Debug)]
-pub(crate) struct Tiled;
+/// Tiles whose samples fit.
+pub(super) fn tiles(c: &Correlate) -> Vec<Tile> {
+    TILES.into_iter().filter(|&tile| Staging::new(c, tile).is_some()).collect()
+}
 
-impl Kernel for Tiled {
-    fn name(&self) -> &'static str {
-        "tiled"
-    }
-
-    #[cfg(test)]
-    fn sources(&self) -> Vec<&'static Source> {
-        vec![&TILED, &pack::PACK]
-    }
-
-    fn tiles(&self, stage: &Stage, caps: &Caps) -> Result<Vec<Tile>, String> {
-        let Stage::Correlate(c) = stage else { return Err("it only correlates".into()) };
-        let fits =
-            |tile: &Tile| LANES_POSITIONS * tile.lanes_rows <= caps.max_invocations && Staging::new(c, *tile).is_some();
-        let tiles: Vec<Tile> = TILES.into_iter().filter(fits).collect();
-        if tiles.is_empty() || caps.max_workgroup_bytes < 2 * STAGED * 4 {
-            return Err("the samples under a tile of positions do not fit the workgroup memory".into());
-        }
-        Ok(tiles)
-    }
-
-    fn time(&self, stage: &Stage, tile: Tile, caps: &Caps) -> f64 {
-        let Stage::Correlate(c) = stage else { return f64::INFINITY };
-        Staging::new(c, tile).map_or(f64::INFINITY, |staging| staging.time(c, &caps.speed()))
-    }
-
-    fn emit(&self, stage: &Stage, tile: Tile, builder: &mut Builder<'_>) -> Result<()> {
-        match stage {
-            Stage::Correlate(c) => emit(c, tile, builder),
-            _ => Ok(()),
-        }
-    }
+pub(super) fn time(c: &Correlate, tile: Tile, speed: &Speed) -> f64 {
+    Staging::new(c, tile).map_or(f64::INFINITY, |staging| staging.time(c, speed))
 }
 
 /// What a workgroup stages at once.
@@ -126,7 +99,7 @@ impl Staging {
         let lanes = f64::from(LANES_POSITIONS * lanes_rows);
         let blocks = f64::from(c.positions().div_ceil(self.positions())) * f64::from(c.batch) * c.phases.len() as f64;
         let workgroups = blocks * f64::from(c.rows.div_ceil(self.rows())) * f64::from(c.groups);
-        let busy = (workgroups * lanes / speed.invocations).clamp(1e-6, 1.0);
+        let busy = speed.busy(workgroups * lanes, rows * positions);
         let taps: f64 = c.phases.iter().map(|p| f64::from(p.taps)).sum::<f64>() / c.phases.len().max(1) as f64;
         // Of every tap of an input row: the sums, the samples and weights from workgroup memory, and a share of staging them.
         let staged = f64::from(self.samples) / f64::from(self.taps) + f64::from(self.rows()) / 4.0;
@@ -149,7 +122,7 @@ impl Staging {
     }
 }
 
-fn emit(c: &Correlate, tile: Tile, builder: &mut Builder<'_>) -> Result<()> {
+pub(super) fn emit(c: &Correlate, tile: Tile, builder: &mut Builder<'_>) -> Result<()> {
     let Some(staging) = Staging::new(c, tile) else { return Ok(()) };
     let limits = Limits {
         max_window: builder.caps.max_window(),
