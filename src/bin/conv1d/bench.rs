@@ -102,6 +102,11 @@ pub(crate) fn run(options: &Options) -> Outcome {
         return Err("the kernel suits none of the operations".into());
     }
     report.print_table();
+    if options.tuning.is_some() {
+        let entries = || report.layers.iter().flat_map(|layer| &layer.entries);
+        let tuned = entries().filter(|entry| entry.measured.as_ref().is_ok_and(|m| m.tuned)).count();
+        say!("{tuned} of {} were in the tuning, which holds for the very same shapes only", entries().count());
+    }
     Ok(report.all_kept())
 }
 
@@ -193,6 +198,7 @@ impl<'a> Bench<'a> {
             gpu,
             cpu,
             bound_used,
+            tuned: runner.plan.candidates().first().is_some_and(|c| c.measured.is_some()),
         })
     }
 

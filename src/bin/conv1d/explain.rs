@@ -3,7 +3,10 @@
 use crate::Outcome;
 use crate::layers::padding_mode;
 use clap::{Args, ValueEnum};
-use conv1d::{Caps, Conv1d, ConvTranspose1d, DeviceClass, Gpu, Layer, Operation, Padding, Plan, PlanOptions, Tuning};
+use conv1d::{
+    Activation, Caps, Conv1d, ConvTranspose1d, DeviceClass, Gpu, Layer, Operation, Padding, Plan, PlanOptions,
+    Residual, Tuning,
+};
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
@@ -36,6 +39,12 @@ pub(crate) struct Options {
     output_padding: usize,
     #[arg(long, value_enum, default_value_t = Op::Forward)]
     op: Op,
+    /// identity, relu, leaky-relu=SLOPE, silu, gelu, tanh or sigmoid, in the same dispatch
+    #[arg(long, default_value = "identity", value_parser = activation)]
+    activation: Activation,
+    /// Where a residual is added in the same dispatch
+    #[arg(long, value_enum, default_value_t = Where::None)]
+    residual: Where,
     /// Only this kernel (direct), or one of its tiles (direct/4x4)
     #[arg(long)]
     kernel: Option<String>,
@@ -59,6 +68,31 @@ enum Op {
     InputGradient,
     WeightGradient,
     BiasGradient,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Where {
+    /// Nowhere
+    None,
+    /// Before the activation
+    Before,
+    /// After the activation
+    After,
+}
+
+fn activation(name: &str) -> Result<Activation, String> {
+    Ok(match name {
+        "identity" => Activation::Identity,
+        "relu" => Activation::Relu,
+        "silu" => Activation::Silu,
+        "gelu" => Activation::Gelu,
+        "tanh" => Activation::Tanh,
+        "sigmoid" => Activation::Sigmoid,
+        _ => match name.strip_prefix("leaky-relu=").map(str::parse) {
+            Some(Ok(slope)) => Activation::LeakyRelu(slope),
+            _ => return Err("known are identity, relu, leaky-relu=SLOPE, silu, gelu, tanh, sigmoid".into()),
+        },
+    })
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -126,17 +160,22 @@ pub(crate) fn run(options: &Options) -> Outcome {
     if let Some(mib) = options.workspace_mib {
         plan_options.workspace_bytes = mib.saturating_mul(1 << 20);
     }
+    let fused = layer.activation(options.activation).residual(match options.residual {
+        Where::None => Residual::None,
+        Where::Before => Residual::BeforeActivation,
+        Where::After => Residual::AfterActivation,
+    });
     // The layer first: a wrong one is wrong on any device.
     let cost = layer.cost(&options.input).map_err(|e| e.to_string())?;
     let plan = match options.device.map(caps) {
-        Some(caps) => Plan::new(layer, operation, &options.input, &caps, &plan_options),
+        Some(caps) => Plan::new(fused, operation, &options.input, &caps, &plan_options),
         None => {
             let gpu = Gpu::new().map_err(|e| format!("{e}; --device webgpu plans without one"))?;
             if let Some(path) = &options.tuning {
                 let used = Tuning::load(path).and_then(|tuning| gpu.use_tuning(tuning));
                 used.map_err(|e| format!("{}: {e}", path.display()))?;
             }
-            gpu.plan(layer, operation, &options.input, &plan_options)
+            gpu.plan(fused, operation, &options.input, &plan_options)
         }
     };
     let plan = plan.map_err(|e| e.to_string())?;
@@ -173,5 +212,13 @@ mod tests {
         assert_eq!(padding("same-lower"), Ok(Padding::SameLower));
         assert!(padding("-1").is_err());
         assert!(padding("1,2,3").is_err());
+    }
+
+    #[test]
+    fn activations_by_name() {
+        assert_eq!(activation("gelu"), Ok(Activation::Gelu));
+        assert_eq!(activation("leaky-relu=0.1"), Ok(Activation::LeakyRelu(0.1)));
+        assert!(activation("leaky-relu").is_err());
+        assert!(activation("swish").is_err());
     }
 }

@@ -41,6 +41,8 @@ pub(crate) struct Measured {
     pub(crate) cpu: Option<Timing>,
     /// Largest error over its promised bound.
     pub(crate) bound_used: f64,
+    /// Whether the kernel was chosen by what was measured before.
+    pub(crate) tuned: bool,
 }
 
 impl Measured {
@@ -180,6 +182,7 @@ impl LayerReport {
                     value["gbps"] = json!(m.bytes / m.gpu.seconds() / 1e9);
                     value["kernel"] = json!(m.kernel);
                     value["bound_used"] = json!(m.bound_used);
+                    value["tuned"] = json!(m.tuned);
                     ops.insert(op.into(), value);
                     if let Some(t) = &m.cpu {
                         cpu.insert(op.into(), timing(t, m.flops));
