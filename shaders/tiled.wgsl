@@ -292,7 +292,9 @@ fn tiled(
             workgroupBarrier();
             for (var q = 0u; q < depth; q++) {
                 let in_row = in_first + (q_first + q) * params.in_length;
-                if (lowest >= params.touched_first && lowest + i32(span) <= params.touched_first + i32(params.touched)) {
+                // Modulo 2^32, as in `sample`: a tile may end beyond the last position that an i32 holds.
+                let reached = u32(lowest - params.touched_first);
+                if (reached < params.touched && reached + span - 1u < params.touched) {
                     for (var i = index; i < span; i += LANES) {
                         slab[q * params.stage_samples + i] = load(in_row + u32(lowest) + i);
                     }

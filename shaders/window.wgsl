@@ -328,7 +328,8 @@ fn window(
                 let last = first + i32((params.stage_samples - 1u) >> shift) * neighbour
                     + i32(width - 1u) * params.in_step;
                 let slab_first = (run - run_first) * params.stage_samples;
-                if (first >= params.touched_first && last < params.touched_first + i32(params.touched)) {
+                // Modulo 2^32, as in `sample`: a block may end beyond the last position that an i32 holds.
+                if (u32(first - params.touched_first) < params.touched && u32(last - params.touched_first) < params.touched) {
                     for (var i = lane; i < params.stage_samples; i += LANES) {
                         let offset = i32(i >> shift) * neighbour + i32(i & (width - 1u)) * params.in_step;
                         slab[slab_first + i] = load(row + u32(first + offset));

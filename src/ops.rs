@@ -139,6 +139,7 @@ impl Gpu {
         options: &PlanOptions,
     ) -> Result<Gradients> {
         let fused = layer.into();
+        fused.check()?;
         let input = given(tensors, Role::Input)?.shape();
         // All tensors are checked, those that a gradient does not read included: nothing is computed from a wrong call.
         let shapes = fused.layer.shapes(input)?;
@@ -250,8 +251,12 @@ impl Gpu {
     /// Runs a plan over tensors into a new one. [`Role::Bias`] may be left out; an output that is optional
     /// ([`Plan::optional_output`]) is written to the tensor that is given for it.
     pub fn execute(&self, plan: &Plan, tensors: &[(Role, &Tensor)]) -> Result<Tensor> {
-        for &(role, tensor) in tensors {
+        for (index, &(role, tensor)) in tensors.iter().enumerate() {
             check(self, role, tensor, role.shape(plan.shapes()))?;
+            // The output is made here; of two tensors for one role, one would be left out.
+            if role == plan.output() || tensors[..index].iter().any(|(earlier, _)| *earlier == role) {
+                return Err(Error::UnusedBuffer { role: role.name() });
+            }
         }
         let output = self.zeros(plan.output().shape(plan.shapes()))?;
         let mut buffers = Buffers::new().with(plan.output(), output.buffer().slice(..));

@@ -164,7 +164,9 @@ impl Gpu {
         let buffers = tensors.iter().fold(Buffers::new(), |all, (role, t)| all.with(*role, t.buffer().slice(..)));
 
         let timer = Timer::new(self);
-        let most = plan.candidates().first().map_or(0.0, |fastest| fastest.seconds * MOST_PREDICTED);
+        // The chosen one is the first that can be planned.
+        let chosen = plan.candidates().iter().find(|c| c.choice == plan.choice());
+        let most = chosen.map_or(0.0, |fastest| fastest.seconds * MOST_PREDICTED);
         let mut seconds = BTreeMap::new();
         let mut best = None;
         for candidate in plan.candidates().iter().filter(|c| c.seconds <= most) {
@@ -172,19 +174,22 @@ impl Gpu {
             let options = PlanOptions::default().kernel(choice.clone());
             // What cannot be planned is no candidate.
             let Ok(forced) = Plan::new(fused, operation, input, self.caps(), &options) else { continue };
-            let bound = self.prepare(&forced)?.bind(&buffers)?;
+            // What this device cannot hold is none either.
+            let Ok(bound) = self.prepare(&forced).and_then(|prepared| prepared.bind(&buffers)) else { continue };
             // The first run compiles what the driver left to do, and is waited for.
-            timer.time(self, &bound, 1)?;
-            let once = timer.time(self, &bound, 1)?;
+            timer.time(&bound, 1)?;
+            let once = timer.time(&bound, 1)?;
             if best.is_some_and(|best| once > best * HOPELESS) {
                 seconds.insert(choice, once.as_secs_f64());
                 continue;
             }
-            let timing = timer.measure(self, &bound, effort)?;
+            let timing = timer.measure(&bound, effort)?;
             best = Some(best.map_or(timing.median, |best| timing.median.min(best)));
             seconds.insert(choice, timing.seconds());
         }
-        tuning.seconds.insert(plan.key().to_owned(), seconds);
+        if !seconds.is_empty() {
+            tuning.seconds.insert(plan.key().to_owned(), seconds);
+        }
         Plan::new(fused, operation, input, self.caps(), &PlanOptions::default().tuning(tuning.clone()))
     }
 }

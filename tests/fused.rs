@@ -72,6 +72,15 @@ fn exact_values() {
     }
 }
 
+/// As the shaders and PyTorch have it.
+#[test]
+fn nan_stays_nan() {
+    for activation in ACTIVATIONS {
+        assert!(activation.value(f64::NAN).is_nan(), "{activation:?}");
+    }
+    assert_eq!(Activation::Relu.derivative(f64::NAN), 1.0);
+}
+
 #[test]
 fn derivatives_are_those_of_the_values() {
     for activation in ACTIVATIONS {
@@ -233,6 +242,13 @@ fn what_is_missing_or_wrong_is_named() {
     let error = gpu().forward(conv, &[(Role::Residual, &dy), forward[0], forward[1]], &options).unwrap_err();
     assert_eq!(error, Error::UnusedBuffer { role: "the residual" });
     assert_eq!(gpu().forward(conv, &[(Role::Weight, &w)], &options).unwrap_err(), missing("the input"));
+
+    let y = gpu().zeros([1, 2, 7]).unwrap();
+    let output_too = [forward[0], forward[1], (Role::Output, &y)];
+    let error = gpu().forward(conv, &output_too, &options).unwrap_err();
+    assert_eq!(error, Error::UnusedBuffer { role: "the output" });
+    let twice = [forward[0], forward[1], forward[1]];
+    assert_eq!(gpu().forward(conv, &twice, &options).unwrap_err(), Error::UnusedBuffer { role: "the weight" });
 
     for (activation, role) in [(Activation::Relu, "the output"), (Activation::Gelu, "the pre-activation")] {
         let error = gpu().backward(conv.activation(activation), &backward, Wanted::ALL, &options).unwrap_err();

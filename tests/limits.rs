@@ -2,8 +2,8 @@
 //! prove that the real ones are planned for.
 
 use crate::harness::{
-    Case, Data, assert_case, assert_case_with, assert_operation, candidates, checked_gpu, gpu, limited_gpu,
-    noop_device, one_of_each_kernel, run, values,
+    Case, Data, assert_case, assert_case_with, assert_operation, assert_plans, candidates, checked_gpu, gpu,
+    limited_gpu, noop_device, one_of_each_kernel, run, values,
 };
 use conv1d::reference::Oracle;
 use conv1d::{Caps, Conv1d, ConvTranspose1d, Error, Gpu, Operation, Padding, PaddingMode, Plan, PlanOptions};
@@ -145,6 +145,19 @@ fn past_65535_in_every_dimension() {
     let cropped = ConvTranspose1d::new(1, 1, BEYOND).padding(Padding::both(BEYOND - 1));
     let cropped = Case::new(cropped, [1, 1, BEYOND + 1]);
     assert_counts(gpu(), &cropped, Operation::Forward, &one_of_each_kernel(gpu(), &cropped, Operation::Forward));
+}
+
+/// Blocks of positions that end beyond the last position that an `i32` holds, in padding that is not zero.
+#[test]
+fn blocks_that_end_beyond_31_bits() {
+    let padding = Padding::Explicit { left: 0, right: 2_147_483_500 };
+    for mode in [PaddingMode::Constant(1.0), PaddingMode::Replicate] {
+        let conv = Conv1d::new(1, 1, 3).stride(37_000).dilation(37_000).padding(padding).padding_mode(mode);
+        let case = Case::new(conv, [1, 1, 100]);
+        let plans = one_of_each_kernel(gpu(), &case, Operation::Forward);
+        assert!(plans.iter().any(|plan| plan.choice().kernel == "window"));
+        assert_plans(gpu(), &case, &plans, &Data::new(&case));
+    }
 }
 
 /// Sums longer than the iterations that a software driver grants an invocation, with each operation's sum the long one;

@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use std::fs;
 use std::hash::{DefaultHasher, Hasher};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// First bytes of a file: what it is, and the version of its form.
 const MAGIC: &[u8; 8] = b"conv1d\0\x01";
@@ -30,14 +31,19 @@ impl Gpu {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
             Err(e) => return Err(Error::file(path.as_ref(), e)),
         };
-        let cache = self.guarded(|| {
-            let descriptor =
-                wgpu::PipelineCacheDescriptor { label: Some("conv1d"), data: data.as_deref(), fallback: true };
-            // SAFETY: The data is what an earlier cache gave, as the caller vouches and the checksum confirms.
-            unsafe { self.device().create_pipeline_cache(&descriptor) }
-        })?;
+        let create = |data: Option<&[u8]>| {
+            self.guarded(|| {
+                let descriptor = wgpu::PipelineCacheDescriptor { label: Some("conv1d"), data, fallback: false };
+                // SAFETY: The data is what an earlier cache gave, as the caller vouches and the checksum confirms.
+                unsafe { self.device().create_pipeline_cache(&descriptor) }
+            })
+        };
+        // Of another adapter or driver it is refused.
+        let loaded = data.as_deref().and_then(|data| create(Some(data)).ok());
+        let used = loaded.is_some();
+        let cache = loaded.map_or_else(|| create(None), Ok)?;
         *lock(&self.inner.cache) = Some(cache);
-        Ok(data.is_some())
+        Ok(used)
     }
 
     /// Writes the pipelines compiled since [`Gpu::load_pipeline_cache`], and what it read. The file is whole at any time: an
@@ -65,8 +71,12 @@ fn checksum(data: &[u8]) -> u64 {
 
 /// Writes a file beside the one it then replaces.
 pub(crate) fn write_whole(path: &Path, contents: &[u8]) -> Result<()> {
+    if path.exists() && !path.is_file() {
+        return Err(Error::file(path, "it is not a plain file"));
+    }
     let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".{}", std::process::id()));
+    static WRITES: AtomicU64 = AtomicU64::new(0);
+    beside.push(format!(".{}-{}", std::process::id(), WRITES.fetch_add(1, Ordering::Relaxed)));
     let written = fs::write(&beside, contents).and_then(|()| fs::rename(&beside, path));
     written.map_err(|e| {
         // What could not be written may not even be there.

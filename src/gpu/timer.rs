@@ -72,7 +72,7 @@ pub fn measure<E>(
         }
     }
     let affordable = (effort.total.as_secs_f64() / taken.as_secs_f64().max(1e-9)) as usize;
-    let samples = affordable.clamp(effort.fewest, effort.samples);
+    let samples = affordable.min(effort.samples).max(effort.fewest);
     let mut times = vec![taken];
     while times.len() < samples {
         times.push(run(repeats)?);
@@ -83,7 +83,7 @@ pub fn measure<E>(
 fn summary(mut times: Vec<Duration>, repeats: u32) -> Timing {
     times.sort_unstable();
     let middle = times.len() / 2;
-    let median = if times.len() % 2 == 1 { times[middle] } else { (times[middle - 1] + times[middle]) / 2 };
+    let median = if times.len() % 2 == 1 { times[middle] } else { times[middle - 1] / 2 + times[middle] / 2 };
     Timing { median: median / repeats, min: times[0] / repeats, samples: times.len() }
 }
 
@@ -100,6 +100,7 @@ const MOST_REPEATS: u32 = 1000;
 /// What times the GPU: its own time stamps around a pass, or the clock around a submission and the wait for it.
 #[derive(Debug)]
 pub struct Timer {
+    gpu: Gpu,
     stamps: Option<Stamps>,
 }
 
@@ -114,17 +115,20 @@ struct Stamps {
 
 impl Stamps {
     fn new(gpu: &Gpu) -> Result<Self> {
-        let set = gpu.device().create_query_set(&wgpu::QuerySetDescriptor {
-            label: None,
-            ty: wgpu::QueryType::Timestamp,
-            count: 2,
-        });
-        let resolved = gpu.device().create_buffer(&wgpu::BufferDescriptor {
-            label: None,
-            size: 16,
-            usage: wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC,
-            mapped_at_creation: false,
-        });
+        let (set, resolved) = gpu.guarded(|| {
+            let set = gpu.device().create_query_set(&wgpu::QuerySetDescriptor {
+                label: None,
+                ty: wgpu::QueryType::Timestamp,
+                count: 2,
+            });
+            let resolved = gpu.device().create_buffer(&wgpu::BufferDescriptor {
+                label: None,
+                size: 16,
+                usage: wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC,
+                mapped_at_creation: false,
+            });
+            (set, resolved)
+        })?;
         let nanoseconds = gpu.queue().get_timestamp_period().into();
         Ok(Stamps { set, resolved, words: gpu.zeros([4])?, nanoseconds })
     }
@@ -143,7 +147,7 @@ impl Timer {
         // A software adapter has the same clock as the program, and its stamps leave out the start of its threads.
         let software = gpu.adapter_info().device_type == wgpu::DeviceType::Cpu;
         let has_stamps = gpu.device().features().contains(wgpu::Features::TIMESTAMP_QUERY);
-        Timer { stamps: if has_stamps && !software { Stamps::new(gpu).ok() } else { None } }
+        Timer { gpu: gpu.clone(), stamps: if has_stamps && !software { Stamps::new(gpu).ok() } else { None } }
     }
 
     /// How it times, in words.
@@ -151,41 +155,45 @@ impl Timer {
         if self.stamps.is_some() { "GPU time stamps" } else { "submission to completion" }
     }
 
-    /// How long a bound operation takes, per run. It runs once before.
-    pub fn measure(&self, gpu: &Gpu, bound: &Bound, effort: Effort) -> Result<Timing> {
-        gpu.run(bound)?;
+    /// How long a bound operation of this device takes, per run. It runs once before.
+    pub fn measure(&self, bound: &Bound, effort: Effort) -> Result<Timing> {
+        self.gpu.run(bound)?;
         measure(effort, |repeats| {
             let mut taken = Duration::ZERO;
             let mut left = repeats;
             while left > 0 {
                 let now = left.min(MOST_REPEATS);
-                taken += self.time(gpu, bound, now)?;
+                taken += self.time(bound, now)?;
                 left -= now;
             }
             Ok(taken)
         })
     }
 
-    pub(crate) fn time(&self, gpu: &Gpu, bound: &Bound, repeats: u32) -> Result<Duration> {
-        let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        {
-            let timestamp_writes = self.stamps.as_ref().map(|stamps| wgpu::ComputePassTimestampWrites {
-                query_set: &stamps.set,
-                beginning_of_pass_write_index: Some(0),
-                end_of_pass_write_index: Some(1),
-            });
-            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes });
-            (0..repeats).for_each(|_| bound.record(&mut pass));
-        }
-        if let Some(stamps) = &self.stamps {
-            encoder.resolve_query_set(&stamps.set, 0..2, &stamps.resolved, 0);
-            encoder.copy_buffer_to_buffer(&stamps.resolved, 0, stamps.words.buffer(), 0, 16);
-        }
-        let commands = encoder.finish();
-        let (waited, taken) = timed(|| {
-            gpu.queue().submit([commands]);
-            gpu.device().poll(wgpu::PollType::wait_indefinitely())
-        });
+    pub(crate) fn time(&self, bound: &Bound, repeats: u32) -> Result<Duration> {
+        let device = self.gpu.device();
+        let (waited, taken) = self.gpu.guarded(|| {
+            let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            {
+                let timestamp_writes = self.stamps.as_ref().map(|stamps| wgpu::ComputePassTimestampWrites {
+                    query_set: &stamps.set,
+                    beginning_of_pass_write_index: Some(0),
+                    end_of_pass_write_index: Some(1),
+                });
+                let descriptor = wgpu::ComputePassDescriptor { label: None, timestamp_writes };
+                let mut pass = encoder.begin_compute_pass(&descriptor);
+                (0..repeats).for_each(|_| bound.record(&mut pass));
+            }
+            if let Some(stamps) = &self.stamps {
+                encoder.resolve_query_set(&stamps.set, 0..2, &stamps.resolved, 0);
+                encoder.copy_buffer_to_buffer(&stamps.resolved, 0, stamps.words.buffer(), 0, 16);
+            }
+            let commands = encoder.finish();
+            timed(|| {
+                self.gpu.queue().submit([commands]);
+                device.poll(wgpu::PollType::wait_indefinitely())
+            })
+        })?;
         waited.map_err(|e| Error::DeviceLost { message: e.to_string() })?;
         match &self.stamps {
             None => Ok(taken),
@@ -211,5 +219,8 @@ mod tests {
         let quick = fake(Duration::from_micros(3));
         assert_eq!((quick.median, quick.samples), (Duration::from_micros(3), 7));
         assert_eq!(fake(Duration::from_secs(20)).samples, 3);
+        // More at least than at most: the least counts.
+        let odd = Effort { samples: 2, fewest: 4, ..Effort::FULL };
+        assert_eq!(measure(odd, |repeats| Ok::<_, ()>(Duration::from_secs(1) * repeats)).unwrap().samples, 4);
     }
 }

@@ -8,7 +8,7 @@ use super::pieces::{self, CorrelatePiece, Limits, Piece};
 use super::program::{Binding, Builder, Resource, Source, Window};
 use super::{Kernel, Tile, extension};
 use crate::caps::{Caps, Speed};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::lowering::{Correlate, Operand, Phase, Slot, Stage, gcd};
 use std::mem::offset_of;
 
@@ -44,6 +44,9 @@ const MOST_UNROLLED: u32 = 5;
 /// Input positions of a block, at most: beyond the end of the longest row they still fit an `i32`.
 const MAX_BLOCK: u64 = 1 << 24;
 
+/// Why a stage has no tiles.
+const TOO_FAR: &str = "the positions that share samples are too far apart, or the workgroup memory is too small";
+
 /// What a GPU's compiler makes of the first, with three taps: of 360 issued instructions of the loop over taps 336 are
 /// multiply-adds, 132 registers, nothing spilled, 8 waves (RDNA 3; on RDNA 2 of 359, 128 registers, 8 waves); with four taps of a
 /// longer kernel 448 of 487 (and of 484). Mesa's RADV, 2026-11-21. Of as many sums, more rows stage fewer samples for each.
@@ -68,9 +71,7 @@ impl Kernel for SlidingWindow {
         let fits = |tile: &Tile| Staging::new(c, *tile).is_some();
         let tiles: Vec<Tile> = TILES.into_iter().filter(fits).collect();
         if tiles.is_empty() || caps.max_workgroup_bytes < STAGED * 4 {
-            return Err(
-                "the positions that share samples are too far apart, or the workgroup memory is too small".into()
-            );
+            return Err(TOO_FAR.into());
         }
         Ok(tiles)
     }
@@ -184,12 +185,13 @@ fn emit(c: &Correlate, tile: Tile, builder: &mut Builder<'_>) -> Result<()> {
     let limits = Limits {
         max_window: builder.caps.max_window(),
         max_iterations: builder.caps.max_iterations,
-        iterations: &|c, depth| staging.iterations(c, depth),
+        iterations: &|c, depth| Staging::new(c, tile).unwrap_or(staging).iterations(c, depth),
         staged: None,
     };
     for slice in pieces::correlate(c, limits)? {
         // Taps that were cut have runs of other lengths.
-        let Some(staging) = Staging::new(&slice.correlate, tile) else { continue };
+        let staging = Staging::new(&slice.correlate, tile);
+        let staging = staging.ok_or_else(|| Error::Unsupported { kernel: "window", reason: TOO_FAR.into() })?;
         emit_pieces(&slice.correlate, &slice.pieces, &staging, builder)?;
     }
     Ok(())

@@ -12,7 +12,13 @@ impl Activation {
     pub fn value(self, z: f64) -> f64 {
         match self {
             Activation::Identity => z,
-            Activation::Relu => z.max(0.0),
+            Activation::Relu => {
+                if z <= 0.0 {
+                    0.0
+                } else {
+                    z
+                }
+            }
             Activation::LeakyRelu(slope) => {
                 if z > 0.0 {
                     z
@@ -31,12 +37,18 @@ impl Activation {
     pub fn derivative(self, z: f64) -> f64 {
         match self {
             Activation::Identity => 1.0,
-            Activation::Relu => f64::from(u8::from(z > 0.0)),
-            Activation::LeakyRelu(slope) => {
-                if z > 0.0 {
-                    1.0
+            Activation::Relu => {
+                if z <= 0.0 {
+                    0.0
                 } else {
+                    1.0
+                }
+            }
+            Activation::LeakyRelu(slope) => {
+                if z <= 0.0 {
                     slope.into()
+                } else {
+                    1.0
                 }
             }
             Activation::Silu => sigmoid(z) * (1.0 + z * (1.0 - sigmoid(z))),

@@ -259,7 +259,6 @@ enum Failure {
 
 /// A bound operation with its buffers, run once.
 struct Runner<'a> {
-    gpu: &'a Gpu,
     timer: &'a Timer,
     plan: Plan,
     bound: Bound,
@@ -274,10 +273,10 @@ impl<'a> Runner<'a> {
         let buffers = tensors.iter().fold(Buffers::new(), |all, (role, t)| all.with(*role, t.buffer().slice(..)));
         let bound = gpu.prepare(&plan)?.bind(&buffers.with(plan.output(), output.buffer().slice(..)))?;
         gpu.run(&bound)?;
-        Ok(Runner { gpu, timer: &bench.timer, plan, bound, output })
+        Ok(Runner { timer: &bench.timer, plan, bound, output })
     }
 
     fn time(&self, effort: Effort) -> conv1d::Result<Timing> {
-        self.timer.measure(self.gpu, &self.bound, effort)
+        self.timer.measure(&self.bound, effort)
     }
 }
