@@ -5,7 +5,7 @@
 //! which keep the same promises.
 
 use crate::error::{Error, Result};
-use crate::geometry::{Fused, Geometry, Operation, PaddingMode};
+use crate::geometry::{Fused, Geometry, Operation};
 use crate::gpu::{Buffers, Effort, Gpu, Timer};
 use crate::plan::{Choice, Plan, PlanOptions};
 use std::collections::BTreeMap;
@@ -115,14 +115,7 @@ impl Tuning {
 
 /// What a layer on an input shape is to the planner; an activation or a residual changes nothing of it.
 pub(crate) fn key(transposed: bool, g: &Geometry, operation: Operation) -> String {
-    let mode = match g.mode {
-        PaddingMode::Zeros => "zeros",
-        PaddingMode::Constant(_) => "constant",
-        PaddingMode::Reflect => "reflect",
-        PaddingMode::Symmetric => "symmetric",
-        PaddingMode::Replicate => "replicate",
-        PaddingMode::Circular => "circular",
-    };
+    let mode = g.mode.name();
     let kind = if transposed { "transposed convolution" } else { "convolution" };
     format!(
         "{} of a {kind}, batch {}, {}x{} to {}x{}, kernel {}, stride {}, dilation {}, groups {}, padding {} {} of {mode}",

@@ -276,6 +276,16 @@ fn devices_that_lack_what_is_needed() {
     assert_eq!(error, Error::DeviceLimit { limit: "max_compute_invocations_per_workgroup", available: 32, needed: 64 });
 }
 
+/// Kernels that bind more storage buffers than the device allows are passed over while there is one that does not.
+#[test]
+fn few_storage_buffers() {
+    let few = limited_gpu(|limits| limits.max_storage_buffers_per_shader_stage = 5);
+    assert_case(&few, &Case::new(Conv1d::new(3, 5, 4).padding(Padding::Same), [2, 3, 40]));
+    let none = Caps { max_storage_buffers: 1, ..*few.caps() };
+    let error = Conv1d::new(3, 5, 4).plan(Operation::Forward, [2, 3, 40], &none).unwrap_err();
+    assert!(matches!(error, Error::DeviceLimit { limit: "max_storage_buffers_per_shader_stage", available: 1, .. }));
+}
+
 /// A larger case of each kind, with every kernel.
 #[test]
 fn larger_cases() {

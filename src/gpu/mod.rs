@@ -23,7 +23,7 @@ pub use timer::{Effort, Timer, Timing, measure};
 use crate::caps::Caps;
 use crate::error::{Error, Result};
 use crate::geometry::{Fused, Operation};
-use crate::kernels::program::Specialised;
+use crate::kernels::program::{STORAGE_BUFFERS, Specialised};
 use crate::plan::{Plan, PlanOptions};
 use crate::shader::{self, BindingKind, Interface};
 use crate::tune::Tuning;
@@ -274,7 +274,7 @@ impl Gpu {
         for (limit, available, needed) in [
             ("max_compute_invocations_per_workgroup", caps.max_invocations.into(), invocations),
             ("max_compute_workgroup_storage_size", caps.max_workgroup_bytes.into(), interface.workgroup_bytes.into()),
-            ("max_storage_buffers_per_shader_stage", limits.max_storage_buffers_per_shader_stage.into(), storage),
+            (STORAGE_BUFFERS, caps.max_storage_buffers.into(), storage),
             ("max_storage_textures_per_shader_stage", limits.max_storage_textures_per_shader_stage.into(), texels),
         ] {
             if needed > available {

@@ -1,7 +1,7 @@
 use super::buffers::{Buffers, Memory, Workspace};
 use super::{Gpu, Inner, Pipeline};
 use crate::error::{Error, Result};
-use crate::kernels::program::{Binding, Resource, Step};
+use crate::kernels::program::{Binding, Resource, STORAGE_BUFFERS, Step};
 use crate::lowering::Operand;
 use crate::plan::Plan;
 use std::sync::Arc;
@@ -68,6 +68,7 @@ impl Gpu {
             ("max_compute_workgroups_per_dimension", have.max_workgroups.into(), planned.max_workgroups.into()),
             ("loop iterations", have.max_iterations.into(), planned.max_iterations.into()),
             ("max_texture_dimension_2d", have.max_texture_side.into(), planned.max_texture_side.into()),
+            (STORAGE_BUFFERS, have.max_storage_buffers.into(), planned.max_storage_buffers.into()),
         ] {
             if needed > available {
                 return Err(Error::DeviceLimit { limit, available, needed });

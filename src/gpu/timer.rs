@@ -155,9 +155,9 @@ impl Timer {
         if self.stamps.is_some() { "GPU time stamps" } else { "submission to completion" }
     }
 
-    /// How long a bound operation of this device takes, per run. It runs once before.
+    /// How long a bound operation of this device takes, per run. It has run once before, to its end: what is still queued, or
+    /// still to be compiled, would count.
     pub fn measure(&self, bound: &Bound, effort: Effort) -> Result<Timing> {
-        self.gpu.run(bound)?;
         measure(effort, |repeats| {
             let mut taken = Duration::ZERO;
             let mut left = repeats;

@@ -1,6 +1,6 @@
 //! `direct`: a register tile per invocation, any geometry, no workspace (but the partial sums of a split reduction).
 
-use super::epilogue::StoreParams;
+use super::epilogue::store_params;
 use super::params::params;
 use super::pieces::{self, CorrelatePiece, Limits, Piece};
 use super::program::{Binding, Builder, Source};
@@ -187,14 +187,7 @@ fn emit_pieces(
         let row_tiles = cut.piece.rows().div_ceil(tile.rows * tile.lanes_rows);
         let workgroups =
             position_workgroups * c.phases.len() as u64 * u64::from(row_tiles) * u64::from(cut.piece.groups());
-        let [residual, pre_activation] = cut.store_bindings(
-            c,
-            StoreParams {
-                residual_base: offset_of!(CorrelateParams, residual_base),
-                pre_activation_base: offset_of!(CorrelateParams, pre_activation_base),
-                has_pre_activation: offset_of!(CorrelateParams, has_pre_activation),
-            },
-        );
+        let [residual, pre_activation] = cut.store_bindings(c, store_params!(CorrelateParams));
         let bindings = vec![
             phases.clone(),
             Binding::new(c.input.operand, cut.input, offset_of!(CorrelateParams, in_base)),

@@ -27,6 +27,18 @@ pub(super) struct StoreParams {
     pub(super) has_pre_activation: usize,
 }
 
+/// Where the parameters of a shader have them.
+macro_rules! store_params {
+    ($params:ty) => {
+        $crate::kernels::epilogue::StoreParams {
+            residual_base: std::mem::offset_of!($params, residual_base),
+            pre_activation_base: std::mem::offset_of!($params, pre_activation_base),
+            has_pre_activation: std::mem::offset_of!($params, has_pre_activation),
+        }
+    };
+}
+pub(super) use store_params;
+
 impl CorrelatePiece {
     /// What follows the sums of this piece: nothing, while they are not complete.
     fn epilogue(&self, c: &Correlate) -> Epilogue {

@@ -1,6 +1,6 @@
 //! `im2col`: columns in a workspace of bounded size, slice by slice, and a matrix product over them.
 
-use super::epilogue::StoreParams;
+use super::epilogue::store_params;
 use super::pack;
 use super::params::params;
 use super::pieces::{self, CorrelatePiece, Limits, Piece};
@@ -300,14 +300,7 @@ fn emit_pieces(c: &Correlate, pieces: &[CorrelatePiece], tile: Tile, builder: &m
             source.emit(piece, &slice, builder)?;
             let [activation, residual, pre_activation] = cut.store_constants(c);
             let constants = [("TILE_ROWS", tile.rows), activation, residual, pre_activation];
-            let [residual, pre_activation] = cut.store_bindings(
-                c,
-                StoreParams {
-                    residual_base: offset_of!(GemmParams, residual_base),
-                    pre_activation_base: offset_of!(GemmParams, pre_activation_base),
-                    has_pre_activation: offset_of!(GemmParams, has_pre_activation),
-                },
-            );
+            let [residual, pre_activation] = cut.store_bindings(c, store_params!(GemmParams));
             let bindings = vec![
                 phases.clone(),
                 Binding::slot(Slot::Packed, packed, offset_of!(GemmParams, packed_base)),

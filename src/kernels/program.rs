@@ -57,6 +57,15 @@ pub(crate) enum Resource {
     Table(usize),
 }
 
+impl Resource {
+    fn is_texture(self) -> bool {
+        matches!(self, Resource::Operand(Operand::Slot(slot)) if slot.is_texture())
+    }
+}
+
+/// The limit by its name in WebGPU.
+pub(crate) const STORAGE_BUFFERS: &str = "max_storage_buffers_per_shader_stage";
+
 /// A binding of a step, in the order of the shader's bindings from 1 on (0 is the parameters).
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Binding {
@@ -80,8 +89,8 @@ impl Binding {
         Binding::new(Operand::Slot(slot), window, base)
     }
 
-    /// A texture of the workspace, which has so many texels.
-    pub(crate) fn texels(slot: Slot, length: u64) -> Self {
+    /// A slot of the workspace from its start on: so many elements, or texels.
+    pub(crate) fn whole(slot: Slot, length: u64) -> Self {
         Binding {
             resource: Resource::Operand(Operand::Slot(slot)),
             window: Window::whole(length),
@@ -233,6 +242,11 @@ impl<'a> Builder<'a> {
         if let Some(binding) = bindings.iter().find(|b| b.window.length > limit) {
             let value = binding.window.length;
             return Err(Error::TooLarge { what: "elements of one binding", value, limit });
+        }
+        let needed = bindings.iter().filter(|b| !b.resource.is_texture()).count() as u64;
+        let available = self.caps.max_storage_buffers.into();
+        if needed > available {
+            return Err(Error::DeviceLimit { limit: STORAGE_BUFFERS, available, needed });
         }
         let side = u64::from(self.caps.max_workgroups).min(65_535);
         let limit = side * side;

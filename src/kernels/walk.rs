@@ -20,7 +20,7 @@ pub(super) struct Walk {
 }
 
 /// Input positions of a block of tiles, at most: beyond the end of the longest row they still fit an `i32`.
-const MAX_BLOCK: u64 = 1 << 24;
+pub(super) const MAX_BLOCK: u64 = 1 << 24;
 
 impl Walk {
     /// A run of positions, whose taps are walked over one by one.

@@ -1,15 +1,16 @@
 //! `window`: samples staged in workgroup memory, slid through registers past the taps; packed weights at addresses that all
 //! invocations share.
 
-use super::epilogue::StoreParams;
+use super::epilogue::store_params;
 use super::pack;
 use super::params::params;
 use super::pieces::{self, CorrelatePiece, Limits, Piece};
-use super::program::{Binding, Builder, Resource, Source, Window};
+use super::program::{Binding, Builder, Source};
+use super::walk::MAX_BLOCK;
 use super::{Kernel, Tile, extension};
 use crate::caps::{Caps, Speed};
 use crate::error::{Error, Result};
-use crate::lowering::{Correlate, Operand, Phase, Slot, Stage, gcd};
+use crate::lowering::{Correlate, Phase, Slot, Stage, gcd};
 use std::mem::offset_of;
 
 static WINDOW: Source =
@@ -40,9 +41,6 @@ const MOST_RUNS: u32 = 16;
 
 /// Taps that the sums are unrolled over at most.
 const MOST_UNROLLED: u32 = 5;
-
-/// Input positions of a block, at most: beyond the end of the longest row they still fit an `i32`.
-const MAX_BLOCK: u64 = 1 << 24;
 
 /// Why a stage has no tiles.
 const TOO_FAR: &str = "the positions that share samples are too far apart, or the workgroup memory is too small";
@@ -208,13 +206,7 @@ fn emit_pieces(c: &Correlate, pieces: &[CorrelatePiece], staging: &Staging, buil
             pack::emit(c, &cut.piece, cut.weight, staging.tile.rows, &phases, builder)?;
             packed_for = Some(key);
         }
-        let packed = Binding {
-            resource: Resource::Operand(Operand::Slot(Slot::Packed)),
-            window: Window::whole(pack::length(c, &cut.piece, staging.tile.rows)),
-            base: None,
-            present: None,
-            written: false,
-        };
+        let packed = Binding::whole(Slot::Packed, pack::length(c, &cut.piece, staging.tile.rows));
         let row_tiles = cut.piece.rows().div_ceil(staging.tile.rows);
         let [blocks, between_blocks] = staging.blocks(cut.piece.positions());
         let workgroups = u64::from(row_tiles)
@@ -240,14 +232,7 @@ fn emit_pieces(c: &Correlate, pieces: &[CorrelatePiece], staging: &Staging, buil
             derivative,
             saved_input,
         ];
-        let [residual, pre_activation] = cut.store_bindings(
-            c,
-            StoreParams {
-                residual_base: offset_of!(WindowParams, residual_base),
-                pre_activation_base: offset_of!(WindowParams, pre_activation_base),
-                has_pre_activation: offset_of!(WindowParams, has_pre_activation),
-            },
-        );
+        let [residual, pre_activation] = cut.store_bindings(c, store_params!(WindowParams));
         let bindings = vec![
             phases.clone(),
             Binding::new(c.input.operand, cut.input, offset_of!(WindowParams, in_base)),

@@ -4,10 +4,11 @@ use crate::Outcome;
 use crate::layers::{LayerSpec, Selection};
 use crate::report::{Entry, LayerReport, Measured, Report};
 use crate::trial::{Answers, Data};
+use crate::tune;
 use clap::{Args, ValueEnum};
 use conv1d::{
     Bound, Buffers, Conv1d, Effort, Gpu, GpuOptions, Layer, Operation, Padding, Plan, PlanOptions, Role, Shapes,
-    Tensor, Timer, Timing, Tuning, cpu,
+    Tensor, Timer, Timing, cpu,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use std::path::PathBuf;
@@ -77,8 +78,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
     gpu_options.adapter.clone_from(&options.adapter);
     let gpu = Gpu::with_options(&gpu_options).map_err(|e| e.to_string())?;
     if let Some(path) = &options.tuning {
-        let tuning = Tuning::load(path).map_err(|e| e.to_string())?;
-        gpu.use_tuning(tuning).map_err(|e| format!("{}: {e}", path.display()))?;
+        tune::apply(&gpu, path)?;
     }
     let bench = Bench::new(&gpu, options, specs.len())?;
     let mut report = Report::new(&gpu, bench.timer.name());

@@ -2,10 +2,10 @@
 
 use crate::Outcome;
 use crate::layers::padding_mode;
+use crate::tune;
 use clap::{Args, ValueEnum};
 use conv1d::{
-    Activation, Caps, Conv1d, ConvTranspose1d, DeviceClass, Gpu, Layer, Operation, Padding, Plan, PlanOptions,
-    Residual, Tuning,
+    Activation, Caps, Conv1d, ConvTranspose1d, DeviceClass, Gpu, Layer, Operation, Padding, Plan, PlanOptions, Residual,
 };
 use std::path::PathBuf;
 
@@ -172,8 +172,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
         None => {
             let gpu = Gpu::new().map_err(|e| format!("{e}; --device webgpu plans without one"))?;
             if let Some(path) = &options.tuning {
-                let used = Tuning::load(path).and_then(|tuning| gpu.use_tuning(tuning));
-                used.map_err(|e| format!("{}: {e}", path.display()))?;
+                tune::apply(&gpu, path)?;
             }
             gpu.plan(fused, operation, &options.input, &plan_options)
         }

@@ -50,6 +50,12 @@ pub(crate) fn run(options: &Options) -> Outcome {
     Ok(true)
 }
 
+/// Lets a `Gpu` choose by what an earlier run measured.
+pub(crate) fn apply(gpu: &Gpu, path: &Path) -> Result<(), String> {
+    let tuning = Tuning::load(path).map_err(|e| e.to_string())?;
+    gpu.use_tuning(tuning).map_err(|e| format!("{}: {e}", path.display()))
+}
+
 /// What an earlier run left, or nothing yet.
 fn begin(gpu: &Gpu, path: &Path) -> Result<Tuning, String> {
     if !path.exists() {

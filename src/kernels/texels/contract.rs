@@ -156,8 +156,8 @@ pub(super) fn emit(c: &Contract, tile: Tile, builder: &mut Builder<'_>) -> Resul
             // An empty sum is written too.
             for share_first in (0..split_steps.max(1)).step_by(max_steps as usize) {
                 let bindings = vec![
-                    Binding::texels(Slot::FactorTexels, narrow.max(1)),
-                    Binding::texels(Slot::InputTexels, wide.max(1)),
+                    Binding::whole(Slot::FactorTexels, narrow.max(1)),
+                    Binding::whole(Slot::InputTexels, wide.max(1)),
                     reduction.partials(offset_of!(ContractParams, out_base)),
                 ];
                 let constants = [

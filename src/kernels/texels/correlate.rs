@@ -5,7 +5,7 @@ use super::{LANES, TEXEL, texels};
 use crate::caps::Speed;
 use crate::error::Result;
 use crate::kernels::Tile;
-use crate::kernels::epilogue::StoreParams;
+use crate::kernels::epilogue::store_params;
 use crate::kernels::params::params;
 use crate::kernels::pieces::{self, CorrelatePiece, Limits, Piece, Staged};
 use crate::kernels::program::{Binding, Builder, Source};
@@ -292,7 +292,7 @@ fn emit_weight(
     let bindings = vec![
         phases.clone(),
         Binding::new(WEIGHT, cut.weight, offset_of!(WeightParams, w_base)),
-        Binding::texels(Slot::FactorTexels, length),
+        Binding::whole(Slot::FactorTexels, length),
     ];
     let constants = [("TILE_ROWS", layout.tile.rows), ("TEXEL_TAPS", layout.texel_taps.into())];
     let workgroups = phase_workgroups * c.phases.len() as u64;
@@ -353,18 +353,11 @@ fn emit_sums(
         residual,
         pre_activation,
     ];
-    let [residual, pre_activation] = cut.store_bindings(
-        c,
-        StoreParams {
-            residual_base: offset_of!(TexelsParams, residual_base),
-            pre_activation_base: offset_of!(TexelsParams, pre_activation_base),
-            has_pre_activation: offset_of!(TexelsParams, has_pre_activation),
-        },
-    );
+    let [residual, pre_activation] = cut.store_bindings(c, store_params!(TexelsParams));
     let bindings = vec![
         phases.clone(),
-        Binding::texels(Slot::InputTexels, layout.input_texels(c, &cut.piece).max(1)),
-        Binding::texels(Slot::FactorTexels, layout.weight_texels(c, &cut.piece).max(1)),
+        Binding::whole(Slot::InputTexels, layout.input_texels(c, &cut.piece).max(1)),
+        Binding::whole(Slot::FactorTexels, layout.weight_texels(c, &cut.piece).max(1)),
         Binding::bias(cut.bias, offset_of!(TexelsParams, bias_base), offset_of!(TexelsParams, has_bias)),
         Binding::new(c.output, cut.output, offset_of!(TexelsParams, out_base)),
         residual,

@@ -83,7 +83,7 @@ impl Staging {
         let Rows { read, window, ref touched, first, groups, channels, length: in_length, .. } = self.rows;
         let bindings = vec![
             Binding::new(read.operand, window, offset_of!(InputParams, in_base)),
-            Binding::texels(self.slot, length),
+            Binding::whole(self.slot, length),
             read.saved_binding(window, offset_of!(InputParams, saved_base)),
         ];
         let [derivative, saved_input] = read.load_constants();

@@ -3,13 +3,13 @@
 use super::LANES_POSITIONS;
 use crate::caps::Speed;
 use crate::error::Result;
-use crate::kernels::epilogue::StoreParams;
+use crate::kernels::epilogue::store_params;
 use crate::kernels::pack;
 use crate::kernels::params::params;
 use crate::kernels::pieces::{self, CorrelatePiece, Limits, Piece};
-use crate::kernels::program::{Binding, Builder, Resource, Source, Window};
+use crate::kernels::program::{Binding, Builder, Source};
 use crate::kernels::{Tile, extension};
-use crate::lowering::{Correlate, Operand, Slot};
+use crate::lowering::{Correlate, Slot};
 use std::mem::offset_of;
 
 pub(super) static TILED: Source =
@@ -147,13 +147,7 @@ fn emit_pieces(c: &Correlate, pieces: &[CorrelatePiece], staging: &Staging, buil
             pack::emit(c, &cut.piece, cut.weight, staging.rows(), &phases, builder)?;
             packed_for = Some(key);
         }
-        let packed = Binding {
-            resource: Resource::Operand(Operand::Slot(Slot::Packed)),
-            window: Window::whole(pack::length(c, &cut.piece, staging.rows())),
-            base: None,
-            present: None,
-            written: false,
-        };
+        let packed = Binding::whole(Slot::Packed, pack::length(c, &cut.piece, staging.rows()));
         let row_tiles = cut.piece.rows().div_ceil(staging.rows());
         let position_tiles = cut.piece.positions().div_ceil(staging.positions());
         let workgroups = u64::from(row_tiles)
@@ -177,14 +171,7 @@ fn emit_pieces(c: &Correlate, pieces: &[CorrelatePiece], staging: &Staging, buil
             derivative,
             saved_input,
         ];
-        let [residual, pre_activation] = cut.store_bindings(
-            c,
-            StoreParams {
-                residual_base: offset_of!(TiledParams, residual_base),
-                pre_activation_base: offset_of!(TiledParams, pre_activation_base),
-                has_pre_activation: offset_of!(TiledParams, has_pre_activation),
-            },
-        );
+        let [residual, pre_activation] = cut.store_bindings(c, store_params!(TiledParams));
         let bindings = vec![
             phases.clone(),
             Binding::new(c.input.operand, cut.input, offset_of!(TiledParams, in_base)),
