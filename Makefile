@@ -4,7 +4,7 @@
 .PHONY: help bench test test-wide lint driver
 
 help:
-	@echo "make bench      GPU against CPU on layers of published models, every result checked"
+	@echo "make bench      GPU against CPU on layers of published models, every result checked; a report in target/bench.html"
 	@echo "make test       all tests, on the machine's adapter"
 	@echo "make test-wide  the GPU tests again on lavapipe with subgroups of 16"
 	@echo "make lint       formatting, clippy and documentation, warnings as errors"
@@ -13,7 +13,7 @@ driver:
 	@./scripts/vulkan.sh
 
 bench: driver
-	cargo run --locked --release --features cli -- bench
+	cargo run --locked --release --features cli -- bench --json target/bench.json --report target/bench.html
 
 test: driver
 	cargo test --locked --features cli

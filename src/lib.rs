@@ -66,8 +66,9 @@
 //!
 //! Data flows one way: [`geometry`] (what a convolution is, in numbers) → lowering (operations to two contractions) →
 //! kernels (one file each) → [`plan`] (which kernel, which tile, why) → shader (WGSL specialised) → [`gpu`] (compiled, bound,
-//! recorded) → [`ops`] (the calls above), and [`tune`] (measured choices). Beside them stand [`mod@reference`], the oracle, and `cpu`, the fast path on the
-//! processor (feature `cpu`, on by default).
+//! recorded) → [`ops`] (the calls above), and [`tune`] (measured choices). Beside them stand [`mod@reference`], the oracle,
+//! `cpu`, the fast path on the processor (feature `cpu`, on by default), and [`timing`] and [`roofline`]: how long something
+//! takes, and how long it would take at best.
 
 pub mod caps;
 #[cfg(feature = "cpu")]
@@ -80,7 +81,9 @@ mod lowering;
 pub mod ops;
 pub mod plan;
 pub mod reference;
+pub mod roofline;
 mod shader;
+pub mod timing;
 pub mod tune;
 
 pub use caps::{Caps, DeviceClass};
@@ -89,11 +92,13 @@ pub use geometry::{
     Activation, Conv1d, ConvTranspose1d, Cost, Fused, Layer, Operation, Padding, PaddingMode, Residual, Shapes,
     receptive_field,
 };
-pub use gpu::{Adapter, Bound, Buffers, Effort, Gpu, GpuOptions, Prepared, Tensor, Timer, Timing, Workspace, adapters};
+pub use gpu::{Adapter, Bound, Buffers, Gpu, GpuOptions, Prepared, Tensor, Timer, Workspace, adapters};
 pub use kernels::Tile;
 pub use lowering::Role;
 pub use ops::{Gradients, Mode, Wanted};
 pub use plan::{Candidate, Choice, DEFAULT_WORKSPACE_BYTES, Plan, PlanOptions, kernels};
+pub use roofline::{Limit, Roofline};
+pub use timing::{Effort, Timing};
 pub use tune::Tuning;
 pub use wgpu;
 

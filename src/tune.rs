@@ -6,15 +6,16 @@
 
 use crate::error::{Error, Result};
 use crate::geometry::{Fused, Geometry, Operation};
-use crate::gpu::{Buffers, Effort, Gpu, Timer};
+use crate::gpu::{Buffers, Gpu, Timer};
 use crate::plan::{Choice, Plan, PlanOptions};
+use crate::timing::Effort;
 use std::collections::BTreeMap;
 
 /// Candidates that the planner predicts to take so many times as long as its first are not measured: the predictions are
 /// rough, but not that rough.
 const MOST_PREDICTED: f64 = 8.0;
 /// A candidate whose first run takes so many times as long as the best so far is not run again.
-const HOPELESS: u32 = 3;
+const HOPELESS: f64 = 3.0;
 
 /// The adapter that something was measured on, as it calls itself, and the version of this library.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -161,7 +162,7 @@ impl Gpu {
         let chosen = plan.candidates().iter().find(|c| c.choice == plan.choice());
         let most = chosen.map_or(0.0, |fastest| fastest.seconds * MOST_PREDICTED);
         let mut seconds = BTreeMap::new();
-        let mut best = None;
+        let mut best = f64::INFINITY;
         for candidate in plan.candidates().iter().filter(|c| c.seconds <= most) {
             let choice = candidate.choice.to_string();
             let options = PlanOptions::default().kernel(choice.clone());
@@ -170,15 +171,15 @@ impl Gpu {
             // What this device cannot hold is none either.
             let Ok(bound) = self.prepare(&forced).and_then(|prepared| prepared.bind(&buffers)) else { continue };
             // The first run compiles what the driver left to do, and is waited for.
-            timer.time(&bound, 1)?;
-            let once = timer.time(&bound, 1)?;
-            if best.is_some_and(|best| once > best * HOPELESS) {
-                seconds.insert(choice, once.as_secs_f64());
+            timer.run(&bound, 1)?;
+            let once = timer.run(&bound, 1)?.as_secs_f64();
+            if once > best * HOPELESS {
+                seconds.insert(choice, once);
                 continue;
             }
-            let timing = timer.measure(&bound, effort)?;
-            best = Some(best.map_or(timing.median, |best| timing.median.min(best)));
-            seconds.insert(choice, timing.seconds());
+            let median = timer.measure(&bound, effort)?.seconds();
+            best = best.min(median);
+            seconds.insert(choice, median);
         }
         if !seconds.is_empty() {
             tuning.seconds.insert(plan.key().to_owned(), seconds);

@@ -9,6 +9,7 @@ mod adapters;
 mod buffers;
 mod cache;
 mod prepared;
+mod roofline;
 mod tensor;
 mod timer;
 
@@ -18,7 +19,7 @@ pub use buffers::{Buffers, Workspace};
 pub(crate) use cache::write_whole;
 pub use prepared::{Bound, Prepared};
 pub use tensor::Tensor;
-pub use timer::{Effort, Timer, Timing, measure};
+pub use timer::Timer;
 
 use crate::caps::Caps;
 use crate::error::{Error, Result};

@@ -218,6 +218,11 @@ fn set_word(params: &mut [u8], offset: usize, value: u32) {
 }
 
 impl Bound {
+    /// One dispatch outside any plan.
+    pub(super) fn alone(pipeline: Arc<Pipeline>, bindings: wgpu::BindGroup, workgroups: u32) -> Bound {
+        Bound { steps: vec![BoundStep { pipeline, bindings, workgroups: [workgroups, 1], packs_weight: false }] }
+    }
+
     /// Records all dispatches into a compute pass. Allocates nothing and cannot fail.
     pub fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
         self.steps.iter().for_each(|step| step.record(pass));

@@ -1,8 +1,8 @@
 //! Layers as the benchmark's files describe them.
 
-use clap::Args;
-use conv1d::{Conv1d, ConvTranspose1d, Layer, Padding, PaddingMode, Shapes};
-use serde::Deserialize;
+use clap::{Args, ValueEnum};
+use conv1d::{Conv1d, ConvTranspose1d, Layer, Operation, Padding, PaddingMode, Role, Shapes};
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 /// Layers of published models, with where each was read.
@@ -10,6 +10,44 @@ const BUILT_IN: &str = include_str!("layers.json");
 
 /// Positions below which a layer is not shrunk.
 const FEWEST_POSITIONS: usize = 32;
+
+/// An operation by the name that frameworks give it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Op {
+    Fwd,
+    Dgrad,
+    Wgrad,
+}
+
+impl Op {
+    pub(crate) const ALL: [Op; 3] = [Op::Fwd, Op::Dgrad, Op::Wgrad];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Op::Fwd => "fwd",
+            Op::Dgrad => "dgrad",
+            Op::Wgrad => "wgrad",
+        }
+    }
+
+    pub(crate) fn operation(self) -> Operation {
+        match self {
+            Op::Fwd => Operation::Forward,
+            Op::Dgrad => Operation::InputGradient,
+            Op::Wgrad => Operation::WeightGradient,
+        }
+    }
+
+    /// What it writes.
+    pub(crate) fn output(self) -> Role {
+        match self {
+            Op::Fwd => Role::Output,
+            Op::Dgrad => Role::InputGradient,
+            Op::Wgrad => Role::WeightGradient,
+        }
+    }
+}
 
 /// A layer on an input shape.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -49,6 +87,11 @@ pub(crate) struct Selection {
 }
 
 impl Selection {
+    /// Whether nothing was left out of the built-in suite.
+    pub(crate) fn is_everything(&self) -> bool {
+        self.layers_file.is_none() && self.only.is_empty()
+    }
+
     pub(crate) fn layers(&self) -> Result<Vec<LayerSpec>, String> {
         let mut specs = match &self.layers_file {
             Some(path) => from_file(path)?,

@@ -1,8 +1,7 @@
 //! `conv1d tune`: measures the candidates for layers on this adapter.
 
 use crate::Outcome;
-use crate::bench::Op;
-use crate::layers::Selection;
+use crate::layers::{Op, Selection};
 use clap::Args;
 use conv1d::{Effort, Gpu, GpuOptions, Plan, PlanOptions, Tuning};
 use std::path::{Path, PathBuf};

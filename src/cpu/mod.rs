@@ -4,6 +4,10 @@
 //! cores. Work is split by shape alone and every sum has a fixed order, so that results do not depend on the number of
 //! threads. They keep the same bound as the kernels ([`crate::reference`]).
 
+mod roofline;
+
+pub use roofline::roofline;
+
 use crate::error::{Error, Result};
 use crate::geometry::{Geometry, Layer, PaddingMode, Shapes};
 use rayon::prelude::*;

@@ -1,0 +1,230 @@
+//! Two runs side by side: what is faster, what is slower, and what may be noise.
+
+use super::results::{Times, geometric_mean};
+use crate::layers::{LayerSpec, Op};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// One run, as far as it can be compared: this program's results, or those of other programs in the same form
+/// (`results[].name`, and times in `ms`, `min_ms` and `max_ms` by operation below it, in `ops` or in `modes.fp32`).
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Run {
+    /// Tool, adapter, driver and date, as far as it says.
+    pub(crate) title: String,
+    /// How many times as long one and the same layer took at its slowest: the machine, not the program.
+    drift: f64,
+    rows: BTreeMap<(String, Op), Sample>,
+    /// Inputs `[N, C_in, L]` of layers that were not taken as they are.
+    inputs: BTreeMap<String, [usize; 3]>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Sample {
+    ms: f64,
+    min_ms: f64,
+    max_ms: f64,
+    gflop: Option<f64>,
+}
+
+/// What a difference comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Faster,
+    Slower,
+    /// Inside the spread of the samples of both runs and the drift of their machines.
+    Noise,
+}
+
+impl Verdict {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Verdict::Faster => "faster",
+            Verdict::Slower => "SLOWER",
+            Verdict::Noise => "within noise",
+        }
+    }
+}
+
+/// A row that both runs have.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Pair {
+    pub(crate) name: String,
+    pub(crate) op: Op,
+    pub(crate) old_ms: f64,
+    pub(crate) new_ms: f64,
+    /// How many times as fast the new run is, at least and at most by the samples of both.
+    pub(crate) range: [f64; 2],
+    pub(crate) verdict: Verdict,
+}
+
+impl Pair {
+    /// How many times as fast the new run is, by the medians.
+    pub(crate) fn ratio(&self) -> f64 {
+        self.old_ms / self.new_ms
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Comparison {
+    pub(crate) old: String,
+    pub(crate) new: String,
+    /// What both machines may have drifted by together.
+    pub(crate) drift: f64,
+    pub(crate) pairs: Vec<Pair>,
+    /// Rows of the new run that the old one has not, or has in another size.
+    pub(crate) without: usize,
+}
+
+impl Comparison {
+    pub(crate) fn new(old: &Run, new: &Run) -> Self {
+        let drift = old.drift.max(1.0) * new.drift.max(1.0);
+        let mut pairs = Vec::new();
+        let mut without = 0;
+        for ((name, op), sample) in &new.rows {
+            match old.rows.get(&(name.clone(), *op)) {
+                Some(before) if before.same_size(sample) => pairs.push(pair(name, *op, before, sample, drift)),
+                _ => without += 1,
+            }
+        }
+        Comparison { old: old.title.clone(), new: new.title.clone(), drift, pairs, without }
+    }
+
+    /// Geometric mean of how many times as fast the new run is at an operation, and how many rows that is of.
+    pub(crate) fn mean(&self, op: Op) -> Option<(f64, usize)> {
+        let ratios: Vec<f64> = self.pairs.iter().filter(|p| p.op == op).map(Pair::ratio).collect();
+        Some((geometric_mean(ratios.iter().copied())?, ratios.len()))
+    }
+
+    pub(crate) fn count(&self, verdict: Verdict) -> usize {
+        self.pairs.iter().filter(|p| p.verdict == verdict).count()
+    }
+}
+
+fn pair(name: &str, op: Op, old: &Sample, new: &Sample, drift: f64) -> Pair {
+    let range = [old.min_ms / new.max_ms, old.max_ms / new.min_ms];
+    let ratio = old.ms / new.ms;
+    let verdict = if range[0] > 1.0 && ratio > drift {
+        Verdict::Faster
+    } else if range[1] < 1.0 && ratio < 1.0 / drift {
+        Verdict::Slower
+    } else {
+        Verdict::Noise
+    };
+    Pair { name: name.to_owned(), op, old_ms: old.ms, new_ms: new.ms, range, verdict }
+}
+
+impl Sample {
+    /// Of a peer that gives no slowest sample, it is taken to lie as far above the median as the fastest lies below.
+    fn read(value: &Value, gflop: Option<f64>) -> Option<Sample> {
+        let number = |key: &str| value.get(key).and_then(Value::as_f64);
+        // Where a peer replays a recorded graph of its calls, that is its time.
+        let ms = number("ms")?.min(number("graph_ms").unwrap_or(f64::INFINITY));
+        let min_ms = number("min_ms").unwrap_or(ms).min(ms);
+        let max_ms = number("max_ms").unwrap_or(2.0 * ms - min_ms).max(ms);
+        (min_ms > 0.0).then_some(Sample { ms, min_ms, max_ms, gflop })
+    }
+
+    fn same_size(&self, other: &Sample) -> bool {
+        match (self.gflop, other.gflop) {
+            (Some(a), Some(b)) => (a - b).abs() <= 1e-6 * a.abs().max(b.abs()),
+            _ => true,
+        }
+    }
+}
+
+impl Run {
+    pub(crate) fn load(path: &Path) -> Result<Run, String> {
+        let place = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
+        let text = std::fs::read_to_string(path).map_err(|e| place(&e))?;
+        let value: Value = serde_json::from_str(&text).map_err(|e| place(&e))?;
+        Run::read(&value).ok_or_else(|| place(&"there are no results in it"))
+    }
+
+    /// The input that it took a layer on, where it has the layer: to be comparable, another run takes the same.
+    pub(crate) fn input_of(&self, spec: &LayerSpec) -> Option<[usize; 3]> {
+        let has = Op::ALL.into_iter().any(|op| self.rows.contains_key(&(spec.name.clone(), op)));
+        has.then(|| self.inputs.get(&spec.name).copied().unwrap_or(spec.input()))
+    }
+
+    /// What can be compared of a file; nothing where there are no times in it.
+    pub(crate) fn read(value: &Value) -> Option<Run> {
+        let (mut rows, mut inputs) = (BTreeMap::new(), BTreeMap::new());
+        for result in value.get("results")?.as_array()? {
+            let Some(name) = result.get("name").and_then(Value::as_str) else { continue };
+            let shrunk = result.get("shrunk_to").and_then(|to| serde_json::from_value(to.clone()).ok());
+            inputs.extend(shrunk.map(|input| (name.to_owned(), input)));
+            let gflop = result.get("gflop").and_then(Value::as_f64);
+            let ops = [result.get("ops"), result.pointer("/modes/fp32")].into_iter().flatten().next().unwrap_or(result);
+            for op in Op::ALL {
+                if let Some(sample) = ops.get(op.name()).and_then(|t| Sample::read(t, gflop)) {
+                    rows.insert((name.to_owned(), op), sample);
+                }
+            }
+        }
+        let meta = |key: &str| value.pointer(&format!("/meta/{key}")).and_then(Value::as_str);
+        let title: Vec<&str> = ["tool", "version", "adapter", "device", "driver", "driver_info", "date"]
+            .into_iter()
+            .filter_map(meta)
+            .collect();
+        let pilot = value.pointer("/steadiness/gpu").and_then(|t| serde_json::from_value::<Times>(t.clone()).ok());
+        let drift = pilot.map_or(1.0, |times| times.drift());
+        (!rows.is_empty()).then(|| Run { title: title.join(" "), drift, rows, inputs })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::results::tests::{layer, results};
+    use super::*;
+    use serde_json::json;
+
+    fn run(samples: &[f64]) -> Run {
+        let results = results(vec![layer("a", samples)]);
+        Run::read(&serde_json::to_value(results).unwrap()).unwrap()
+    }
+
+    fn verdict(old: &[f64], new: &[f64]) -> Verdict {
+        Comparison::new(&run(old), &run(new)).pairs[0].verdict
+    }
+
+    #[test]
+    fn only_what_no_sample_contradicts_is_a_difference() {
+        assert_eq!(verdict(&[10.0, 11.0, 12.0], &[20.0, 21.0, 22.0]), Verdict::Slower);
+        assert_eq!(verdict(&[20.0, 21.0, 22.0], &[10.0, 11.0, 12.0]), Verdict::Faster);
+        assert_eq!(verdict(&[10.0, 11.0, 21.0], &[20.0, 21.0, 22.0]), Verdict::Noise);
+        assert_eq!(verdict(&[10.0, 11.0, 12.0], &[10.0, 11.0, 12.0]), Verdict::Noise);
+    }
+
+    #[test]
+    fn a_machine_that_drifts_explains_as_much() {
+        let mut unsteady = results(vec![layer("a", &[10.0])]);
+        unsteady.steadiness.gpu = Times { samples_ms: vec![1.0, 3.0], ..Times::default() };
+        let unsteady = Run::read(&serde_json::to_value(unsteady).unwrap()).unwrap();
+        assert_eq!(Comparison::new(&unsteady, &run(&[20.0])).pairs[0].verdict, Verdict::Noise);
+        assert_eq!(Comparison::new(&unsteady, &run(&[40.0])).pairs[0].verdict, Verdict::Slower);
+    }
+
+    #[test]
+    fn other_programs_are_read_too() {
+        let timing = json!({ "ms": 4.0, "min_ms": 3.0, "samples": 7 });
+        for ops in [
+            json!({ "ops": { "fwd": timing } }),
+            json!({ "modes": { "fp32": { "fwd": timing } } }),
+            json!({ "fwd": timing }),
+        ] {
+            let mut result = ops;
+            result["name"] = json!("a");
+            let peer = Run::read(&json!({ "meta": { "tool": "peer" }, "results": [result] })).unwrap();
+            let comparison = Comparison::new(&peer, &run(&[1.0, 2.0, 2.5]));
+            assert_eq!((comparison.old.as_str(), comparison.mean(Op::Fwd)), ("peer", Some((2.0, 1))));
+            assert_eq!(comparison.pairs[0].range, [3.0 / 2.5, 5.0]);
+            assert_eq!(comparison.pairs[0].verdict, Verdict::Faster);
+        }
+        assert!(Run::read(&json!({ "results": [] })).is_none());
+        // Another size is another layer.
+        let other = json!({ "results": [{ "name": "a", "gflop": 2.0, "fwd": timing }] });
+        let comparison = Comparison::new(&Run::read(&other).unwrap(), &run(&[1.0]));
+        assert_eq!((comparison.pairs.len(), comparison.without), (0, 1));
+    }
+}

@@ -1,0 +1,433 @@
+//! Measuring: layers on the device and on the processor, every result checked.
+
+use super::results::{
+    Candidate, Latency, LayerResult, Measured, Meta, Outcome, Rates, Reached, Results, Row, Sides, Times,
+};
+use super::sweep::Job;
+use super::{Options, latency};
+use crate::interrupt;
+use crate::layers::{LayerSpec, Op};
+use crate::trial::{Answers, Data};
+use crate::tune;
+use conv1d::timing::{measure, measure_in_turn};
+use conv1d::{
+    Bound, Buffers, Conv1d, Effort, Error, Gpu, GpuOptions, Operation, Padding, Plan, PlanOptions, Role, Tensor, Timer,
+    Timing, cpu,
+};
+use indicatif::ProgressBar;
+use std::time::{Duration, Instant};
+
+/// Multiply-adds of the oracle that check one result: about a tenth of a second.
+const ORACLE_TERMS: f64 = 10e6;
+/// Elements that are checked of a result at least, however many terms each has.
+const FEWEST_ELEMENTS: usize = 16;
+/// How long to measure what the machine can do at most.
+const ROOFLINE: Effort = Effort { total: Duration::from_millis(700), ..Effort::FULL };
+/// How long to measure the layer that shows how steady the machine is, each time.
+const STEADINESS: Effort = Effort { samples: 1, fewest: 1, sample: Duration::from_millis(20), total: Duration::ZERO };
+/// Share of a row's time that each side's samples may take; the rest is data, compilation, the check, and what shapes that
+/// suit neither side take longer than the pilot says.
+const SAMPLES_SHARE: f64 = 1.0 / 3.0;
+
+/// Why something was not measured.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// Somebody pressed Ctrl-C.
+    Interrupted,
+    /// The device is gone; another may be opened.
+    Lost(String),
+    /// The kernel that was asked for is not for this operation.
+    Unsuitable(String),
+    Failed(String),
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::DeviceLost { .. } => Trouble::Lost(error.to_string()),
+            Error::Unsupported { .. } => Trouble::Unsuitable(error.to_string()),
+            error => Trouble::Failed(error.to_string()),
+        }
+    }
+}
+
+impl From<Trouble> for String {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Interrupted => "interrupted".to_owned(),
+            Trouble::Lost(message) | Trouble::Unsuitable(message) | Trouble::Failed(message) => message,
+        }
+    }
+}
+
+type Attempt<T> = Result<T, Trouble>;
+
+/// A device, and the layer that shows how steady it is.
+struct Device {
+    gpu: Gpu,
+    timer: Timer,
+    pilot: Pilot,
+}
+
+/// A layer that is timed again and again.
+struct Pilot {
+    runner: Runner,
+    data: Data,
+    flops: f64,
+}
+
+/// Layer and input of the pilot: easy for both sides.
+fn pilot() -> (Conv1d, [usize; 3]) {
+    (Conv1d::new(64, 64, 3).padding(Padding::Same), [1, 64, 2048])
+}
+
+impl Device {
+    fn open(options: &Options) -> Attempt<Device> {
+        let mut gpu_options = GpuOptions::default();
+        gpu_options.adapter.clone_from(&options.adapter);
+        let gpu = Gpu::with_options(&gpu_options)?;
+        if let Some(path) = &options.tuning {
+            tune::apply(&gpu, path).map_err(Trouble::Failed)?;
+        }
+        let (conv, input) = pilot();
+        let data = Data::new(&conv.shapes(input)?);
+        let plan = conv.plan(Operation::Forward, input, gpu.caps())?;
+        let pilot = Pilot { runner: Runner::new(&gpu, plan, &data)?, data, flops: conv.cost(input)?.flops as f64 };
+        Ok(Device { timer: Timer::new(&gpu), gpu, pilot })
+    }
+
+    /// Times something on the device.
+    fn time(&self, runner: &Runner, effort: Effort) -> Attempt<Timing> {
+        measure(effort, |repeats| self.run(runner, repeats))
+    }
+
+    fn run(&self, runner: &Runner, repeats: u32) -> Attempt<Duration> {
+        if interrupt::requested() {
+            return Err(Trouble::Interrupted);
+        }
+        Ok(self.timer.run(&runner.bound, repeats)?)
+    }
+}
+
+/// What is the same for all layers.
+pub(super) struct Bench<'a> {
+    options: &'a Options,
+    device: Device,
+    effort: Effort,
+    /// FLOPs that a layer is shrunk to.
+    pub(super) most_flops: f64,
+}
+
+impl<'a> Bench<'a> {
+    /// For so many layers.
+    pub(super) fn new(options: &'a Options, layers: usize) -> Result<Self, String> {
+        let device = Device::open(options)?;
+        let mut bench = Bench { options, device, effort: Effort::FULL, most_flops: f64::INFINITY };
+        if options.selection.layers_file.is_none() {
+            let rows = layers.max(1) * options.ops.len().max(1);
+            let row = options.budget as f64 / rows as f64 * SAMPLES_SHARE;
+            bench.effort = Effort::within(Duration::from_secs_f64(row));
+            // A layer of any shape can be expected to reach a quarter of what an easy one does.
+            let pilot = &bench.device.pilot;
+            let timing = bench.device.time(&pilot.runner, Effort::within(Duration::from_millis(300)))?;
+            bench.most_flops = pilot.flops / timing.seconds() / 4.0 * row / 7.0;
+        }
+        Ok(bench)
+    }
+
+    /// What holds for all layers, and none yet.
+    pub(super) fn begin(&self) -> Result<Results, String> {
+        let Device { gpu, timer, .. } = &self.device;
+        let gpu_rates = Rates::new(gpu.roofline(ROOFLINE).map_err(|e| e.to_string())?);
+        let cpu_rates = (!self.options.no_cpu).then(|| Rates::new(cpu::roofline(ROOFLINE)));
+        Ok(Results {
+            meta: Meta::new(gpu, timer.name()),
+            roofline: Sides { gpu: gpu_rates, cpu: cpu_rates },
+            steadiness: Sides { gpu: Times::default(), cpu: (!self.options.no_cpu).then(Times::default) },
+            latency: Vec::new(),
+            results: Vec::new(),
+        })
+    }
+
+    pub(super) fn latency(&self) -> Result<Vec<Latency>, String> {
+        latency::measure(&self.device.gpu, self.options.adapter.as_deref()).map_err(|e| e.to_string())
+    }
+
+    /// Measures a layer into the results. A row that fails says why, and a lost device is opened anew for the next.
+    pub(super) fn layer(&mut self, job: &Job, results: &mut Results, bar: &ProgressBar) -> Attempt<()> {
+        let JobSize { run, shrunk_to } = self.size(job);
+        let shapes = run.layer().map(|(_, shapes)| shapes);
+        let mut layer = LayerResult {
+            name: job.spec.name.clone(),
+            gflop: run.flops() / 1e9,
+            l_out: shapes.map_or(0, |shapes| shapes.output[2]),
+            input: run.input(),
+            shrunk_to,
+            sweep: job.point.clone(),
+            ops: [].into(),
+            cpu: [].into(),
+        };
+        let mut interrupted = Ok(());
+        for &op in &self.options.ops {
+            bar.set_message(format!("{} {}", job.spec.name, op.name()));
+            bar.inc(1);
+            // What cannot be planned is not worth its data.
+            let plan = match self.plan(&run, op, self.options.kernel.clone()) {
+                Err(Trouble::Unsuitable(reason)) if self.options.kernel.is_some() => {
+                    bar.println(format!("skipped {} {}: {reason}", job.spec.name, op.name()));
+                    continue;
+                }
+                plan => plan,
+            };
+            let measured = plan.and_then(|plan| self.measure(&run, op, plan, results.roofline.clone()));
+            let row = match measured {
+                Ok((measured, cpu)) => {
+                    layer.cpu.extend(cpu.map(|cpu| (op, cpu)));
+                    Row::Measured(Box::new(measured))
+                }
+                Err(Trouble::Interrupted) => {
+                    interrupted = Err(Trouble::Interrupted);
+                    break;
+                }
+                Err(trouble) => {
+                    if matches!(trouble, Trouble::Lost(_))
+                        && let Ok(device) = Device::open(self.options)
+                    {
+                        self.device = device;
+                    }
+                    Row::Failed { error: trouble.into() }
+                }
+            };
+            layer.ops.insert(op, row);
+        }
+        if !layer.ops.is_empty() {
+            results.results.push(layer);
+        }
+        interrupted.and_then(|()| self.steadiness(&mut results.steadiness))
+    }
+
+    /// The layer as it is to be measured.
+    fn size(&self, job: &Job) -> JobSize {
+        let run = match job.input {
+            Some([n, _, l]) => LayerSpec { n, l, ..job.spec.clone() },
+            None => job.spec.shrunk(self.most_flops),
+        };
+        let shrunk_to = (run != job.spec).then(|| run.input());
+        JobSize { run, shrunk_to }
+    }
+
+    /// One more sample of the pilot on both sides.
+    fn steadiness(&self, steadiness: &mut Sides<Times>) -> Attempt<()> {
+        let add = |times: &mut Times, timing: &Timing| {
+            let samples = times.samples_ms.iter().map(|ms| ms / 1e3).chain(timing.samples.iter().copied());
+            *times = Times::new(&Timing::new(samples.collect()));
+        };
+        let Pilot { runner, data, .. } = &self.device.pilot;
+        add(&mut steadiness.gpu, &self.device.time(runner, STEADINESS)?);
+        if let Some(times) = &mut steadiness.cpu {
+            let (conv, input) = pilot();
+            let mut out = vec![0.0; Role::Output.shape(runner.plan.shapes()).iter().product()];
+            let timing = measure(STEADINESS, |repeats| processor(conv, input, Op::Fwd, data, &mut out, repeats))?;
+            add(times, &timing);
+        }
+        Ok(())
+    }
+
+    fn plan(&self, spec: &LayerSpec, op: Op, kernel: Option<String>) -> Attempt<Plan> {
+        let (layer, _) = spec.layer().map_err(Trouble::Failed)?;
+        let mut options = PlanOptions::default();
+        options.kernel = kernel;
+        Ok(self.device.gpu.plan(layer, op.operation(), spec.input(), &options)?)
+    }
+
+    fn measure(
+        &self,
+        spec: &LayerSpec,
+        op: Op,
+        plan: Plan,
+        rates: Sides<Rates>,
+    ) -> Attempt<(Measured, Option<Reached>)> {
+        let (layer, shapes) = spec.layer().map_err(Trouble::Failed)?;
+        let input = spec.input();
+        let data = Data::new(&shapes);
+        let runner = Runner::new(&self.device.gpu, plan, &data)?;
+        let bound_used = self.check(spec, op, &data, &runner)?;
+        let mut gpu = |repeats| self.device.run(&runner, repeats);
+        let (gpu, cpu) = if self.options.no_cpu {
+            (measure(self.effort, gpu)?, None)
+        } else {
+            let mut out = vec![0.0; op.output().shape(&shapes).iter().product()];
+            processor(layer, input, op, &data, &mut out, 1)?;
+            let mut cpu = |repeats| processor(layer, input, op, &data, &mut out, repeats);
+            let mut timings = measure_in_turn(self.effort, &mut [&mut gpu, &mut cpu])?;
+            let cpu = timings.pop();
+            (timings.pop().unwrap_or_default(), cpu)
+        };
+        let (flops, bytes) = (spec.flops(), runner.bytes());
+        let measured = Measured {
+            reached: Reached::new(&gpu, flops, bytes, rates.gpu),
+            kernel: runner.plan.choice().to_string(),
+            bound_used,
+            tuned: runner.plan.candidates().first().is_some_and(|c| c.measured.is_some()),
+            kernels: if self.options.all_kernels { self.kernels(spec, op, &runner.plan, &data)? } else { Vec::new() },
+        };
+        let cpu = cpu.zip(rates.cpu).map(|(timing, rates)| Reached::new(&timing, flops, bytes, rates));
+        Ok((measured, cpu))
+    }
+
+    /// Every way that the planner looked at.
+    fn kernels(&self, spec: &LayerSpec, op: Op, plan: &Plan, data: &Data) -> Attempt<Vec<Candidate>> {
+        let count = plan.candidates().len().max(1) as u32;
+        let effort = Effort { total: self.effort.total / count, ..self.effort };
+        let mut kernels = Vec::new();
+        for candidate in plan.candidates() {
+            let kernel = candidate.choice.to_string();
+            let outcome = match self.candidate(spec, op, &kernel, data, effort) {
+                Ok((timing, bound_used)) => Outcome::Measured { times: Times::new(&timing), bound_used },
+                Err(Trouble::Unsuitable(error) | Trouble::Failed(error)) => Outcome::Failed { error },
+                Err(trouble) => return Err(trouble),
+            };
+            kernels.push(Candidate { kernel, predicted_ms: candidate.seconds * 1e3, outcome });
+        }
+        Ok(kernels)
+    }
+
+    fn candidate(&self, spec: &LayerSpec, op: Op, kernel: &str, data: &Data, effort: Effort) -> Attempt<(Timing, f64)> {
+        let plan = self.plan(spec, op, Some(kernel.to_owned()))?;
+        let runner = Runner::new(&self.device.gpu, plan, data)?;
+        let bound_used = self.check(spec, op, data, &runner)?;
+        Ok((self.device.time(&runner, effort)?, bound_used))
+    }
+
+    /// The largest share of the bound: of all elements where the oracle is quick, else of as many as it can do.
+    fn check(&self, spec: &LayerSpec, op: Op, data: &Data, runner: &Runner) -> Attempt<f64> {
+        let got = runner.output.read()?;
+        let (layer, _) = spec.layer().map_err(Trouble::Failed)?;
+        let terms = spec.flops() / 2.0 / got.len().max(1) as f64;
+        let elements = (ORACLE_TERMS / terms.max(1.0)) as usize;
+        let answers = Answers::new(layer, spec.input(), op.operation(), data)?;
+        // JSON has no infinity.
+        Ok(answers.largest_share(&got, elements.max(FEWEST_ELEMENTS))?.min(f64::MAX))
+    }
+}
+
+/// A layer as it is measured, and its input where that is less than the layer has.
+struct JobSize {
+    run: LayerSpec,
+    shrunk_to: Option<[usize; 3]>,
+}
+
+/// Runs an operation on the processor a number of times.
+fn processor(
+    layer: impl Into<conv1d::Layer>,
+    input: [usize; 3],
+    op: Op,
+    data: &Data,
+    out: &mut [f32],
+    repeats: u32,
+) -> Attempt<Duration> {
+    if interrupt::requested() {
+        return Err(Trouble::Interrupted);
+    }
+    let layer = layer.into();
+    let start = Instant::now();
+    for _ in 0..repeats {
+        match op {
+            Op::Fwd => cpu::forward_into(layer, input, &data.x, &data.w, data.b.as_deref(), out),
+            Op::Dgrad => cpu::input_gradient_into(layer, input, &data.w, &data.dy, out),
+            Op::Wgrad => cpu::weight_gradient_into(layer, input, &data.x, &data.dy, out),
+        }?;
+    }
+    Ok(start.elapsed())
+}
+
+/// A bound operation with its buffers, run once.
+struct Runner {
+    plan: Plan,
+    bound: Bound,
+    output: Tensor,
+}
+
+impl Runner {
+    fn new(gpu: &Gpu, plan: Plan, data: &Data) -> conv1d::Result<Self> {
+        let tensors = data.upload(gpu, &plan)?;
+        let output = gpu.zeros(plan.output().shape(plan.shapes()))?;
+        let buffers = tensors.iter().fold(Buffers::new(), |all, (role, t)| all.with(*role, t.buffer().slice(..)));
+        let bound = gpu.prepare(&plan)?.bind(&buffers.with(plan.output(), output.buffer().slice(..)))?;
+        gpu.run(&bound)?;
+        Ok(Runner { plan, bound, output })
+    }
+
+    /// Bytes of operands and result.
+    fn bytes(&self) -> f64 {
+        let roles = self.plan.inputs().into_iter().chain([self.plan.output()]);
+        roles.map(|role| role.shape(self.plan.shapes()).iter().product::<usize>() as f64 * 4.0).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    fn options(line: &[&str]) -> Options {
+        let all = ["bench", "--budget", "1", "--no-cpu"].iter().chain(line);
+        Line::try_parse_from(all).unwrap().options
+    }
+
+    fn job() -> Job {
+        let spec = serde_json::from_value(serde_json::json!({
+            "name": "small", "n": 1, "c_in": 3, "l": 20, "c_out": 4, "k": 3, "stride": 1, "pad_left": 1, "pad_right": 1,
+            "dilation": 1, "groups": 1
+        }));
+        Job { spec: spec.unwrap(), point: None, input: None }
+    }
+
+    /// Whether each operation of the layer measured last was.
+    fn measured(bench: &mut Bench<'_>, results: &mut Results) -> Vec<bool> {
+        drop(bench.layer(&job(), results, &ProgressBar::hidden()));
+        let layer = results.results.last().unwrap();
+        Op::ALL.into_iter().filter(|op| layer.ops.contains_key(op)).map(|op| layer.measured(op).is_some()).collect()
+    }
+
+    #[test]
+    fn a_lost_device_is_one_row() {
+        let options = options(&[]);
+        let mut bench = Bench::new(&options, 1).unwrap();
+        let mut results = bench.begin().unwrap();
+        assert!(results.roofline.gpu.gflops > 0.0 && results.roofline.gpu.gbps > 0.0);
+        bench.device.gpu.device().destroy();
+        assert_eq!(measured(&mut bench, &mut results), [false, true, true]);
+        assert!(results.failures()[0].contains("lost"), "{:?}", results.failures());
+        assert_eq!(measured(&mut bench, &mut results), [true; 3]);
+        assert_eq!(results.failures().len(), 1);
+    }
+
+    #[test]
+    fn every_kernel_is_measured_and_checked() {
+        let options = options(&["--all-kernels", "--ops", "fwd"]);
+        let mut bench = Bench::new(&options, 1).unwrap();
+        let mut results = bench.begin().unwrap();
+        assert_eq!(measured(&mut bench, &mut results), [true]);
+        let row = results.results[0].measured(Op::Fwd).unwrap();
+        let names: Vec<&str> = row.kernels.iter().filter_map(|c| c.kernel.split('/').next()).collect();
+        assert!(["direct", "im2col", "tiled", "texels", "window"].iter().all(|k| names.contains(k)), "{names:?}");
+        assert!(row.kernels.iter().all(|c| c.times().is_some()), "{:?}", row.kernels);
+        assert!(row.behind_best().is_some_and(|times| times >= 1.0));
+    }
+
+    #[test]
+    fn a_kernel_that_does_not_suit_is_left_out() {
+        let options = options(&["--kernel", "window"]);
+        let mut bench = Bench::new(&options, 1).unwrap();
+        let mut results = bench.begin().unwrap();
+        // `window` has no weight gradient.
+        assert_eq!(measured(&mut bench, &mut results), [true; 2]);
+    }
+}

@@ -1,0 +1,131 @@
+use super::{Bound, Gpu, Timer};
+use crate::error::{Error, Result};
+use crate::kernels::params::params;
+use crate::kernels::program::{Source, Specialised};
+use crate::roofline::Roofline;
+use crate::timing::{Effort, measure};
+use std::time::{Duration, Instant};
+
+static PEAK: Source =
+    Source { name: "peak", wgsl: include_str!("../../shaders/peak.wgsl"), params: PeakParams::FIELDS };
+static COPY: Source =
+    Source { name: "copy", wgsl: include_str!("../../shaders/copy.wgsl"), params: CopyParams::FIELDS };
+
+params! {
+    /// `Params` of `peak.wgsl`.
+    PeakParams { iterations: u32, factor: f32, addend: f32, never: f32 }
+}
+
+params! {
+    /// `Params` of `copy.wgsl`.
+    CopyParams { count: u32 }
+}
+
+/// Iterations of `peak`, and its operations in each: two for a multiply-add of eight sums 32 times, in 64 invocations.
+const ITERATIONS: u32 = 256;
+const FLOPS: f64 = 2.0 * 8.0 * 32.0 * 64.0;
+/// Workgroups of `peak` at first, and how long a dispatch is to take at least, so that its start does not count.
+const FEW_WORKGROUPS: u32 = 256;
+const LONG: Duration = Duration::from_millis(2);
+
+/// Bytes that are copied at most: more than the caches of current devices hold (50 MiB on an H200), and one binding.
+const COPIED: u64 = 128 << 20;
+/// Bytes of a workgroup of `copy`.
+const COPIED_AT_ONCE: u64 = 256 * 16;
+
+impl Gpu {
+    /// Measures the highest rates of this device: multiply-adds of `f32` from registers, as `a * b + c` in WGSL, and copying
+    /// from memory to memory, by a shader or by the device's own copy, whichever is faster. Of the samples the fastest counts.
+    pub fn roofline(&self, effort: Effort) -> Result<Roofline> {
+        let timer = Timer::new(self);
+        Ok(Roofline { flops: self.peak(&timer, effort)?, bytes: self.copy(&timer, effort)? })
+    }
+
+    /// Operations per second.
+    fn peak(&self, timer: &Timer, effort: Effort) -> Result<f64> {
+        let params = PeakParams { iterations: ITERATIONS, factor: 0.999, addend: 0.001, never: -1.0 };
+        let output = self.storage_buffer("conv1d peak", 4)?;
+        let most = self.caps().max_workgroups.min(65_535);
+        let mut workgroups = FEW_WORKGROUPS.min(most);
+        loop {
+            let bound = self.bind_alone(&PEAK, bytemuck::bytes_of(&params), &[&output], workgroups)?;
+            timer.run(&bound, 1)?;
+            if timer.run(&bound, 1)? >= LONG || workgroups == most {
+                let once = timer.measure(&bound, effort)?.min();
+                return Ok(FLOPS * f64::from(ITERATIONS) * f64::from(workgroups) / once);
+            }
+            workgroups = workgroups.saturating_mul(4).min(most);
+        }
+    }
+
+    /// Bytes read and written per second.
+    fn copy(&self, timer: &Timer, effort: Effort) -> Result<f64> {
+        let caps = self.caps();
+        let most = COPIED.min(caps.max_binding_bytes).min(caps.max_buffer_bytes);
+        let workgroups = (most / COPIED_AT_ONCE).clamp(1, caps.max_workgroups.min(65_535).into());
+        let bytes = workgroups * COPIED_AT_ONCE;
+        let source = self.storage_buffer("conv1d copy", bytes)?;
+        let copied = self.storage_buffer("conv1d copy", bytes)?;
+        let params = CopyParams { count: (bytes / 16) as u32 };
+        let bound = self.bind_alone(&COPY, bytemuck::bytes_of(&params), &[&source, &copied], workgroups as u32)?;
+        timer.run(&bound, 1)?;
+        let shader = timer.measure(&bound, effort)?.min();
+        let own = measure(effort, |repeats| {
+            let start = Instant::now();
+            self.guarded(|| {
+                let mut encoder = self.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+                (0..repeats).for_each(|_| encoder.copy_buffer_to_buffer(&source, 0, &copied, 0, bytes));
+                self.queue().submit([encoder.finish()]);
+                self.device().poll(wgpu::PollType::wait_indefinitely())
+            })?
+            .map_err(|e| Error::DeviceLost { message: e.to_string() })?;
+            Ok::<_, Error>(start.elapsed())
+        })?;
+        Ok(2.0 * bytes as f64 / shader.min(own.min()))
+    }
+
+    /// A shader bound to whole buffers, outside any plan.
+    fn bind_alone(
+        &self,
+        source: &'static Source,
+        params: &[u8],
+        buffers: &[&wgpu::Buffer],
+        workgroups: u32,
+    ) -> Result<Bound> {
+        let pipeline = self.pipeline(&Specialised { source, constants: Vec::new() })?;
+        let params = self.filled_buffer("conv1d parameters", params, wgpu::BufferUsages::UNIFORM)?;
+        let entries: Vec<_> = std::iter::once(&params)
+            .chain(buffers.iter().copied())
+            .zip(0..)
+            .map(|(buffer, binding)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() })
+            .collect();
+        let bindings = self.guarded(|| {
+            self.device().create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some(source.name),
+                layout: &pipeline.layout,
+                entries: &entries,
+            })
+        })?;
+        Ok(Bound::alone(pipeline, bindings, workgroups))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Caps, shader};
+    use naga::valid::{Capabilities, ValidationFlags, Validator};
+
+    /// Naga accepts both with nothing but what a browser has, and their parameters are the host's.
+    #[test]
+    fn shaders_are_valid_webgpu() {
+        for source in [&PEAK, &COPY] {
+            let shader = Specialised { source, constants: Vec::new() };
+            let module = shader::parse(&shader, source.wgsl).unwrap();
+            let interface = shader::interface(&shader, &module).unwrap();
+            assert!(interface.workgroup_size.iter().product::<u32>() <= Caps::WEBGPU.max_invocations);
+            let info = Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(&module);
+            assert!(info.is_ok(), "{}: {:?}", source.name, info.err());
+        }
+    }
+}

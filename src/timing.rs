@@ -1,0 +1,170 @@
+//! Timing: how long to measure, and what came out, for GPU and processor alike.
+
+use std::time::Duration;
+
+/// How long to measure.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Effort {
+    /// Samples. The fewest will do where a sample takes too long.
+    pub samples: usize,
+    /// The fewest.
+    pub fewest: usize,
+    /// Shortest sample.
+    pub sample: Duration,
+    /// Time for all samples.
+    pub total: Duration,
+}
+
+impl Effort {
+    /// At least seven samples of at least 50 ms. A sample longer than a second is taken three times.
+    pub const FULL: Effort =
+        Effort { samples: 7, fewest: 3, sample: Duration::from_millis(50), total: Duration::from_secs(7) };
+
+    /// The same within a budget, which may leave fewer samples.
+    pub const fn within(total: Duration) -> Effort {
+        Effort { total, fewest: 1, ..Effort::FULL }
+    }
+}
+
+/// What was measured.
+#[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
+pub struct Timing {
+    /// Seconds of one run, a value for each sample in the order that they were taken.
+    pub samples: Vec<f64>,
+}
+
+impl Timing {
+    /// What such samples say, in seconds of one run.
+    pub fn new(samples: Vec<f64>) -> Timing {
+        Timing { samples }
+    }
+
+    /// Median of the samples in seconds. Not a number where there is none.
+    pub fn seconds(&self) -> f64 {
+        self.quantile(0.5)
+    }
+
+    /// Median in milliseconds.
+    pub fn ms(&self) -> f64 {
+        self.seconds() * 1e3
+    }
+
+    /// The fastest sample in seconds.
+    pub fn min(&self) -> f64 {
+        self.quantile(0.0)
+    }
+
+    /// The slowest sample in seconds.
+    pub fn max(&self) -> f64 {
+        self.quantile(1.0)
+    }
+
+    /// What this share of the samples lies below, in seconds, interpolated between samples.
+    pub fn quantile(&self, share: f64) -> f64 {
+        let mut sorted = self.samples.clone();
+        sorted.sort_unstable_by(f64::total_cmp);
+        let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
+        let place = share.clamp(0.0, 1.0) * last as f64;
+        let below = place as usize;
+        let above = (below + 1).min(last);
+        sorted[below] + (sorted[above] - sorted[below]) * (place - below as f64)
+    }
+}
+
+/// Measures `run(repeats)`, which says how long so many runs took, or why it failed. It has run once before.
+pub fn measure<E>(effort: Effort, mut run: impl FnMut(u32) -> Result<Duration, E>) -> Result<Timing, E> {
+    let mut timings = measure_in_turn(effort, &mut [&mut run])?;
+    Ok(timings.pop().unwrap_or_default())
+}
+
+/// A way to run something a number of times, which says how long that took.
+pub type Run<'a, E> = &'a mut dyn FnMut(u32) -> Result<Duration, E>;
+
+/// Measures several things with this effort each, sample by sample in turn, so that a machine that slows down for a while slows
+/// all of them down.
+pub fn measure_in_turn<E>(effort: Effort, runs: &mut [Run<'_, E>]) -> Result<Vec<Timing>, E> {
+    struct Series {
+        repeats: u32,
+        wanted: usize,
+        times: Vec<f64>,
+    }
+    let mut all = Vec::new();
+    for run in runs.iter_mut() {
+        let (repeats, taken) = repeats(effort, run)?;
+        let affordable = (effort.total.as_secs_f64() / taken.as_secs_f64().max(1e-9)) as usize;
+        let wanted = affordable.min(effort.samples).max(effort.fewest);
+        all.push(Series { repeats, wanted, times: vec![taken.as_secs_f64() / f64::from(repeats)] });
+    }
+    while all.iter().any(|series| series.times.len() < series.wanted) {
+        for (series, run) in all.iter_mut().zip(runs.iter_mut()) {
+            if series.times.len() < series.wanted {
+                let taken = run(series.repeats)?;
+                series.times.push(taken.as_secs_f64() / f64::from(series.repeats));
+            }
+        }
+    }
+    Ok(all.into_iter().map(|series| Timing::new(series.times)).collect())
+}
+
+/// Runs that make a sample of the shortest length at least, and how long they took.
+fn repeats<E>(effort: Effort, run: &mut dyn FnMut(u32) -> Result<Duration, E>) -> Result<(u32, Duration), E> {
+    const MOST: u32 = 1 << 20;
+    let mut repeats = 1u32;
+    let mut taken = run(repeats)?;
+    // The growth is bounded so that a first run that was too quick to time does not lead to a very long second.
+    while taken < effort.sample && repeats < MOST {
+        let wanted = effort.sample.as_secs_f64() * 1.2 / taken.as_secs_f64().max(1e-9);
+        repeats = repeats.saturating_mul(wanted.clamp(2.0, 16.0) as u32).min(MOST);
+        taken = run(repeats)?;
+    }
+    Ok((repeats, taken))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles() {
+        let timing = Timing::new(vec![3.0, 1.0, 2.0]);
+        assert_eq!((timing.min(), timing.seconds(), timing.max()), (1.0, 2.0, 3.0));
+        assert_eq!(Timing::new(vec![3.0, 1.0]).ms(), 2000.0);
+        assert_eq!(timing.quantile(0.75), 2.5);
+        assert!(Timing::default().seconds().is_nan());
+    }
+
+    #[test]
+    fn short_runs_are_repeated_and_long_ones_are_not() {
+        let fake = |each: Duration| measure(Effort::FULL, move |repeats| Ok::<_, ()>(each * repeats)).unwrap();
+        let quick = fake(Duration::from_micros(3));
+        assert!((quick.seconds() - 3e-6).abs() < 1e-12);
+        assert_eq!(quick.samples.len(), 7);
+        assert_eq!(fake(Duration::from_secs(20)).samples.len(), 3);
+        // More at least than at most: the least counts.
+        let odd = Effort { samples: 2, fewest: 4, ..Effort::FULL };
+        let slow = measure(odd, |repeats| Ok::<_, ()>(Duration::from_secs(1) * repeats)).unwrap();
+        assert_eq!(slow.samples.len(), 4);
+        // What takes no time at all comes to an end.
+        assert_eq!(measure(Effort::FULL, |_| Ok::<_, ()>(Duration::ZERO)).unwrap().seconds(), 0.0);
+    }
+
+    #[test]
+    fn samples_are_taken_in_turn() {
+        let order = std::cell::RefCell::new(Vec::new());
+        let run = |name, seconds| {
+            let order = &order;
+            move |repeats: u32| {
+                order.borrow_mut().push(name);
+                Ok::<_, ()>(Duration::from_secs(seconds) * repeats)
+            }
+        };
+        let (mut a, mut b) = (run('a', 1), run('b', 3));
+        let timings = measure_in_turn(Effort::FULL, &mut [&mut a, &mut b]).unwrap();
+        assert_eq!((timings[0].samples.len(), timings[1].samples.len()), (7, 3));
+        assert_eq!(order.borrow().iter().collect::<String>(), "abababaaaa");
+        // One that fails ends all.
+        let mut fails = |_| Err("broken");
+        assert_eq!(measure_in_turn(Effort::FULL, &mut [&mut fails]), Err("broken"));
+    }
+}
