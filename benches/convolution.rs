@@ -3,7 +3,7 @@
 use conv1d::{
     Bound, Buffers, Conv1d, ConvTranspose1d, Gpu, Layer, Operation, Padding, Plan, PlanOptions, Tensor, wgpu,
 };
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 
 /// Name, layer and input shape: each kind of layer once, small enough for a software adapter.
@@ -29,7 +29,17 @@ struct Bench {
 
 impl Bench {
     fn new(gpu: &Gpu, layer: Layer, input: [usize; 3], operation: Operation) -> conv1d::Result<Self> {
-        let plan = Plan::new(layer, operation, input, gpu.caps(), &PlanOptions::default())?;
+        Bench::with(gpu, layer, input, operation, &PlanOptions::default())
+    }
+
+    fn with(
+        gpu: &Gpu,
+        layer: Layer,
+        input: [usize; 3],
+        operation: Operation,
+        options: &PlanOptions,
+    ) -> conv1d::Result<Self> {
+        let plan = Plan::new(layer, operation, input, gpu.caps(), options)?;
         let mut buffers = Buffers::new();
         let roles: Vec<_> = plan.inputs().iter().copied().chain([plan.output()]).collect();
         let tensors: Vec<Tensor> =
@@ -60,6 +70,31 @@ fn operations(criterion: &mut Criterion) {
         group.finish();
     }
 
+    // Every kernel in its fastest tile by prediction, side by side.
+    let mut group = criterion.benchmark_group("kernels, forward");
+    group.sample_size(10);
+    for (name, layer, input) in layers() {
+        for kernel in conv1d::kernels() {
+            let options = PlanOptions::default().kernel(kernel);
+            if let Ok(bench) = Bench::with(&gpu, layer, input, Operation::Forward, &options) {
+                group.bench_function(BenchmarkId::new(kernel, name), |b| b.iter(|| bench.run(&gpu)));
+            }
+        }
+    }
+    group.finish();
+
+    // How time grows with the length.
+    let mut group = criterion.benchmark_group("length, forward of 64 to 64, K 3");
+    group.sample_size(10);
+    let conv = Conv1d::new(64, 64, 3).padding(Padding::Same);
+    for length in [256, 1024, 4096, 16_384] {
+        let input = [1, 64, length];
+        let bench = Bench::new(&gpu, conv.into(), input, Operation::Forward).expect("it fits every device");
+        group.throughput(Throughput::Elements(conv.cost(input).expect("a good shape").flops));
+        group.bench_function(BenchmarkId::from_parameter(length), |b| b.iter(|| bench.run(&gpu)));
+    }
+    group.finish();
+
     let mut group = criterion.benchmark_group("recording");
     for (name, layer, input) in layers() {
         let bench = Bench::new(&gpu, layer, input, Operation::Forward).expect(name);
@@ -71,6 +106,28 @@ fn operations(criterion: &mut Criterion) {
             });
         });
     }
+    group.finish();
+}
+
+/// What a single small layer costs beside its arithmetic.
+fn latency(criterion: &mut Criterion) {
+    let (conv, input) = (Conv1d::new(8, 32, 5).padding(Padding::Same), [1, 8, 100]);
+    let gpu = Gpu::new().unwrap_or_else(|e| panic!("{e}"));
+    let bench = Bench::new(&gpu, conv.into(), input, Operation::Forward).expect("it fits every device");
+    let mut group = criterion.benchmark_group("latency of 8 to 32, K 5, 100 samples");
+    group.bench_function("round trip", |b| b.iter(|| bench.run(&gpu)));
+    group.sample_size(10);
+    group.bench_function("first call on a new device", |b| {
+        b.iter_batched(
+            || Gpu::new().expect("there was one"),
+            |gpu| {
+                let bench = Bench::new(&gpu, conv.into(), input, Operation::Forward).expect("it fits every device");
+                bench.run(&gpu);
+                bench
+            },
+            BatchSize::PerIteration,
+        );
+    });
     group.finish();
 }
 
@@ -106,5 +163,5 @@ fn processor(criterion: &mut Criterion) {
 #[cfg(not(feature = "cpu"))]
 fn processor(_: &mut Criterion) {}
 
-criterion_group!(benches, operations, planning, processor);
+criterion_group!(benches, operations, latency, planning, processor);
 criterion_main!(benches);

@@ -38,6 +38,8 @@ pub struct Caps {
     pub max_texture_side: u32,
     /// Storage buffers that a dispatch may bind.
     pub max_storage_buffers: u32,
+    /// Storage textures that a dispatch may bind.
+    pub max_storage_textures: u32,
     /// Iterations of all loops that one invocation may go through in one dispatch; longer sums are continued by further
     /// dispatches.
     ///
@@ -64,6 +66,7 @@ impl Caps {
         uniform_alignment: 256,
         max_texture_side: 8192,
         max_storage_buffers: 8,
+        max_storage_textures: 4,
         max_iterations: u32::MAX,
     };
 
@@ -85,6 +88,7 @@ impl Caps {
             uniform_alignment: limits.min_uniform_buffer_offset_alignment,
             max_texture_side: limits.max_texture_dimension_2d,
             max_storage_buffers: limits.max_storage_buffers_per_shader_stage,
+            max_storage_textures: limits.max_storage_textures_per_shader_stage,
             max_iterations: if device_type == wgpu::DeviceType::Cpu { SOFTWARE_MAX_ITERATIONS } else { u32::MAX },
         }
     }

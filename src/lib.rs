@@ -93,7 +93,7 @@ pub use geometry::{
     receptive_field,
 };
 pub use gpu::{Adapter, Bound, Buffers, Gpu, GpuOptions, Prepared, Tensor, Timer, Workspace, adapters};
-pub use kernels::Tile;
+pub use kernels::{Prediction, Tile};
 pub use lowering::Role;
 pub use ops::{Gradients, Mode, Wanted};
 pub use plan::{Candidate, Choice, DEFAULT_WORKSPACE_BYTES, Plan, PlanOptions, kernels};

@@ -141,6 +141,10 @@ impl Gpu {
         let fused = layer.into();
         fused.check()?;
         let input = given(tensors, Role::Input)?.shape();
+        // What is missing first: who gave one tensor for another learns more from that.
+        for role in [Role::Weight, Role::OutputGradient].into_iter().chain(fused.saved()) {
+            given(tensors, role)?;
+        }
         // All tensors are checked, those that a gradient does not read included: nothing is computed from a wrong call.
         let shapes = fused.layer.shapes(input)?;
         for &(role, tensor) in tensors {
@@ -189,7 +193,7 @@ impl Gpu {
     pub fn convolve(&self, x: &Tensor, v: &Tensor, mode: Mode) -> Result<Tensor> {
         let (rows, n, m) = signal_shapes(x, v)?;
         if rows == 0 {
-            return self.zeros(with_length(x.shape(), mode.length(n, m)));
+            return self.zeros(with_length(x.shape(), mode.length(n, m)?));
         }
         // A transposed convolution is a true one: nothing needs to be reversed.
         let y = if mode == Mode::Valid && m > n {
@@ -205,7 +209,7 @@ impl Gpu {
             let conv = ConvTranspose1d::new(1, 1, m).padding(crop);
             self.conv_transpose1d(&conv, &x.reshape([rows, 1, n])?, &v.reshape([1, 1, m])?, None)?
         };
-        y.reshape(with_length(x.shape(), mode.length(n, m)))
+        y.reshape(with_length(x.shape(), mode.length(n, m)?))
     }
 
     /// Cross-correlation: `y[k] = sum over i of x[.., i] * v[i - k + M - 1]`, of every row of `x [.., N]` with `v [M]`, as
@@ -223,23 +227,23 @@ impl Gpu {
             return self.tensor(&values, with_length(x.shape(), m - n + 1));
         }
         if rows == 0 {
-            return self.zeros(with_length(x.shape(), mode.length(n, m)));
+            return self.zeros(with_length(x.shape(), mode.length(n, m)?));
         }
         let conv = Conv1d::new(1, 1, m).padding(correlation_padding(mode, m));
         let y = self.conv1d(&conv, &x.reshape([rows, 1, n])?, &v.reshape([1, 1, m])?, None)?;
-        y.reshape(with_length(x.shape(), mode.length(n, m)))
+        y.reshape(with_length(x.shape(), mode.length(n, m)?))
     }
 
     /// Correlation of every row of `x [.., N]` with itself. `Full` has the lags `-(N-1)` to `N-1`.
     pub fn autocorrelate(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
         let (rows, n) = rows(x, "the signal")?;
         if x.is_empty() {
-            return self.zeros(with_length(x.shape(), mode.length(n, n)));
+            return self.zeros(with_length(x.shape(), mode.length(n, n)?));
         }
         // Every row is a channel with a kernel of its own: itself.
         let conv = Conv1d::new(rows, rows, n).groups(rows).padding(correlation_padding(mode, n));
         let y = self.conv1d(&conv, &x.reshape([1, rows, n])?, &x.reshape([rows, 1, n])?, None)?;
-        y.reshape(with_length(x.shape(), mode.length(n, n)))
+        y.reshape(with_length(x.shape(), mode.length(n, n)?))
     }
 
     fn plain_forward(&self, layer: Layer, x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
@@ -270,11 +274,15 @@ impl Gpu {
 
 impl Mode {
     /// Length of the result for signals of `n` and `m` samples.
-    fn length(self, n: usize, m: usize) -> usize {
+    fn length(self, n: usize, m: usize) -> Result<usize> {
         match self {
-            Mode::Full => n + m - 1,
-            Mode::Same => n,
-            Mode::Valid => n.abs_diff(m) + 1,
+            Mode::Full => (n - 1).checked_add(m).ok_or(Error::TooLarge {
+                what: "samples of the result",
+                value: u64::MAX,
+                limit: i32::MAX as u64,
+            }),
+            Mode::Same => Ok(n),
+            Mode::Valid => Ok(n.abs_diff(m) + 1),
         }
     }
 }

@@ -101,11 +101,11 @@ impl Tuning {
     #[cfg(feature = "tune")]
     pub fn load(path: impl AsRef<std::path::Path>) -> Result<Self> {
         let path = path.as_ref();
-        let text = std::fs::read_to_string(path).map_err(|e| Error::file(path, e))?;
-        serde_json::from_str(&text).map_err(|e| Error::file(path, e))
+        serde_json::from_slice(&crate::gpu::read_whole(path)?).map_err(|e| Error::file(path, e))
     }
 
-    /// Writes a file that is whole at any time: an interrupted call leaves the earlier one.
+    /// Writes a file that is whole at any time: an interrupted call leaves the earlier one. Of two programs that tune into one
+    /// file, the one that saves last has its times in it.
     #[cfg(feature = "tune")]
     pub fn save(&self, path: impl AsRef<std::path::Path>) -> Result<()> {
         let path = path.as_ref();
@@ -160,10 +160,10 @@ impl Gpu {
         let timer = Timer::new(self);
         // The chosen one is the first that can be planned.
         let chosen = plan.candidates().iter().find(|c| c.choice == plan.choice());
-        let most = chosen.map_or(0.0, |fastest| fastest.seconds * MOST_PREDICTED);
+        let most = chosen.map_or(0.0, |fastest| fastest.predicted.seconds() * MOST_PREDICTED);
         let mut seconds = BTreeMap::new();
         let mut best = f64::INFINITY;
-        for candidate in plan.candidates().iter().filter(|c| c.seconds <= most) {
+        for candidate in plan.candidates().iter().filter(|c| c.predicted.seconds() <= most) {
             let choice = candidate.choice.to_string();
             let options = PlanOptions::default().kernel(choice.clone());
             // What cannot be planned is no candidate.

@@ -254,6 +254,10 @@ fn what_is_missing_or_wrong_is_named() {
         let error = gpu().backward(conv.activation(activation), &backward, Wanted::ALL, &options).unwrap_err();
         assert_eq!(error, missing(role));
     }
+    // One given for the other: what is needed is named, not what is too much.
+    let silu = conv.activation(Activation::Silu);
+    let given = [backward[0], backward[1], backward[2], (Role::Output, &y)];
+    assert_eq!(gpu().backward(silu, &given, Wanted::ALL, &options).unwrap_err(), missing("the pre-activation"));
     let slope = conv.activation(Activation::LeakyRelu(f32::INFINITY));
     let error = gpu().forward(slope, &forward, &options).unwrap_err();
     assert_eq!(error.to_string(), "the slope of a leaky ReLU must be finite, got inf");
@@ -265,7 +269,10 @@ fn plans_explain_what_is_fused() {
     let conv = Conv1d::new(4, 4, 3);
     let block = Case::new(conv.activation(Activation::Tanh).residual(Residual::AfterActivation), [1, 4, 20]);
     let plan = Plan::new(block.fused, Operation::Forward, block.input, gpu().caps(), &PlanOptions::default()).unwrap();
-    assert!(plan.to_string().starts_with("forward of a convolution, activation Tanh, residual after the activation\n"));
+    let text = plan.to_string();
+    assert!(text.starts_with("forward of a convolution, activation tanh, residual after the activation\n"), "{text}");
+    assert!(text.contains("gradients will need the pre-activation"), "{text}");
+    assert!(text.contains("sums") && text.contains(" times as long"), "{text}");
     let count = |case: &Case| candidates(gpu(), case, Operation::Forward, &PlanOptions::default()).len();
     assert_eq!(count(&block), count(&Case::new(conv, block.input)));
 }

@@ -2,9 +2,10 @@
 
 use crate::harness::{gpu, limited_gpu, values};
 use conv1d::{
-    Buffers, Conv1d, Error, Gpu, GpuOptions, Operation, Padding, PaddingMode, PlanOptions, Role, Wanted, Workspace,
-    wgpu,
+    Buffers, Conv1d, Effort, Error, Gpu, GpuOptions, Operation, Padding, PaddingMode, PlanOptions, Role, Tensor, Timer,
+    Tuning, Wanted, Workspace, wgpu,
 };
+use std::time::Duration;
 
 /// Two operations, a packed weight kept for a second input, and one workspace, in passes of one encoder.
 #[test]
@@ -182,6 +183,64 @@ fn a_lost_device_is_an_error() {
     assert!(gpu.tensor(&[1.0; 5], [1, 1, 5]).is_err());
     let after = gpu.conv1d(&conv, &x, &w, None).and_then(|y| y.read());
     assert!(after.is_err(), "{after:?}");
+}
+
+/// A device that this crate opened says at once that it is lost, in whatever is called.
+#[test]
+fn a_lost_device_of_our_own_is_told_everywhere() {
+    let gpu = Gpu::new().unwrap();
+    let conv = Conv1d::new(1, 1, 3);
+    let (x, w) = (gpu.tensor(&[1.0; 5], [1, 1, 5]).unwrap(), gpu.tensor(&[1.0; 3], [1, 1, 3]).unwrap());
+    let y = gpu.zeros([1, 1, 3]).unwrap();
+    let plan = conv.plan(Operation::Forward, [1, 1, 5], gpu.caps()).unwrap();
+    let buffers = Buffers::new()
+        .with(Role::Input, x.buffer().slice(..))
+        .with(Role::Weight, w.buffer().slice(..))
+        .with(Role::Output, y.buffer().slice(..));
+    let bound = gpu.prepare(&plan).unwrap().bind(&buffers).unwrap();
+    let timer = Timer::new(&gpu);
+    timer.run(&bound, 1).unwrap();
+    gpu.device().destroy();
+    let lost = |result: conv1d::Result<()>| assert!(matches!(result, Err(Error::DeviceLost { .. })), "{result:?}");
+    let effort = Effort::within(Duration::from_millis(1));
+    lost(timer.measure(&bound, effort).map(drop));
+    lost(gpu.run(&bound));
+    lost(y.read().map(drop));
+    lost(gpu.zeros([4]).map(drop));
+    lost(gpu.tensor(&[1.0], [1]).map(drop));
+    let mut tuning = Tuning::new(&gpu);
+    lost(gpu.tune(&mut tuning, conv, Operation::Forward, [1, 1, 5], effort).map(drop));
+    assert!(tuning.is_empty());
+}
+
+/// What belongs to one device is refused by another: a panic or another's memory would be the alternative.
+#[test]
+fn devices_do_not_mix() {
+    let (gpu, other) = (Gpu::new().unwrap(), Gpu::new().unwrap());
+    let plan = Conv1d::new(1, 1, 3).plan(Operation::Forward, [1, 1, 16], gpu.caps()).unwrap();
+    let tensors = |gpu: &Gpu| [16, 3, 14].map(|length| gpu.tensor(&vec![1.0; length], [length]).unwrap());
+    let (own, foreign) = (tensors(&gpu), tensors(&other));
+    let prepared = gpu.prepare(&plan).unwrap();
+    let buffers = |[x, w, y]: [&Tensor; 3]| {
+        let roles = [(Role::Input, x), (Role::Weight, w), (Role::Output, y)];
+        let bind = |workspace: &Workspace| {
+            let all = Buffers::new();
+            let all = roles.iter().fold(all, |all, (role, t)| all.with(*role, t.buffer().slice(..)));
+            prepared.bind_with(&all, workspace)
+        };
+        (bind(&Workspace::new(&gpu, &[&plan]).unwrap()), bind(&Workspace::new(&other, &[&plan]).unwrap()))
+    };
+    let wrong = |what| Error::WrongDevice { tensor: what };
+    let (bound, strange) = buffers([&own[0], &own[1], &own[2]]);
+    assert_eq!(strange.unwrap_err(), wrong("the workspace"));
+    let bound = bound.unwrap();
+    assert_eq!(other.run(&bound).unwrap_err(), wrong("the bound operation"));
+    assert_eq!(Timer::new(&other).run(&bound, 1).unwrap_err(), wrong("the bound operation"));
+    gpu.run(&bound).unwrap();
+    assert_eq!(own[2].read().unwrap(), [3.0; 14]);
+    for strange in [[&foreign[0], &own[1], &own[2]], [&own[0], &own[1], &foreign[2]]] {
+        assert!(buffers(strange).0.is_err());
+    }
 }
 
 #[test]

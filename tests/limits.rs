@@ -281,6 +281,9 @@ fn devices_that_lack_what_is_needed() {
 fn few_storage_buffers() {
     let few = limited_gpu(|limits| limits.max_storage_buffers_per_shader_stage = 5);
     assert_case(&few, &Case::new(Conv1d::new(3, 5, 4).padding(Padding::Same), [2, 3, 40]));
+    // And textures.
+    let none = limited_gpu(|limits| limits.max_storage_textures_per_shader_stage = 0);
+    assert_case(&none, &Case::new(Conv1d::new(3, 5, 4).padding(Padding::Same), [2, 3, 40]));
     let none = Caps { max_storage_buffers: 1, ..*few.caps() };
     let error = Conv1d::new(3, 5, 4).plan(Operation::Forward, [2, 3, 40], &none).unwrap_err();
     assert!(matches!(error, Error::DeviceLimit { limit: "max_storage_buffers_per_shader_stage", available: 1, .. }));

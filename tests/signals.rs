@@ -39,6 +39,18 @@ fn assert_close(got: &Tensor, expected: &[f64], what: &str) {
     }
 }
 
+/// No rows of a length that nothing could be added to.
+#[test]
+fn absurd_lengths_are_refused() {
+    let (x, v) = (gpu().tensor(&[], [0, usize::MAX]).unwrap(), gpu().tensor(&[1.0, 2.0], [2]).unwrap());
+    let too_large = |result: conv1d::Result<Tensor>| {
+        assert!(matches!(result, Err(conv1d::Error::TooLarge { .. })), "{result:?}");
+    };
+    too_large(gpu().convolve(&x, &v, Mode::Full));
+    too_large(gpu().correlate(&x, &v, Mode::Full));
+    too_large(gpu().autocorrelate(&x, Mode::Full));
+}
+
 /// `scipy.signal.convolve` and `correlate` of [1, 2, 3] and [0, 1, 0.5].
 #[test]
 fn answers_of_scipy() {

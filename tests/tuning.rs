@@ -111,6 +111,9 @@ fn nonsense_in_a_file_is_not_believed() {
         assert!(matches!(Tuning::load(&file.0), Err(Error::File { .. })));
     }
     assert!(matches!(Tuning::load("/no/such/file"), Err(Error::File { .. })));
+    // What never ends is not read to its end.
+    #[cfg(unix)]
+    assert!(matches!(Tuning::load("/dev/zero"), Err(Error::File { .. })));
     assert!(matches!(Tuning::new(gpu()).save("/no/such/folder/file"), Err(Error::File { .. })));
 }
 
@@ -129,6 +132,9 @@ fn measurements_of_another_device_are_refused() {
         std::fs::write(&file.0, text.replace(&format!("\"{value}\""), "\"another\"")).unwrap();
         let error = own_gpu().use_tuning(Tuning::load(&file.0).unwrap()).unwrap_err();
         let expected = Error::TunedElsewhere { what, tuned: "another".into(), have: value.clone() };
+        assert_eq!(error, expected);
+        let options = PlanOptions::default().tuning(Tuning::load(&file.0).unwrap());
+        let error = gpu().plan(Conv1d::new(1, 1, 1), Operation::Forward, [1, 1, 1], &options).unwrap_err();
         assert_eq!(error, expected);
     }
 }

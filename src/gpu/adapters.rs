@@ -21,6 +21,15 @@ pub fn adapters() -> Vec<Adapter> {
     adapters.iter().map(|a| Adapter { info: a.get_info(), limits: a.limits(), features: a.features() }).collect()
 }
 
+/// One for the whole program: what belongs to a device of another instance, wgpu cannot tell from its own.
+#[cfg(not(target_arch = "wasm32"))]
+fn instance() -> &'static wgpu::Instance {
+    static INSTANCE: std::sync::OnceLock<wgpu::Instance> = std::sync::OnceLock::new();
+    INSTANCE.get_or_init(|| wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle()))
+}
+
+/// In a browser there is one anyway.
+#[cfg(target_arch = "wasm32")]
 fn instance() -> wgpu::Instance {
     wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle())
 }

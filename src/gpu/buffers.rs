@@ -5,7 +5,9 @@ use crate::kernels::program::TEXTURE_WIDTH;
 use crate::lowering::{Role, Slot};
 use crate::plan::Plan;
 
-/// The caller's buffers for the tensors of an operation: slices with whatever offset that is a multiple of 4.
+/// The caller's buffers for the tensors of an operation: slices with whatever offset that is a multiple of 4. They must be of the
+/// device that the plan is prepared for; wgpu refuses others where both devices are of one instance, and cannot tell them apart
+/// where they are not.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Buffers<'a> {
     slices: [Option<wgpu::BufferSlice<'a>>; ROLES.len()],
@@ -45,17 +47,17 @@ impl<'a> Buffers<'a> {
     /// Checks that these are what the plan needs and nothing else.
     pub(super) fn check(&self, plan: &Plan) -> Result<()> {
         let (inputs, outputs) = (plan.inputs(), [Some(plan.output()), plan.optional_output()]);
+        let used = |role: Role| outputs.contains(&Some(role)) || inputs.contains(&role);
+        let optional = |role: Role| role == Role::Bias || plan.optional_output() == Some(role);
+        // What is missing first: who gave one buffer for another learns more from that.
+        for role in ROLES.into_iter().filter(|&role| used(role) && !optional(role)) {
+            if self.get(role).is_none() && bytes(role, plan.shapes()) > 0 {
+                return Err(Error::MissingBuffer { role: role.name() });
+            }
+        }
         for role in ROLES {
-            let written = outputs.contains(&Some(role));
-            let optional = role == Role::Bias || plan.optional_output() == Some(role);
-            let used = written || inputs.contains(&role);
-            let Some(slice) = self.get(role) else {
-                if used && !optional && bytes(role, plan.shapes()) > 0 {
-                    return Err(Error::MissingBuffer { role: role.name() });
-                }
-                continue;
-            };
-            if !used {
+            let Some(slice) = self.get(role) else { continue };
+            if !used(role) {
                 return Err(Error::UnusedBuffer { role: role.name() });
             }
             check_slice(role, slice, bytes(role, plan.shapes()))?;
@@ -89,6 +91,7 @@ fn check_slice(role: Role, slice: wgpu::BufferSlice<'_>, needed: u64) -> Result<
 /// Scratch memory of plans. One workspace serves any number of bound operations that run one after another.
 #[derive(Debug, Clone)]
 pub struct Workspace {
+    gpu: Gpu,
     slots: [Option<Memory>; Slot::ALL.len()],
 }
 
@@ -116,7 +119,12 @@ impl Workspace {
                 });
             }
         }
-        Ok(Workspace { slots })
+        Ok(Workspace { gpu: gpu.clone(), slots })
+    }
+
+    /// The device that it is on.
+    pub fn gpu(&self) -> &Gpu {
+        &self.gpu
     }
 
     /// Its buffers. Nothing in them outlives an operation but packed weights.

@@ -26,11 +26,7 @@ impl Gpu {
         if !self.device().features().contains(wgpu::Features::PIPELINE_CACHE) {
             return Ok(false);
         }
-        let data = match fs::read(path.as_ref()) {
-            Ok(file) => checked(&file).map(<[u8]>::to_vec),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
-            Err(e) => return Err(Error::file(path.as_ref(), e)),
-        };
+        let data = if path.as_ref().exists() { checked(&read_whole(path.as_ref())?).map(<[u8]>::to_vec) } else { None };
         let create = |data: Option<&[u8]>| {
             self.guarded(|| {
                 let descriptor = wgpu::PipelineCacheDescriptor { label: Some("conv1d"), data, fallback: false };
@@ -69,11 +65,19 @@ fn checksum(data: &[u8]) -> u64 {
     hasher.finish()
 }
 
+/// Reads a file that ends: a device may not.
+pub(crate) fn read_whole(path: &Path) -> Result<Vec<u8>> {
+    plain(path)?;
+    fs::read(path).map_err(|e| Error::file(path, e))
+}
+
+fn plain(path: &Path) -> Result<()> {
+    if path.exists() && !path.is_file() { Err(Error::file(path, "it is not a plain file")) } else { Ok(()) }
+}
+
 /// Writes a file beside the one it then replaces.
 pub(crate) fn write_whole(path: &Path, contents: &[u8]) -> Result<()> {
-    if path.exists() && !path.is_file() {
-        return Err(Error::file(path, "it is not a plain file"));
-    }
+    plain(path)?;
     let mut beside = path.as_os_str().to_owned();
     static WRITES: AtomicU64 = AtomicU64::new(0);
     beside.push(format!(".{}-{}", std::process::id(), WRITES.fetch_add(1, Ordering::Relaxed)));

@@ -16,7 +16,7 @@ mod timer;
 pub use adapters::{Adapter, adapters};
 pub use buffers::{Buffers, Workspace};
 #[cfg(feature = "tune")]
-pub(crate) use cache::write_whole;
+pub(crate) use cache::{read_whole, write_whole};
 pub use prepared::{Bound, Prepared};
 pub use tensor::Tensor;
 pub use timer::Timer;
@@ -24,11 +24,12 @@ pub use timer::Timer;
 use crate::caps::Caps;
 use crate::error::{Error, Result};
 use crate::geometry::{Fused, Operation};
-use crate::kernels::program::{STORAGE_BUFFERS, Specialised};
+use crate::kernels::program::{STORAGE_BUFFERS, STORAGE_TEXTURES, Specialised};
 use crate::plan::{Plan, PlanOptions};
 use crate::shader::{self, BindingKind, Interface};
 use crate::tune::Tuning;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Which adapter [`Gpu::with_options`] takes, and how shaders are compiled.
@@ -71,6 +72,8 @@ struct Inner {
     pipelines: Mutex<HashMap<PipelineKey, Arc<Pipeline>>>,
     cache: Mutex<Option<wgpu::PipelineCache>>,
     tuning: Mutex<Option<Arc<Tuning>>>,
+    /// Set when the device is lost, where this crate opened it.
+    lost: Arc<AtomicBool>,
     /// Bound where a step has nothing to read: WebGPU has no empty bindings.
     nothing: wgpu::Buffer,
     /// The same for what a step may write: one dispatch cannot have a buffer in both ways.
@@ -112,11 +115,15 @@ impl Gpu {
             })
             .await
             .map_err(|e| Error::NoDevice { message: e.to_string() })?;
-        Gpu::build(device, queue, options.checked)
+        let gpu = Gpu::build(device, queue, options.checked)?;
+        let lost = gpu.inner.lost.clone();
+        gpu.device().set_device_lost_callback(move |_, _| lost.store(true, Ordering::Release));
+        Ok(gpu)
     }
 
-    /// Uses a device and queue of the caller's, within the limits that it was created with. Nothing about them is changed:
-    /// no callbacks are installed, no errors of others are taken.
+    /// Uses a device of the caller's and its queue (wgpu panics at the first use of another's, which nothing can tell before), within the limits that it was created with. Nothing about them is changed:
+    /// no callbacks are installed, no errors of others are taken. So it is the caller's callback that is told when the device is
+    /// lost; here that shows where results are read.
     pub fn from_device(device: wgpu::Device, queue: wgpu::Queue) -> Result<Gpu> {
         Gpu::build(device, queue, false)
     }
@@ -145,6 +152,7 @@ impl Gpu {
             pipelines: Mutex::default(),
             cache: Mutex::default(),
             tuning: Mutex::default(),
+            lost: Arc::default(),
             nothing,
             nothing_written,
         };
@@ -179,7 +187,8 @@ impl Gpu {
         Ok(())
     }
 
-    /// Plans an operation for this device, with its tuning unless the options have one of their own.
+    /// Plans an operation for this device, with its tuning unless the options have one of their own: for this device too, or it
+    /// is an error.
     pub fn plan(
         &self,
         layer: impl Into<Fused>,
@@ -187,6 +196,9 @@ impl Gpu {
         input: impl AsRef<[usize]>,
         options: &PlanOptions,
     ) -> Result<Plan> {
+        if let Some(tuning) = &options.tuning {
+            tuning.check(self)?;
+        }
         let tuning = options.tuning.clone().or_else(|| lock(&self.inner.tuning).clone());
         Plan::new(layer, operation, input, self.caps(), &PlanOptions { tuning, ..options.clone() })
     }
@@ -198,6 +210,7 @@ impl Gpu {
 
     /// Runs a bound operation: an encoder, a pass and a submission of its own.
     pub fn run(&self, bound: &Bound) -> Result<()> {
+        self.check_own(bound.gpu(), "the bound operation")?;
         self.guarded(|| {
             let mut encoder =
                 self.device().create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("conv1d") });
@@ -207,11 +220,23 @@ impl Gpu {
                 bound.record(&mut pass);
             }
             self.queue().submit([encoder.finish()]);
+            // Without waiting: this is where a lost device is told.
+            drop(self.device().poll(wgpu::PollType::Poll));
         })
     }
 
     fn guarded<T>(&self, call: impl FnOnce() -> T) -> Result<T> {
-        guarded(self.device(), call)
+        let value = guarded(self.device(), call);
+        // Errors of a lost device reach no error scope: everything seems to succeed.
+        if self.inner.lost.load(Ordering::Acquire) {
+            return Err(Error::DeviceLost { message: "the driver gave it up, or it was destroyed".into() });
+        }
+        value
+    }
+
+    /// Whether something of this crate lives on this device.
+    fn check_own(&self, other: &Gpu, what: &'static str) -> Result<()> {
+        if self.is(other) { Ok(()) } else { Err(Error::WrongDevice { tensor: what }) }
     }
 
     /// The pipeline of a specialisation, compiled at its first use.
@@ -271,12 +296,11 @@ impl Gpu {
             |kinds: &[BindingKind]| interface.bindings.iter().filter(|&kind| kinds.contains(kind)).count() as u64;
         let storage = count(&[BindingKind::Read, BindingKind::ReadWrite]);
         let texels = count(&[BindingKind::TexelRead, BindingKind::TexelWrite]);
-        let limits = self.device().limits();
         for (limit, available, needed) in [
             ("max_compute_invocations_per_workgroup", caps.max_invocations.into(), invocations),
             ("max_compute_workgroup_storage_size", caps.max_workgroup_bytes.into(), interface.workgroup_bytes.into()),
             (STORAGE_BUFFERS, caps.max_storage_buffers.into(), storage),
-            ("max_storage_textures_per_shader_stage", limits.max_storage_textures_per_shader_stage.into(), texels),
+            (STORAGE_TEXTURES, caps.max_storage_textures.into(), texels),
         ] {
             if needed > available {
                 return Err(Error::DeviceLimit { limit, available, needed });

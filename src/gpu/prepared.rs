@@ -1,7 +1,7 @@
 use super::buffers::{Buffers, Memory, Workspace};
 use super::{Gpu, Inner, Pipeline};
 use crate::error::{Error, Result};
-use crate::kernels::program::{Binding, Resource, STORAGE_BUFFERS, Step};
+use crate::kernels::program::{Binding, Resource, STORAGE_BUFFERS, STORAGE_TEXTURES, Step};
 use crate::lowering::Operand;
 use crate::plan::Plan;
 use std::sync::Arc;
@@ -19,6 +19,7 @@ pub struct Prepared {
 /// A prepared plan with its buffers. Records into any compute pass of the same device.
 #[derive(Debug, Clone)]
 pub struct Bound {
+    gpu: Gpu,
     steps: Vec<BoundStep>,
 }
 
@@ -69,6 +70,7 @@ impl Gpu {
             ("loop iterations", have.max_iterations.into(), planned.max_iterations.into()),
             ("max_texture_dimension_2d", have.max_texture_side.into(), planned.max_texture_side.into()),
             (STORAGE_BUFFERS, have.max_storage_buffers.into(), planned.max_storage_buffers.into()),
+            (STORAGE_TEXTURES, have.max_storage_textures.into(), planned.max_storage_textures.into()),
         ] {
             if needed > available {
                 return Err(Error::DeviceLimit { limit, available, needed });
@@ -96,6 +98,7 @@ impl Prepared {
 
     /// Binds buffers and a workspace that other bound operations may use too, as long as they run one after another.
     pub fn bind_with(&self, buffers: &Buffers<'_>, workspace: &Workspace) -> Result<Bound> {
+        self.gpu.check_own(workspace.gpu(), "the workspace")?;
         buffers.check(&self.plan)?;
         let steps = &self.plan.program.steps;
         // The parameters of all steps lie in one buffer, each at a multiple of the alignment.
@@ -110,7 +113,7 @@ impl Prepared {
             bound.push((offset as u64, params.len() as u64, places));
         }
         if steps.is_empty() {
-            return Ok(Bound { steps: Vec::new() });
+            return Ok(Bound { gpu: self.gpu.clone(), steps: Vec::new() });
         }
         let params = self.gpu.filled_buffer("conv1d parameters", &contents, wgpu::BufferUsages::UNIFORM)?;
         let bound = self.gpu.guarded(|| {
@@ -135,7 +138,7 @@ impl Prepared {
             };
             steps.iter().zip(&self.pipelines).zip(bound).map(bind).collect()
         })?;
-        Ok(Bound { steps: bound })
+        Ok(Bound { gpu: self.gpu.clone(), steps: bound })
     }
 
     /// The parameters of a step, with its bases moved to where the buffers are, and its bindings from 1 on.
@@ -219,11 +222,19 @@ fn set_word(params: &mut [u8], offset: usize, value: u32) {
 
 impl Bound {
     /// One dispatch outside any plan.
-    pub(super) fn alone(pipeline: Arc<Pipeline>, bindings: wgpu::BindGroup, workgroups: u32) -> Bound {
-        Bound { steps: vec![BoundStep { pipeline, bindings, workgroups: [workgroups, 1], packs_weight: false }] }
+    pub(super) fn alone(gpu: &Gpu, pipeline: Arc<Pipeline>, bindings: wgpu::BindGroup, workgroups: u32) -> Bound {
+        Bound {
+            gpu: gpu.clone(),
+            steps: vec![BoundStep { pipeline, bindings, workgroups: [workgroups, 1], packs_weight: false }],
+        }
     }
 
-    /// Records all dispatches into a compute pass. Allocates nothing and cannot fail.
+    /// The device that it runs on.
+    pub fn gpu(&self) -> &Gpu {
+        &self.gpu
+    }
+
+    /// Records all dispatches into a compute pass of the same device. Allocates nothing and cannot fail.
     pub fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
         self.steps.iter().for_each(|step| step.record(pass));
     }

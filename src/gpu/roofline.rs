@@ -106,7 +106,7 @@ impl Gpu {
                 entries: &entries,
             })
         })?;
-        Ok(Bound::alone(pipeline, bindings, workgroups))
+        Ok(Bound::alone(self, pipeline, bindings, workgroups))
     }
 }
 

@@ -106,6 +106,6 @@ impl Tensor {
     }
 
     pub(crate) fn belongs_to(&self, gpu: &Gpu, tensor: &'static str) -> Result<()> {
-        if self.gpu.is(gpu) { Ok(()) } else { Err(Error::WrongDevice { tensor }) }
+        gpu.check_own(&self.gpu, tensor)
     }
 }

@@ -79,6 +79,7 @@ impl Timer {
 
     /// Runs a bound operation of this device a number of times, to the end, and says how long that took.
     pub fn run(&self, bound: &Bound, repeats: u32) -> Result<Duration> {
+        self.gpu.check_own(bound.gpu(), "the bound operation")?;
         let mut taken = Duration::ZERO;
         let mut left = repeats;
         while left > 0 {

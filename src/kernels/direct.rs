@@ -3,10 +3,11 @@
 use super::epilogue::store_params;
 use super::params::params;
 use super::pieces::{self, CorrelatePiece, Limits, Piece};
+use super::predict::Work;
 use super::program::{Binding, Builder, Source};
 use super::reduce::Reduction;
 use super::walk::Walk;
-use super::{Kernel, Tile, extension};
+use super::{Kernel, Prediction, Tile, extension};
 use crate::caps::{Caps, Speed};
 use crate::error::Result;
 use crate::lowering::{Contract, Correlate, Stage, WEIGHT};
@@ -96,12 +97,12 @@ impl Kernel for Direct {
         }
     }
 
-    fn time(&self, stage: &Stage, tile: Tile, caps: &Caps) -> f64 {
+    fn predict(&self, stage: &Stage, tile: Tile, caps: &Caps) -> Prediction {
         let speed = caps.speed();
         match stage {
             Stage::Correlate(c) => fastest(c, tile, &speed).1,
-            Stage::Contract(c) => Segments::new(c, tile, c.positions).time(c, tile, &speed),
-            Stage::SumRows(_) | Stage::Fold(_) => f64::INFINITY,
+            Stage::Contract(c) => Segments::new(c, tile, c.positions).predict(c, tile, &speed),
+            Stage::SumRows(_) | Stage::Fold(_) => Prediction::NEVER,
         }
     }
 
@@ -114,8 +115,8 @@ impl Kernel for Direct {
     }
 }
 
-/// The walk that is fastest for a tile, and its rough time in seconds.
-fn fastest(c: &Correlate, tile: Tile, speed: &Speed) -> (Walk, f64) {
+/// The walk that is fastest for a tile, and its prediction.
+fn fastest(c: &Correlate, tile: Tile, speed: &Speed) -> (Walk, Prediction) {
     let in_step = c.in_step.unsigned_abs();
     let lanes_positions = LANES / tile.lanes_rows;
     Walk::fastest(in_step, c.tap_step.unsigned_abs(), tile, c.max_taps(), Some(lanes_positions), |walk| {
@@ -127,14 +128,20 @@ fn fastest(c: &Correlate, tile: Tile, speed: &Speed) -> (Walk, f64) {
         let busy = speed.busy(lanes * row_tiles * c.phases.len() as f64, rows * positions);
         let taps: f64 = c.phases.iter().map(|p| f64::from(p.taps)).sum();
         let sums = f64::from(rows * positions);
-        // Multiply-adds of a tap: its own, its samples, and a weight for each row.
+        // Every tap: its sums, its samples, and a weight for each row.
         let samples = walk.samples(positions, c.max_taps());
         let load = speed.load * scattered(walk.distance(in_step));
-        let step = sums * speed.direct_sum + samples * load + f64::from(rows) * speed.uniform_load;
-        let sum = lanes * row_tiles * f64::from(c.depth) * taps * step;
+        let taps = lanes * row_tiles * f64::from(c.depth) * taps;
         let store = speed.store * scattered(walk.distance(c.out_step));
-        let stores = lanes * row_tiles * c.phases.len() as f64 * sums * store;
-        (sum + stores) / busy / speed.multiply_adds + speed.dispatch
+        let work = Work {
+            sums: taps * sums * speed.direct_sum,
+            loads: taps * (samples * load + f64::from(rows) * speed.uniform_load),
+            stores: lanes * row_tiles * c.phases.len() as f64 * sums * store,
+            packing: 0.0,
+            dispatches: 1.0,
+            busy,
+        };
+        work.on(speed)
     })
 }
 
@@ -278,7 +285,7 @@ impl Segments {
         u64::from(batch) * u64::from(self.spacing) * u64::from(self.segments)
     }
 
-    fn time(&self, c: &Contract, tile: Tile, speed: &Speed) -> f64 {
+    fn predict(&self, c: &Contract, tile: Tile, speed: &Speed) -> Prediction {
         let columns = c.groups.saturating_mul(c.depth).saturating_mul(c.taps.div_ceil(tile.positions));
         let lanes = f64::from(columns.div_ceil(LANES)) * f64::from(LANES) * f64::from(c.rows.div_ceil(tile.rows));
         let sums = f64::from(tile.rows * tile.positions) * speed.direct_sum;
@@ -288,11 +295,17 @@ impl Segments {
         } else {
             f64::from(tile.positions)
         };
-        let position = sums + (samples + f64::from(tile.rows)) * speed.load;
-        let positions = f64::from(c.batch) * f64::from(c.positions);
-        // Splits keep the device busy where there are few sums.
-        let busy = speed.busy(lanes * self.count(c.batch) as f64, tile.rows * tile.positions);
-        lanes * positions * position / busy / speed.multiply_adds + 2.0 * speed.dispatch
+        let positions = lanes * f64::from(c.batch) * f64::from(c.positions);
+        let work = Work {
+            sums: positions * sums,
+            loads: positions * (samples + f64::from(tile.rows)) * speed.load,
+            stores: 0.0,
+            packing: 0.0,
+            dispatches: 2.0,
+            // Splits keep the device busy where there are few sums.
+            busy: speed.busy(lanes * self.count(c.batch) as f64, tile.rows * tile.positions),
+        };
+        work.on(speed)
     }
 }
 

@@ -4,9 +4,10 @@ use super::epilogue::store_params;
 use super::pack;
 use super::params::params;
 use super::pieces::{self, CorrelatePiece, Limits, Piece};
+use super::predict::Work;
 use super::program::{Binding, Builder, Source, Window};
 use super::reduce::Reduction;
-use super::{Kernel, Tile, extension, waste};
+use super::{Kernel, Prediction, Tile, extension, waste};
 use crate::caps::Caps;
 use crate::error::{Error, Result};
 use crate::geometry::PaddingMode;
@@ -92,7 +93,7 @@ impl Kernel for Im2col {
         }
     }
 
-    fn time(&self, stage: &Stage, tile: Tile, caps: &Caps) -> f64 {
+    fn predict(&self, stage: &Stage, tile: Tile, caps: &Caps) -> Prediction {
         let speed = caps.speed();
         let sums = tile.rows * PANEL / LANES;
         // (columns written and read, rows of the product, multiply-adds, waste of the last panel, share of the device)
@@ -111,12 +112,18 @@ impl Kernel for Im2col {
                 )
             }
             Stage::Contract(c) => (c.work() / f64::from(c.rows), c.rows, c.work(), partial(c.batch, c.positions), 1.0),
-            Stage::SumRows(_) | Stage::Fold(_) => return f64::INFINITY,
+            Stage::SumRows(_) | Stage::Fold(_) => return Prediction::NEVER,
         };
-        let operations = 1.0 + speed.staged_load * (1.0 / f64::from(tile.rows) + 1.0 / f64::from(tile.positions));
-        work * waste(rows, tile.rows * LANES) * partial * operations / busy / speed.multiply_adds
-            + columns * partial * 8.0 / speed.bandwidth
-            + 3.0 * speed.dispatch
+        let sums = work * waste(rows, tile.rows * LANES) * partial;
+        let work = Work {
+            sums,
+            loads: sums * speed.staged_load * (1.0 / f64::from(tile.rows) + 1.0 / f64::from(tile.positions)),
+            stores: 0.0,
+            packing: columns * partial * 8.0 / speed.bandwidth * speed.multiply_adds,
+            dispatches: 3.0,
+            busy,
+        };
+        work.on(&speed)
     }
 
     fn emit(&self, stage: &Stage, tile: Tile, builder: &mut Builder<'_>) -> Result<()> {

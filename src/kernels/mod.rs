@@ -10,6 +10,7 @@ mod im2col;
 mod pack;
 pub(crate) mod params;
 mod pieces;
+mod predict;
 pub(crate) mod program;
 mod reduce;
 mod texels;
@@ -27,6 +28,7 @@ use program::Source;
 use std::fmt;
 
 pub(crate) use fold::emit as emit_fold;
+pub use predict::Prediction;
 
 /// All kernels.
 pub(crate) static KERNELS: &[&dyn Kernel] =
@@ -66,8 +68,8 @@ pub(crate) trait Kernel: Sync + fmt::Debug {
     /// The tiles it offers for a stage, or why it cannot do it.
     fn tiles(&self, stage: &Stage, caps: &Caps) -> Result<Vec<Tile>, String>;
 
-    /// Rough time in seconds.
-    fn time(&self, stage: &Stage, tile: Tile, caps: &Caps) -> f64;
+    /// What it is predicted to take.
+    fn predict(&self, stage: &Stage, tile: Tile, caps: &Caps) -> Prediction;
 
     /// Appends the dispatches.
     fn emit(&self, stage: &Stage, tile: Tile, builder: &mut Builder<'_>) -> Result<()>;

@@ -63,8 +63,9 @@ impl Resource {
     }
 }
 
-/// The limit by its name in WebGPU.
+/// Limits by their names in WebGPU.
 pub(crate) const STORAGE_BUFFERS: &str = "max_storage_buffers_per_shader_stage";
+pub(crate) const STORAGE_TEXTURES: &str = "max_storage_textures_per_shader_stage";
 
 /// A binding of a step, in the order of the shader's bindings from 1 on (0 is the parameters).
 #[derive(Debug, Clone, PartialEq)]
@@ -243,10 +244,14 @@ impl<'a> Builder<'a> {
             let value = binding.window.length;
             return Err(Error::TooLarge { what: "elements of one binding", value, limit });
         }
-        let needed = bindings.iter().filter(|b| !b.resource.is_texture()).count() as u64;
-        let available = self.caps.max_storage_buffers.into();
-        if needed > available {
-            return Err(Error::DeviceLimit { limit: STORAGE_BUFFERS, available, needed });
+        let textures = bindings.iter().filter(|b| b.resource.is_texture()).count() as u64;
+        for (limit, available, needed) in [
+            (STORAGE_BUFFERS, self.caps.max_storage_buffers, bindings.len() as u64 - textures),
+            (STORAGE_TEXTURES, self.caps.max_storage_textures, textures),
+        ] {
+            if needed > available.into() {
+                return Err(Error::DeviceLimit { limit, available: available.into(), needed });
+            }
         }
         let side = u64::from(self.caps.max_workgroups).min(65_535);
         let limit = side * side;

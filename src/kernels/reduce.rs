@@ -3,8 +3,9 @@
 
 use super::params::params;
 use super::pieces::{self, Piece};
+use super::predict::Work;
 use super::program::{Binding, Builder, Source, Window};
-use super::{Kernel, Tile};
+use super::{Kernel, Prediction, Tile};
 use crate::caps::Caps;
 use crate::error::Result;
 use crate::lowering::{Contract, Operand, Role, Slot, Stage};
@@ -151,14 +152,15 @@ impl Kernel for SumRows {
         }
     }
 
-    fn time(&self, stage: &Stage, _: Tile, caps: &Caps) -> f64 {
+    fn predict(&self, stage: &Stage, _: Tile, caps: &Caps) -> Prediction {
         let speed = caps.speed();
         match stage {
             Stage::SumRows(s) => {
-                f64::from(s.batch) * f64::from(s.channels) * f64::from(s.length) * 4.0 / speed.bandwidth
-                    + 2.0 * speed.dispatch
+                let bytes = f64::from(s.batch) * f64::from(s.channels) * f64::from(s.length) * 4.0;
+                let loads = bytes / speed.bandwidth * speed.multiply_adds;
+                Work { sums: 0.0, loads, stores: 0.0, packing: 0.0, dispatches: 2.0, busy: 1.0 }.on(&speed)
             }
-            _ => f64::INFINITY,
+            _ => Prediction::NEVER,
         }
     }
 

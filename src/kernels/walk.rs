@@ -1,6 +1,6 @@
 //! How a tile of output positions walks over the taps of an input row.
 
-use super::Tile;
+use super::{Prediction, Tile};
 use crate::lowering::gcd;
 
 /// The positions of a tile and the order in which it takes the taps.
@@ -45,7 +45,7 @@ impl Walk {
         Walk { tile_positions: tile.positions, shifted: true, spacing, period }
     }
 
-    /// The walk that takes the least time, and that time. `interleaved` is how many invocations may interleave, where a kernel
+    /// The walk that is predicted to be fastest, and its prediction. `interleaved` is how many invocations may interleave, where a kernel
     /// can do that.
     pub(super) fn fastest(
         in_step: u32,
@@ -53,18 +53,18 @@ impl Walk {
         tile: Tile,
         taps: u32,
         interleaved: Option<u32>,
-        time: impl Fn(&Walk) -> f64,
-    ) -> (Self, f64) {
-        let faster = |walk: Walk, best: (Walk, f64)| {
-            let seconds = time(&walk);
-            if seconds < best.1 { (walk, seconds) } else { best }
+        predict: impl Fn(&Walk) -> Prediction,
+    ) -> (Self, Prediction) {
+        let faster = |walk: Walk, best: (Walk, Prediction)| {
+            let prediction = predict(&walk);
+            if prediction.seconds() < best.1.seconds() { (walk, prediction) } else { best }
         };
         let too_far = |walk: &Walk| {
             // Shaders reckon with positions up to a block beyond the end.
             u64::from(walk.spacing) * u64::from(in_step) > MAX_BLOCK / u64::from(tile.positions)
         };
         let plain = Walk::plain(tile);
-        let mut plain = (plain, time(&plain));
+        let mut plain = (plain, predict(&plain));
         let interleaved = interleaved.map(|invocations| Walk::interleaved(tile, invocations));
         if let Some(walk) = interleaved.filter(|walk| !too_far(walk) && tile.positions > 1) {
             plain = faster(walk, plain);

@@ -5,9 +5,10 @@ use super::epilogue::store_params;
 use super::pack;
 use super::params::params;
 use super::pieces::{self, CorrelatePiece, Limits, Piece};
+use super::predict::Work;
 use super::program::{Binding, Builder, Source};
 use super::walk::MAX_BLOCK;
-use super::{Kernel, Tile, extension};
+use super::{Kernel, Prediction, Tile, extension};
 use crate::caps::{Caps, Speed};
 use crate::error::{Error, Result};
 use crate::lowering::{Correlate, Phase, Slot, Stage, gcd};
@@ -74,9 +75,9 @@ impl Kernel for SlidingWindow {
         Ok(tiles)
     }
 
-    fn time(&self, stage: &Stage, tile: Tile, caps: &Caps) -> f64 {
-        let Stage::Correlate(c) = stage else { return f64::INFINITY };
-        Staging::new(c, tile).map_or(f64::INFINITY, |staging| staging.time(c, &caps.speed()))
+    fn predict(&self, stage: &Stage, tile: Tile, caps: &Caps) -> Prediction {
+        let Stage::Correlate(c) = stage else { return Prediction::NEVER };
+        Staging::new(c, tile).map_or(Prediction::NEVER, |staging| staging.predict(c, &caps.speed()))
     }
 
     fn emit(&self, stage: &Stage, tile: Tile, builder: &mut Builder<'_>) -> Result<()> {
@@ -147,7 +148,7 @@ impl Staging {
         [positions.div_ceil(self.spacing).div_ceil(along), between.min(positions.div_ceil(1 << self.width_shift))]
     }
 
-    fn time(&self, c: &Correlate, speed: &Speed) -> f64 {
+    fn predict(&self, c: &Correlate, speed: &Speed) -> Prediction {
         let [along, between] = self.blocks(c.positions());
         let Tile { rows, positions, .. } = self.tile;
         let blocks = f64::from(along) * f64::from(between) * f64::from(c.batch) * c.phases.len() as f64;
@@ -158,13 +159,20 @@ impl Staging {
         let runs = f64::from(self.period).min(taps);
         let (sums, positions) = (f64::from(rows * positions), f64::from(positions));
         // Of every tap: the sums, its weights and a sample; of every run: the first samples, and staging all of them.
-        let tap = sums + f64::from(rows.div_ceil(4)) * speed.uniform_load + speed.staged_load;
+        let tap = f64::from(rows.div_ceil(4)) * speed.uniform_load + speed.staged_load;
         let chunks = (taps / runs.max(1.0) / f64::from(self.taps)).ceil();
         let staged = f64::from(self.samples) / f64::from(LANES);
         let run = chunks * (positions * speed.staged_load + staged * (speed.load + speed.staged_load));
-        let sum = lanes * f64::from(c.depth) * (taps * tap + runs * run);
-        let stores = lanes * sums * (speed.store + 2.0 * speed.staged_load);
-        (sum + stores) / busy / speed.multiply_adds + 2.0 * speed.dispatch
+        let all = lanes * f64::from(c.depth);
+        let work = Work {
+            sums: all * taps * sums,
+            loads: all * (taps * tap + runs * run),
+            stores: lanes * sums * (speed.store + 2.0 * speed.staged_load),
+            packing: 0.0,
+            dispatches: 2.0,
+            busy,
+        };
+        work.on(speed)
     }
 
     /// Iterations of all loops of an invocation that sums over so many input rows.

@@ -2,13 +2,13 @@
 //!
 //! A [`Plan`] is a pure value: made from numbers, without a device, and comparable.
 
+mod explain;
+
 use crate::caps::Caps;
 use crate::error::{Error, Result};
-use crate::geometry::{
-    Activation, Conv1d, ConvTranspose1d, Fused, Geometry, Layer, Operation, Residual, Shapes, elements,
-};
-use crate::kernels::program::{Builder, Program, Resource};
-use crate::kernels::{KERNELS, Kernel, Tile, emit_fold};
+use crate::geometry::{Conv1d, ConvTranspose1d, Fused, Geometry, Layer, Operation, Residual, Shapes, elements};
+use crate::kernels::program::{Builder, Program};
+use crate::kernels::{KERNELS, Kernel, Prediction, Tile, emit_fold};
 use crate::lowering::{Operand, Role, Stage, lower};
 use crate::tune::{self, Tuning};
 use std::fmt;
@@ -79,8 +79,8 @@ impl PlanOptions {
 pub struct Candidate {
     /// Kernel and tile.
     pub choice: Choice,
-    /// Predicted time in seconds: rough, for comparing candidates.
-    pub seconds: f64,
+    /// What it is predicted to take.
+    pub predicted: Prediction,
     /// Measured time in seconds, where the planner was given one.
     pub measured: Option<f64>,
     /// Why it could not be planned, where it could not.
@@ -244,59 +244,6 @@ impl Plan {
     }
 }
 
-impl fmt::Display for Plan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Shapes { input, weight, output, .. } = self.shapes;
-        let kind = if self.layer().is_transposed() { "transposed convolution" } else { "convolution" };
-        write!(f, "{} of a {kind}", self.operation.name())?;
-        if self.fused.activation != Activation::Identity {
-            write!(f, ", activation {:?}", self.fused.activation)?;
-        }
-        match self.fused.residual {
-            Residual::None => writeln!(f)?,
-            Residual::BeforeActivation => writeln!(f, ", residual before the activation")?,
-            Residual::AfterActivation => writeln!(f, ", residual after the activation")?,
-        }
-        writeln!(f, "  input {input:?}, weight {weight:?}, output {output:?}")?;
-        writeln!(
-            f,
-            "  {} on a {:?} device: {} dispatches, {:.1} MiB of workspace",
-            self.choice,
-            self.caps.class,
-            self.dispatches(),
-            self.workspace_bytes() as f64 / f64::from(1 << 20)
-        )?;
-        for step in &self.program.steps {
-            let [x, y] = step.workgroups;
-            let once = if step.packs_weight { ", once per weight" } else { "" };
-            let bytes: u64 = step
-                .bindings
-                .iter()
-                .filter(|b| matches!(b.resource, Resource::Operand(Operand::Role(_))))
-                .map(|b| b.window.length * 4)
-                .sum();
-            let name = step.shader.source.name;
-            writeln!(f, "    {name}: {x} x {y} workgroups over {bytes} bytes of tensors{once}")?;
-        }
-        let measured = self.candidates.iter().any(|c| c.measured.is_some());
-        let order = if measured { "by measurement, then " } else { "" };
-        writeln!(f, "  candidates, fastest {order}by prediction first:")?;
-        for candidate in &self.candidates {
-            let verdict = match &candidate.refused {
-                Some(error) => format!("refused: {error}"),
-                None if candidate.choice == self.choice => "chosen".to_owned(),
-                None => String::new(),
-            };
-            write!(f, "    {:<14} {:>10.3} ms", candidate.choice.to_string(), candidate.seconds * 1e3)?;
-            match candidate.measured {
-                Some(seconds) => writeln!(f, ", measured {:>10.3} ms  {verdict}", seconds * 1e3)?,
-                None => writeln!(f, "  {verdict}")?,
-            }
-        }
-        Ok(())
-    }
-}
-
 impl Conv1d {
     /// Plans an operation for an input `[N, C_in, L]`.
     pub fn plan(&self, operation: Operation, input: impl AsRef<[usize]>, caps: &Caps) -> Result<Plan> {
@@ -361,8 +308,8 @@ fn candidates(
                 let known: Vec<String> = tiles.iter().map(Tile::to_string).collect();
                 for t in tiles.into_iter().filter(|t| tile.as_ref().is_none_or(|name| *name == t.to_string())) {
                     let choice = Choice { kernel: kernel.name(), tile: t };
-                    let seconds = kernel.time(main, t, caps);
-                    candidates.push(Candidate { choice, seconds, measured: None, refused: None });
+                    let predicted = kernel.predict(main, t, caps);
+                    candidates.push(Candidate { choice, predicted, measured: None, refused: None });
                 }
                 reasons.push((kernel.name(), format!("its tiles are {}", known.join(", "))));
             }
@@ -375,7 +322,7 @@ fn candidates(
             None => no_kernel(),
         });
     }
-    candidates.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
+    candidates.sort_by(|a, b| a.predicted.seconds().total_cmp(&b.predicted.seconds()));
     Ok(candidates)
 }
 
@@ -394,8 +341,8 @@ fn emit(stages: &[Stage], choice: Choice, caps: &Caps, options: &PlanOptions) ->
         } else {
             let tiles =
                 kernel.tiles(stage, caps).map_err(|reason| Error::Unsupported { kernel: choice.kernel, reason })?;
-            let fastest =
-                tiles.into_iter().min_by(|&a, &b| kernel.time(stage, a, caps).total_cmp(&kernel.time(stage, b, caps)));
+            let seconds = |tile: Tile| kernel.predict(stage, tile, caps).seconds();
+            let fastest = tiles.into_iter().min_by(|&a, &b| seconds(a).total_cmp(&seconds(b)));
             fastest.unwrap_or(choice.tile)
         };
         kernel.emit(stage, tile, &mut builder)?;

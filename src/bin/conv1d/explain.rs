@@ -37,6 +37,7 @@ pub(crate) struct Options {
     transposed: bool,
     #[arg(long, default_value_t = 0)]
     output_padding: usize,
+    /// Operation; fwd, dgrad and wgrad will do
     #[arg(long, value_enum, default_value_t = Op::Forward)]
     op: Op,
     /// identity, relu, leaky-relu=SLOPE, silu, gelu, tanh or sigmoid, in the same dispatch
@@ -64,8 +65,11 @@ pub(crate) struct Options {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Op {
+    #[value(alias = "fwd")]
     Forward,
+    #[value(alias = "dgrad")]
     InputGradient,
+    #[value(alias = "wgrad")]
     WeightGradient,
     BiasGradient,
 }
@@ -185,6 +189,9 @@ pub(crate) fn run(options: &Options) -> Outcome {
         return Ok(true);
     }
     say!("{}", plan.to_string().trim_end());
+    if options.tuning.is_some() && plan.candidates().iter().all(|c| c.measured.is_none()) {
+        say!("  the tuning has nothing for this operation of this layer on this input");
+    }
     say!("  one forward pass: {:.4} GFLOP, {:.3} MB moved at least", cost.flops as f64 / 1e9, cost.bytes as f64 / 1e6);
     say!("  arithmetic intensity: {:.1} FLOP/byte", cost.arithmetic_intensity());
     say!("  parameters: {} with bias, filters: {}", cost.parameters, cost.filters);

@@ -1,10 +1,8 @@
 //! The command line of the library: benchmark, verification, plans.
 
-/// Prints a line. A reader that has gone away is no error: `conv1d verify | head`.
+/// Prints a line.
 macro_rules! say {
-    ($($line:tt)*) => {
-        drop(std::io::Write::write_fmt(&mut std::io::stdout(), format_args!("{}\n", format_args!($($line)*))))
-    };
+    ($($line:tt)*) => { $crate::print_line(format_args!($($line)*)) };
 }
 
 mod adapters;
@@ -18,7 +16,9 @@ mod tune;
 mod verify;
 
 use clap::{Parser, Subcommand};
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// 1-D convolution on the GPU: benchmark against the processor, and verification against an exact reference.
 #[derive(Debug, Parser)]
@@ -49,6 +49,24 @@ enum Command {
 /// What a command comes to: whether all promises were kept, or why it could not run.
 type Outcome = Result<bool, String>;
 
+/// Whether something could not be printed.
+static UNPRINTED: AtomicBool = AtomicBool::new(false);
+
+fn print_line(line: std::fmt::Arguments<'_>) {
+    let mut out = std::io::stdout();
+    match writeln!(out, "{line}").and_then(|()| out.flush()) {
+        // A reader that has gone away is no error: `conv1d verify | head`.
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => UNPRINTED.store(true, Ordering::Relaxed),
+        _ => {}
+    }
+}
+
+/// Where even this cannot be printed, the exit status remains.
+fn complain(message: &str) -> ExitCode {
+    drop(writeln!(std::io::stderr(), "conv1d: {message}"));
+    ExitCode::FAILURE
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match &arguments.command {
@@ -61,11 +79,11 @@ fn main() -> ExitCode {
         Some(Command::Tune(options)) => tune::run(options),
     };
     match outcome {
+        Ok(_) if UNPRINTED.load(Ordering::Relaxed) => {
+            complain("not everything could be written to the standard output")
+        }
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
-        Err(message) => {
-            eprintln!("conv1d: {message}");
-            ExitCode::FAILURE
-        }
+        Err(message) => complain(&message),
     }
 }

@@ -8,6 +8,7 @@ use crate::geometry::PaddingMode;
 use crate::kernels::Tile;
 use crate::kernels::params::params;
 use crate::kernels::pieces::{self, ContractPiece, Piece, Staged};
+use crate::kernels::predict::{Prediction, Work};
 use crate::kernels::program::{Binding, Builder, Source};
 use crate::kernels::reduce::Reduction;
 use crate::lowering::{Contract, Slot, gcd};
@@ -63,11 +64,11 @@ impl Layout {
         Layout { tile, texel_taps, texel_step, column_step, unit_columns }
     }
 
-    /// The layout that is fastest for a tile, and its rough time in seconds.
-    pub(super) fn fastest(c: &Contract, tile: Tile, speed: &Speed) -> (Self, f64) {
+    /// The layout that is fastest for a tile, and its prediction.
+    pub(super) fn fastest(c: &Contract, tile: Tile, speed: &Speed) -> (Self, Prediction) {
         let [rows, taps] = [false, true].map(|texel_taps| Layout::new(c, tile, texel_taps));
-        let (rows_time, taps_time) = (rows.time(c, speed), taps.time(c, speed));
-        if taps_time < rows_time { (taps, taps_time) } else { (rows, rows_time) }
+        let (by_rows, by_taps) = (rows.predict(c, speed), taps.predict(c, speed));
+        if by_taps.seconds() < by_rows.seconds() { (taps, by_taps) } else { (rows, by_rows) }
     }
 
     fn wide_units(&self, depth: u32) -> u32 {
@@ -94,18 +95,24 @@ impl Layout {
         [rows.div_ceil(self.tile.rows), columns.div_ceil(self.tile.positions / TEXEL)]
     }
 
-    fn time(&self, c: &Contract, speed: &Speed) -> f64 {
+    fn predict(&self, c: &Contract, speed: &Speed) -> Prediction {
         let whole = Piece { n: 0..c.batch, g: 0..c.groups, r: 0..c.rows, q: 0..c.depth, j: 0..c.positions };
         let [row_tiles, column_tiles] = self.tiles(c.rows, c.depth);
         let tiles = f64::from(row_tiles) * f64::from(column_tiles) * f64::from(c.groups);
         let Tile { rows, positions, .. } = self.tile;
         let texels = f64::from((rows + positions) / TEXEL);
-        let position =
-            f64::from(rows * positions) * (0.8 + CARRIED_SUM / f64::from(self.step())) + texels * speed.texel_load;
         let steps = f64::from(c.batch) * f64::from(c.positions.div_ceil(self.step()));
         let staged: u64 = self.staged(c, &whole).iter().fold(0, |sum, &texels| sum.saturating_add(texels));
-        let stage = staged as f64 * (f64::from(TEXEL) * speed.load + speed.texel_load);
-        (tiles * f64::from(self.step()) * steps * position + stage) / speed.multiply_adds + 4.0 * speed.dispatch
+        let all_positions = tiles * f64::from(self.step()) * steps;
+        let work = Work {
+            sums: all_positions * f64::from(rows * positions) * (0.8 + CARRIED_SUM / f64::from(self.step())),
+            loads: all_positions * texels * speed.texel_load,
+            stores: 0.0,
+            packing: staged as f64 * (f64::from(TEXEL) * speed.load + speed.texel_load),
+            dispatches: 4.0,
+            busy: 1.0,
+        };
+        work.on(speed)
     }
 
     /// Positions of a step: as many as make 256 multiply-adds, which is what a processor keeps decoded of a loop's body.

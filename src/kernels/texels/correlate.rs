@@ -8,6 +8,7 @@ use crate::kernels::Tile;
 use crate::kernels::epilogue::store_params;
 use crate::kernels::params::params;
 use crate::kernels::pieces::{self, CorrelatePiece, Limits, Piece, Staged};
+use crate::kernels::predict::{Prediction, Work};
 use crate::kernels::program::{Binding, Builder, Source};
 use crate::kernels::walk::Walk;
 use crate::lowering::{Correlate, Phase, Slot, WEIGHT, gcd};
@@ -100,9 +101,9 @@ impl Layout {
         Layout { tile, texel_taps, texel_step, tap_step, walk }
     }
 
-    /// The layout that is fastest for a tile, and its rough time in seconds.
-    pub(super) fn fastest(c: &Correlate, tile: Tile, speed: &Speed) -> (Self, f64) {
-        let mut best: Option<(Self, f64)> = None;
+    /// The layout that is fastest for a tile, and its prediction.
+    pub(super) fn fastest(c: &Correlate, tile: Tile, speed: &Speed) -> (Self, Prediction) {
+        let mut best: Option<(Self, Prediction)> = None;
         for texel_taps in [false, true] {
             // Phases differ in their taps, and so in which of them would share a texel.
             if texel_taps && c.phases.len() > 1 {
@@ -112,12 +113,13 @@ impl Layout {
             let (in_step, tap_step) = (c.in_step.unsigned_abs(), c.tap_step.unsigned_abs().saturating_mul(texel));
             let layout = |walk: &Walk| Layout::new(c, tile, texel_taps, *walk);
             let taps = c.max_taps().div_ceil(texel);
-            let (walk, time) = Walk::fastest(in_step, tap_step, tile, taps, None, |walk| layout(walk).time(c, speed));
-            if best.is_none_or(|(_, least)| time < least) {
-                best = Some((layout(&walk), time));
+            let (walk, predicted) =
+                Walk::fastest(in_step, tap_step, tile, taps, None, |walk| layout(walk).predict(c, speed));
+            if best.is_none_or(|(_, least)| predicted.seconds() < least.seconds()) {
+                best = Some((layout(&walk), predicted));
             }
         }
-        best.unwrap_or_else(|| (Layout::new(c, tile, false, Walk::plain(tile)), f64::INFINITY))
+        best.unwrap_or_else(|| (Layout::new(c, tile, false, Walk::plain(tile)), Prediction::NEVER))
     }
 
     fn units(&self, c: &Correlate, depth: u32) -> Units {
@@ -179,29 +181,36 @@ impl Layout {
         u64::from(units.all) * (runs * u64::from(1 + positions) + taps * tap)
     }
 
-    fn time(&self, c: &Correlate, speed: &Speed) -> f64 {
+    fn predict(&self, c: &Correlate, speed: &Speed) -> Prediction {
         let Tile { rows, positions, lanes_rows } = self.tile;
         let units = self.units(c, c.depth);
         let whole = Piece { n: 0..c.batch, g: 0..c.groups, r: 0..c.rows, q: 0..c.depth, j: 0..c.positions() };
         let texel = if self.texel_taps { TEXEL } else { 1 };
         let taps = c.max_taps().div_ceil(texel);
         let sums = f64::from(rows * positions);
-        let mut step = f64::from(TEXEL) * sums + f64::from(rows) * speed.texel_load;
-        step += self.walk.samples(positions, taps) * speed.texel_load;
+        let mut step_sums = f64::from(TEXEL) * sums;
+        let mut step_loads = (f64::from(rows) + self.walk.samples(positions, taps)) * speed.texel_load;
         if self.walk.shifted {
-            step += self.walk.runs(taps) * sums * RUN;
+            step_sums += self.walk.runs(taps) * sums * RUN;
         } else if sums >= LARGE_BODY {
-            step *= LARGE_BODY_SLOWDOWN;
+            step_sums *= LARGE_BODY_SLOWDOWN;
+            step_loads *= LARGE_BODY_SLOWDOWN;
         }
         let tiles = (u64::from(c.batch) * self.walk.position_tiles(c.positions())) as f64;
         let lanes = (tiles / f64::from(LANES / lanes_rows)).ceil() * f64::from(LANES / lanes_rows);
         let row_tiles = f64::from(c.rows.div_ceil(rows * lanes_rows) * lanes_rows) * f64::from(c.groups);
         let busy = speed.busy(lanes * row_tiles * c.phases.len() as f64, rows * positions);
-        let work = lanes * row_tiles * units.steps as f64 * step / busy;
+        let steps = lanes * row_tiles * units.steps as f64;
         let staged = self.input_texels(c, &whole).saturating_add(self.weight_texels(c, &whole)) as f64;
-        let stores = lanes * row_tiles * c.phases.len() as f64 * sums * speed.store;
-        let stage = staged * (f64::from(TEXEL) * speed.load + speed.texel_load);
-        (work + stage + stores) / speed.multiply_adds + 3.0 * speed.dispatch
+        let work = Work {
+            sums: steps * step_sums,
+            loads: steps * step_loads,
+            stores: lanes * row_tiles * c.phases.len() as f64 * sums * speed.store,
+            packing: staged * (f64::from(TEXEL) * speed.load + speed.texel_load),
+            dispatches: 3.0,
+            busy,
+        };
+        work.on(speed)
     }
 }
 

@@ -10,7 +10,7 @@ mod staging;
 #[cfg(test)]
 use super::program::Source;
 use super::program::{Builder, TEXTURE_WIDTH};
-use super::{Kernel, Tile};
+use super::{Kernel, Prediction, Tile};
 use crate::caps::Caps;
 use crate::error::{Error, Result};
 use crate::lowering::Stage;
@@ -44,11 +44,11 @@ impl Kernel for Texels {
         }
     }
 
-    fn time(&self, stage: &Stage, tile: Tile, caps: &Caps) -> f64 {
+    fn predict(&self, stage: &Stage, tile: Tile, caps: &Caps) -> Prediction {
         match stage {
             Stage::Correlate(c) => correlate::Layout::fastest(c, tile, &caps.speed()).1,
             Stage::Contract(c) => contract::Layout::fastest(c, tile, &caps.speed()).1,
-            Stage::SumRows(_) | Stage::Fold(_) => f64::INFINITY,
+            Stage::SumRows(_) | Stage::Fold(_) => Prediction::NEVER,
         }
     }
 

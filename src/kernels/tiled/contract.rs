@@ -5,6 +5,7 @@ use crate::caps::Speed;
 use crate::error::Result;
 use crate::kernels::params::params;
 use crate::kernels::pieces::{self, Piece};
+use crate::kernels::predict::{Prediction, Work};
 use crate::kernels::program::{Binding, Builder, Source};
 use crate::kernels::reduce::Reduction;
 use crate::kernels::{Tile, extension};
@@ -47,7 +48,7 @@ fn tiles(tile: Tile, rows: u32, columns: u32) -> [u32; 2] {
     [rows.div_ceil(tile.rows * tile.lanes_rows), columns.div_ceil(tile.positions * LANES_POSITIONS)]
 }
 
-pub(super) fn time(c: &Contract, tile: Tile, speed: &Speed) -> f64 {
+pub(super) fn predict(c: &Contract, tile: Tile, speed: &Speed) -> Prediction {
     let [row_tiles, column_tiles] = tiles(tile, c.rows, c.depth.saturating_mul(c.taps));
     let workgroups = f64::from(row_tiles) * f64::from(column_tiles) * f64::from(c.groups);
     let lanes = f64::from(LANES_POSITIONS * tile.lanes_rows);
@@ -56,9 +57,10 @@ pub(super) fn time(c: &Contract, tile: Tile, speed: &Speed) -> f64 {
     // Of every position: the sums, their operands from workgroup memory, and a share of staging them.
     let (rows, columns) = (f64::from(tile.rows), f64::from(tile.positions));
     let staged = f64::from(tile.lanes_rows) * rows + f64::from(LANES_POSITIONS) * columns;
-    let position =
-        rows * columns + (rows + columns) / 4.0 * speed.staged_load + staged / lanes * (speed.load + speed.staged_load);
-    workgroups * lanes * stages * f64::from(STAGE) * position / busy / speed.multiply_adds + 2.0 * speed.dispatch
+    let load = (rows + columns) / 4.0 * speed.staged_load + staged / lanes * (speed.load + speed.staged_load);
+    let positions = workgroups * lanes * stages * f64::from(STAGE);
+    let (sums, loads) = (positions * rows * columns, positions * load);
+    Work { sums, loads, stores: 0.0, packing: 0.0, dispatches: 2.0, busy }.on(speed)
 }
 
 /// Iterations of all loops of an invocation for each stage.

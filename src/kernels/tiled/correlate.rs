@@ -7,6 +7,7 @@ use crate::kernels::epilogue::store_params;
 use crate::kernels::pack;
 use crate::kernels::params::params;
 use crate::kernels::pieces::{self, CorrelatePiece, Limits, Piece};
+use crate::kernels::predict::{Prediction, Work};
 use crate::kernels::program::{Binding, Builder, Source};
 use crate::kernels::{Tile, extension};
 use crate::lowering::{Correlate, Slot};
@@ -51,8 +52,8 @@ pub(super) fn tiles(c: &Correlate) -> Vec<Tile> {
     TILES.into_iter().filter(|&tile| Staging::new(c, tile).is_some()).collect()
 }
 
-pub(super) fn time(c: &Correlate, tile: Tile, speed: &Speed) -> f64 {
-    Staging::new(c, tile).map_or(f64::INFINITY, |staging| staging.time(c, speed))
+pub(super) fn predict(c: &Correlate, tile: Tile, speed: &Speed) -> Prediction {
+    Staging::new(c, tile).map_or(Prediction::NEVER, |staging| staging.predict(c, speed))
 }
 
 /// What a workgroup stages at once.
@@ -94,7 +95,7 @@ impl Staging {
         self.tile.positions * LANES_POSITIONS
     }
 
-    fn time(&self, c: &Correlate, speed: &Speed) -> f64 {
+    fn predict(&self, c: &Correlate, speed: &Speed) -> Prediction {
         let Tile { rows, positions, lanes_rows } = self.tile;
         let lanes = f64::from(LANES_POSITIONS * lanes_rows);
         let blocks = f64::from(c.positions().div_ceil(self.positions())) * f64::from(c.batch) * c.phases.len() as f64;
@@ -103,12 +104,18 @@ impl Staging {
         let taps: f64 = c.phases.iter().map(|p| f64::from(p.taps)).sum::<f64>() / c.phases.len().max(1) as f64;
         // Of every tap of an input row: the sums, the samples and weights from workgroup memory, and a share of staging them.
         let staged = f64::from(self.samples) / f64::from(self.taps) + f64::from(self.rows()) / 4.0;
-        let tap = f64::from(rows * positions)
-            + f64::from(positions + rows / 4) * speed.staged_load
-            + staged / lanes * (speed.load + speed.staged_load);
-        let sum = workgroups * lanes * f64::from(c.depth) * taps * tap;
-        let stores = workgroups * lanes * f64::from(rows * positions) * speed.store;
-        (sum + stores) / busy / speed.multiply_adds + 2.0 * speed.dispatch
+        let load =
+            f64::from(positions + rows / 4) * speed.staged_load + staged / lanes * (speed.load + speed.staged_load);
+        let taps = workgroups * lanes * f64::from(c.depth) * taps;
+        let work = Work {
+            sums: taps * f64::from(rows * positions),
+            loads: taps * load,
+            stores: workgroups * lanes * f64::from(rows * positions) * speed.store,
+            packing: 0.0,
+            dispatches: 2.0,
+            busy,
+        };
+        work.on(speed)
     }
 
     /// Iterations of all loops of an invocation that sums over so many input rows.

@@ -6,7 +6,7 @@ mod correlate;
 use super::program::Builder;
 #[cfg(test)]
 use super::program::Source;
-use super::{Kernel, Tile};
+use super::{Kernel, Prediction, Tile};
 use crate::caps::Caps;
 use crate::error::Result;
 use crate::lowering::Stage;
@@ -44,11 +44,11 @@ impl Kernel for Tiled {
         Ok(tiles)
     }
 
-    fn time(&self, stage: &Stage, tile: Tile, caps: &Caps) -> f64 {
+    fn predict(&self, stage: &Stage, tile: Tile, caps: &Caps) -> Prediction {
         match stage {
-            Stage::Correlate(c) => correlate::time(c, tile, &caps.speed()),
-            Stage::Contract(c) => contract::time(c, tile, &caps.speed()),
-            Stage::SumRows(_) | Stage::Fold(_) => f64::INFINITY,
+            Stage::Correlate(c) => correlate::predict(c, tile, &caps.speed()),
+            Stage::Contract(c) => contract::predict(c, tile, &caps.speed()),
+            Stage::SumRows(_) | Stage::Fold(_) => Prediction::NEVER,
         }
     }
 

@@ -130,7 +130,10 @@ impl<'a> Bench<'a> {
             // A layer of any shape can be expected to reach a quarter of what an easy one does.
             let pilot = &bench.device.pilot;
             let timing = bench.device.time(&pilot.runner, Effort::within(Duration::from_millis(300)))?;
-            bench.most_flops = pilot.flops / timing.seconds() / 4.0 * row / 7.0;
+            // What was tuned holds for the layers as they are.
+            if options.tuning.is_none() {
+                bench.most_flops = pilot.flops / timing.seconds() / 4.0 * row / 7.0;
+            }
         }
         Ok(bench)
     }
@@ -287,7 +290,7 @@ impl<'a> Bench<'a> {
                 Err(Trouble::Unsuitable(error) | Trouble::Failed(error)) => Outcome::Failed { error },
                 Err(trouble) => return Err(trouble),
             };
-            kernels.push(Candidate { kernel, predicted_ms: candidate.seconds * 1e3, outcome });
+            kernels.push(Candidate { kernel, predicted_ms: candidate.predicted.seconds() * 1e3, outcome });
         }
         Ok(kernels)
     }

@@ -3,8 +3,10 @@
 use super::results::{LayerResult, Rates, Reached, Results, digits};
 use crate::layers::Op;
 use plotters::coord::Shift;
+use plotters::coord::combinators::LogCoord;
 use plotters::prelude::*;
 use std::error::Error;
+use std::ops::Range;
 
 /// A plot for wide and one for narrow screens: text keeps its size, which a scaled picture's would not.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,6 +81,38 @@ fn label_style(size: u32) -> TextStyle<'static> {
     ("sans-serif", size).into_font().color(&INK)
 }
 
+type LogLog<'a, 'b> = ChartContext<'b, SVGBackend<'a>, Cartesian2d<LogCoord<f64>, LogCoord<f64>>>;
+
+/// Two logarithmic axes with their names.
+fn log_log<'a, 'b>(
+    area: &'b Area<'a>,
+    x: Range<f64>,
+    y: Range<f64>,
+    [x_name, y_name]: [&str; 2],
+    narrow: bool,
+) -> Result<LogLog<'a, 'b>, Box<dyn Error>> {
+    let mut chart = ChartBuilder::on(area)
+        .margin(8)
+        .margin_right(24)
+        .x_label_area_size(44)
+        .y_label_area_size(if narrow { 50 } else { 62 })
+        .build_cartesian_2d(x.log_scale(), y.log_scale())?;
+    chart
+        .configure_mesh()
+        .x_desc(x_name)
+        .y_desc(y_name)
+        .x_labels(if narrow { 4 } else { 8 })
+        .y_labels(6)
+        .label_style(label_style(16))
+        .axis_style(INK)
+        .bold_line_style(GRID)
+        .light_line_style(TRANSPARENT)
+        .x_label_formatter(&|v| plain(*v))
+        .y_label_formatter(&|v| plain(*v))
+        .draw()?;
+    Ok(chart)
+}
+
 /// Every layer as a point under what the machine can do at most.
 pub(super) fn roofline(results: &Results, of_gpu: bool) -> Result<Option<Figure>, String> {
     let (name, rates) = match (of_gpu, results.roofline.cpu) {
@@ -110,25 +144,7 @@ pub(super) fn roofline(results: &Results, of_gpu: bool) -> Result<Option<Figure>
     let y = bottom / 2.0..top.max(rates.gflops) * 2.0;
     let title = format!("Roofline of the {name}: {} GFLOP/s, {} GB/s", digits(rates.gflops), digits(rates.gbps));
     let drawn = figure(&title, HEIGHT, &hints, |area, narrow| {
-        let mut chart = ChartBuilder::on(area)
-            .margin(8)
-            .margin_right(16)
-            .x_label_area_size(44)
-            .y_label_area_size(if narrow { 48 } else { 60 })
-            .build_cartesian_2d(x.clone().log_scale(), y.clone().log_scale())?;
-        chart
-            .configure_mesh()
-            .x_desc("FLOP per byte")
-            .y_desc("GFLOP/s")
-            .x_labels(if narrow { 4 } else { 8 })
-            .y_labels(6)
-            .label_style(label_style(16))
-            .axis_style(INK)
-            .bold_line_style(GRID)
-            .light_line_style(TRANSPARENT)
-            .x_label_formatter(&|v| plain(*v))
-            .y_label_formatter(&|v| plain(*v))
-            .draw()?;
+        let mut chart = log_log(area, x.clone(), y.clone(), ["FLOP per byte", "GFLOP/s"], narrow)?;
         chart.draw_series(LineSeries::new(roof(rates, &x), INK.stroke_width(2)))?;
         chart.draw_series(points.iter().map(|(op, _, reached)| {
             Circle::new((reached.flops_per_byte, reached.gflops), 4, color(*op).mix(0.75).filled())
@@ -138,7 +154,7 @@ pub(super) fn roofline(results: &Results, of_gpu: bool) -> Result<Option<Figure>
     Ok(Some(drawn))
 }
 
-fn roof(rates: Rates, x: &std::ops::Range<f64>) -> Vec<(f64, f64)> {
+fn roof(rates: Rates, x: &Range<f64>) -> Vec<(f64, f64)> {
     let corner = rates.gflops / rates.gbps;
     [x.start, corner, x.end].into_iter().map(|x| (x, rates.roofline().at(x) / 1e9)).collect()
 }
@@ -257,26 +273,10 @@ fn sweep(title: &str, layers: &[&LayerResult]) -> Result<Figure, String> {
             lines(&gpu, op).into_iter().map(move |(x, ms)| format!("{} at {x}: {} ms", op.name(), digits(ms)))
         })
         .collect();
+    let axis = layers[0].sweep.as_ref().map_or("", |point| point.axis.as_str());
     figure(title, HEIGHT, &hints, |area, narrow| {
-        let mut chart = ChartBuilder::on(area)
-            .margin(8)
-            .margin_right(24)
-            .x_label_area_size(44)
-            .y_label_area_size(if narrow { 52 } else { 64 })
-            .build_cartesian_2d((first..last.max(first * 2.0)).log_scale(), (low..high).log_scale())?;
-        chart
-            .configure_mesh()
-            .x_desc("value")
-            .y_desc("ms")
-            .x_labels(if narrow { 4 } else { 8 })
-            .y_labels(6)
-            .label_style(label_style(16))
-            .axis_style(INK)
-            .bold_line_style(GRID)
-            .light_line_style(TRANSPARENT)
-            .x_label_formatter(&|v| plain(*v))
-            .y_label_formatter(&|v| plain(*v))
-            .draw()?;
+        let x = first..last.max(first * 2.0);
+        let mut chart = log_log(area, x, low..high, [axis, "ms"], narrow)?;
         for op in Op::ALL {
             let on_gpu = lines(&gpu, op);
             chart.draw_series(LineSeries::new(on_gpu.iter().copied(), color(op).stroke_width(2)))?;

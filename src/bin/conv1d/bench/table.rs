@@ -243,7 +243,9 @@ fn print_comparison(comparison: &Comparison) {
         ]);
     }
     say!("compared with {}", comparison.old);
-    say!("{table}");
+    if !comparison.pairs.is_empty() {
+        say!("{table}");
+    }
     for op in Op::ALL {
         if let Some((mean, rows)) = comparison.mean(op) {
             say!("{}: {} times as fast as geometric mean of {rows} rows", op.name(), digits(mean));

@@ -1,0 +1,64 @@
+//! What a kernel is predicted to take, and what for.
+
+use crate::caps::Speed;
+
+/// A predicted time in seconds by what takes it: rough, for comparing candidates.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct Prediction {
+    /// Multiply-adds, those of the empty parts of tiles included.
+    pub sums: f64,
+    /// Loading samples and weights while summing, from memory or workgroup memory.
+    pub loads: f64,
+    /// Storing results.
+    pub stores: f64,
+    /// Laying operands out before: columns, packed textures.
+    pub packing: f64,
+    /// Starting dispatches.
+    pub launches: f64,
+    /// Share of the device that the sums keep busy: what the times of sums, loads and stores were divided by.
+    pub busy: f64,
+}
+
+impl Prediction {
+    /// Of what cannot be done.
+    pub(crate) const NEVER: Prediction =
+        Prediction { sums: 0.0, loads: 0.0, stores: 0.0, packing: 0.0, launches: f64::INFINITY, busy: 1.0 };
+
+    /// The total.
+    pub fn seconds(&self) -> f64 {
+        self.sums + self.loads + self.stores + self.packing + self.launches
+    }
+
+    /// The times with their names.
+    pub(crate) fn parts(&self) -> [(&'static str, f64); 5] {
+        let Prediction { sums, loads, stores, packing, launches, .. } = *self;
+        [("sums", sums), ("loads", loads), ("stores", stores), ("packing", packing), ("launches", launches)]
+    }
+}
+
+/// What a kernel does, counted in multiply-adds that take as long.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Work {
+    pub(super) sums: f64,
+    pub(super) loads: f64,
+    pub(super) stores: f64,
+    pub(super) packing: f64,
+    pub(super) dispatches: f64,
+    /// Share of the device that it keeps busy.
+    pub(super) busy: f64,
+}
+
+impl Work {
+    pub(super) fn on(self, speed: &Speed) -> Prediction {
+        let seconds = |multiply_adds: f64| multiply_adds / speed.multiply_adds;
+        Prediction {
+            sums: seconds(self.sums / self.busy),
+            loads: seconds(self.loads / self.busy),
+            stores: seconds(self.stores / self.busy),
+            packing: seconds(self.packing),
+            launches: self.dispatches * speed.dispatch,
+            busy: self.busy,
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! A plan in words: what it does, what it was chosen from, and why.
+
+use super::{Candidate, Plan};
+use crate::geometry::{Activation, Operation, Residual, Shapes};
+use crate::kernels::Prediction;
+use crate::kernels::program::Resource;
+use crate::lowering::{Operand, Role};
+use std::fmt;
+
+/// Dispatches that are shown one by one.
+const MOST_DISPATCHES: usize = 12;
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.operation_lines(f)?;
+        self.dispatch_lines(f)?;
+        self.candidate_lines(f)?;
+        self.reason(f)
+    }
+}
+
+impl Plan {
+    fn operation_lines(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Shapes { input, weight, output, .. } = self.shapes;
+        let kind = if self.layer().is_transposed() { "transposed convolution" } else { "convolution" };
+        write!(f, "{} of a {kind}", self.operation.name())?;
+        match self.fused.activation {
+            Activation::Identity => {}
+            Activation::LeakyRelu(slope) => write!(f, ", activation leaky-relu={slope}")?,
+            activation => write!(f, ", activation {}", format!("{activation:?}").to_lowercase())?,
+        }
+        match self.fused.residual {
+            Residual::None => writeln!(f)?,
+            Residual::BeforeActivation => writeln!(f, ", residual before the activation")?,
+            Residual::AfterActivation => writeln!(f, ", residual after the activation")?,
+        }
+        writeln!(f, "  input {input:?}, weight {weight:?}, output {output:?}")?;
+        match self.fused.saved() {
+            Some(Role::PreActivation) if self.operation == Operation::Forward => writeln!(
+                f,
+                "  gradients will need the pre-activation, which this writes where a buffer is given for it"
+            ),
+            Some(role) if self.operation == Operation::Forward => {
+                writeln!(f, "  gradients will need {}", role.name())
+            }
+            Some(role) => writeln!(f, "  needs {} of the forward pass", role.name()),
+            None => Ok(()),
+        }
+    }
+
+    fn dispatch_lines(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.dispatches();
+        writeln!(
+            f,
+            "  {} on a {:?} device: {count} dispatch{}, {} of workspace",
+            self.choice,
+            self.caps.class,
+            if count == 1 { "" } else { "es" },
+            size(self.workspace_bytes())
+        )?;
+        for step in self.program.steps.iter().take(MOST_DISPATCHES) {
+            let [x, y] = step.workgroups;
+            let once = if step.packs_weight { ", once per weight" } else { "" };
+            let bytes: u64 = step
+                .bindings
+                .iter()
+                .filter(|b| matches!(b.resource, Resource::Operand(Operand::Role(_))))
+                .map(|b| b.window.length * 4)
+                .sum();
+            let name = step.shader.source.name;
+            writeln!(f, "    {name}: {x} x {y} workgroups over {} of tensors{once}", size(bytes))?;
+        }
+        match count.saturating_sub(MOST_DISPATCHES) {
+            0 => Ok(()),
+            more => writeln!(f, "    and {more} more"),
+        }
+    }
+
+    fn candidate_lines(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let measured = self.candidates.iter().any(|c| c.measured.is_some());
+        let order = if measured { "what was measured first, then by prediction" } else { "by prediction" };
+        writeln!(f, "  candidates, the fastest first, {order}; milliseconds, and the share of the device kept busy")?;
+        writeln!(f, "  (a tile is output channels x positions of an invocation, x invocations along channels)")?;
+        write!(f, "    {:<16}", "kernel/tile")?;
+        if measured {
+            write!(f, "{:>10}", "measured")?;
+        }
+        write!(f, "{:>10}", "predicted")?;
+        let heads = Prediction::NEVER.parts().map(|(name, _)| name);
+        heads.iter().try_for_each(|name| write!(f, "{name:>10}"))?;
+        writeln!(f, "{:>7}", "busy")?;
+        for candidate in &self.candidates {
+            write!(f, "    {:<16}", candidate.choice.to_string())?;
+            match candidate.measured {
+                Some(seconds) => write!(f, "{:>10.3}", seconds * 1e3)?,
+                None if measured => write!(f, "{:>10}", "")?,
+                None => {}
+            }
+            write!(f, "{:>10.3}", candidate.predicted.seconds() * 1e3)?;
+            let parts = candidate.predicted.parts();
+            parts.iter().try_for_each(|(_, seconds)| write!(f, "{:>10.3}", seconds * 1e3))?;
+            write!(f, "{:>6.0}%", candidate.predicted.busy * 100.0)?;
+            match &candidate.refused {
+                Some(error) => writeln!(f, "  refused: {error}")?,
+                None if candidate.choice == self.choice => writeln!(f, "  chosen")?,
+                None => writeln!(f)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Why the winner won: what the best of the other kernels spends more on.
+    fn reason(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let open = |c: &&Candidate| c.refused.is_none();
+        let Some(chosen) = self.candidates.iter().find(|c| c.choice == self.choice) else { return Ok(()) };
+        let other = self.candidates.iter().filter(open).find(|c| c.choice.kernel != self.choice.kernel);
+        let Some(other) = other else {
+            return writeln!(f, "  {}: no other kernel was open to choice", self.choice);
+        };
+        let (times, how) = match (chosen.measured, other.measured) {
+            (Some(chosen), Some(other)) => (other / chosen, "took"),
+            (Some(_), None) => {
+                return writeln!(f, "  {}: measured on this adapter, as no other kernel was", self.choice);
+            }
+            _ => (other.predicted.seconds() / chosen.predicted.seconds(), "is predicted to take"),
+        };
+        write!(
+            f,
+            "  {}: {}, the best of the other kernels, {how} {times:.2} times as long",
+            self.choice, other.choice
+        )?;
+        let more = other.predicted.parts().into_iter().zip(chosen.predicted.parts());
+        let more = more.map(|((name, other), (_, chosen))| (name, other - chosen));
+        match more.max_by(|a, b| a.1.total_cmp(&b.1)) {
+            Some((name, seconds)) if seconds > 0.0 => {
+                writeln!(f, ", mostly by {:.3} ms more of {name}", seconds * 1e3)
+            }
+            _ => writeln!(f),
+        }
+    }
+}
+
+/// Bytes in a unit that suits them.
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..1024 => format!("{bytes} bytes"),
+        1024..1_048_576 => format!("{:.1} KiB", bytes as f64 / 1024.0),
+        _ => format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20)),
+    }
+}
