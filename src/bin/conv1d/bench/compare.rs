@@ -78,7 +78,8 @@ pub(crate) struct Comparison {
 
 impl Comparison {
     pub(crate) fn new(old: &Run, new: &Run) -> Self {
-        let drift = old.drift.max(1.0) * new.drift.max(1.0);
+        // Independent of each other: they add up as errors do.
+        let drift = old.drift.max(1.0).ln().hypot(new.drift.max(1.0).ln()).exp();
         let mut pairs = Vec::new();
         let mut without = 0;
         for ((name, op), sample) in &new.rows {

@@ -24,7 +24,7 @@ const FEWEST_ELEMENTS: usize = 16;
 /// How long to measure what the machine can do at most.
 const ROOFLINE: Effort = Effort { total: Duration::from_millis(700), ..Effort::FULL };
 /// How long to measure the layer that shows how steady the machine is, each time.
-const STEADINESS: Effort = Effort { samples: 1, fewest: 1, sample: Duration::from_millis(20), total: Duration::ZERO };
+const STEADINESS: Effort = Effort { samples: 1, fewest: 1, sample: Duration::from_millis(50), total: Duration::ZERO };
 /// Share of a row's time that each side's samples may take; the rest is data, compilation, the check, and what shapes that
 /// suit neither side take longer than the pilot says.
 const SAMPLES_SHARE: f64 = 1.0 / 3.0;

@@ -101,7 +101,8 @@ pub(super) fn jobs(selection: &Selection, axes: &[Axis], earlier: Option<&Run>) 
         let point = |value| Point { axis: axis.name().to_owned(), value };
         let job = |value| {
             let spec = axis.apply(base, value);
-            Job { input: earlier.and_then(|run| run.input_of(&spec)), spec, point: Some(point(value)) }
+            // A smaller input would be another point.
+            Job { input: Some(spec.input()), spec, point: Some(point(value)) }
         };
         // A layer that has no such size is left out: reflected padding of more samples than there are, say.
         axis.values().into_iter().map(job).filter(|job| job.spec.layer().is_ok()).collect::<Vec<_>>()
