@@ -74,6 +74,7 @@ pub mod caps;
 #[cfg(feature = "cpu")]
 pub mod cpu;
 pub mod error;
+mod files;
 pub mod geometry;
 pub mod gpu;
 mod kernels;

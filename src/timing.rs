@@ -32,12 +32,14 @@ impl Effort {
 pub struct Timing {
     /// Seconds of one run, a value for each sample in the order that they were taken.
     pub samples: Vec<f64>,
+    /// Runs that each sample is the mean of.
+    pub repeats: u32,
 }
 
 impl Timing {
-    /// What such samples say, in seconds of one run.
+    /// What such samples say, in seconds of one run, each of one run.
     pub fn new(samples: Vec<f64>) -> Timing {
-        Timing { samples }
+        Timing { samples, repeats: 1 }
     }
 
     /// Median of the samples in seconds. Not a number where there is none.
@@ -104,7 +106,7 @@ pub fn measure_in_turn<E>(effort: Effort, runs: &mut [Run<'_, E>]) -> Result<Vec
             }
         }
     }
-    Ok(all.into_iter().map(|series| Timing::new(series.times)).collect())
+    Ok(all.into_iter().map(|series| Timing { samples: series.times, repeats: series.repeats }).collect())
 }
 
 /// Runs that make a sample of the shortest length at least, and how long they took.

@@ -4,10 +4,11 @@
 //! unless it is given to [`Gpu::use_tuning`] or [`PlanOptions::tuning`]. It changes which of the candidates is chosen, all of
 //! which keep the same promises.
 
-use crate::error::{Error, Result};
-use crate::geometry::{Fused, Geometry, Operation};
+use crate::error::Result;
+use crate::geometry::{Fused, Operation};
 use crate::gpu::{Buffers, Gpu, Timer};
-use crate::plan::{Choice, Plan, PlanOptions};
+use crate::plan::{Plan, PlanOptions};
+pub use crate::plan::{TunedOn, Tuning};
 use crate::timing::Effort;
 use std::collections::BTreeMap;
 
@@ -17,122 +18,16 @@ const MOST_PREDICTED: f64 = 8.0;
 /// A candidate whose first run takes so many times as long as the best so far is not run again.
 const HOPELESS: f64 = 3.0;
 
-/// The adapter that something was measured on, as it calls itself, and the version of this library.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[cfg_attr(feature = "tune", derive(serde::Serialize, serde::Deserialize))]
-#[non_exhaustive]
-pub struct TunedOn {
-    /// Version of this library: kernels change.
-    pub library: String,
-    /// Name of the adapter.
-    pub adapter: String,
-    /// Graphics API.
-    pub backend: String,
-    /// Name and version of the driver.
-    pub driver: String,
-}
-
-impl TunedOn {
-    fn new(gpu: &Gpu) -> Self {
-        let info = gpu.adapter_info();
-        TunedOn {
-            library: env!("CARGO_PKG_VERSION").to_owned(),
-            adapter: info.name,
-            backend: info.backend.to_string(),
-            driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
-        }
-    }
-
-    fn check(&self, device: &TunedOn) -> Result<()> {
-        let pairs = [
-            ("library version", &self.library, &device.library),
-            ("adapter", &self.adapter, &device.adapter),
-            ("backend", &self.backend, &device.backend),
-            ("driver", &self.driver, &device.driver),
-        ];
-        match pairs.into_iter().find(|(_, tuned, have)| tuned != have) {
-            Some((what, tuned, have)) => Err(Error::TunedElsewhere { what, tuned: tuned.clone(), have: have.clone() }),
-            None => Ok(()),
-        }
-    }
-}
-
-/// Measured times of candidates, by operation and geometry, on one adapter.
-#[derive(Debug, Clone, PartialEq, Default)]
-#[cfg_attr(feature = "tune", derive(serde::Serialize, serde::Deserialize))]
-pub struct Tuning {
-    on: TunedOn,
-    /// Seconds of each candidate, by its name.
-    seconds: BTreeMap<String, BTreeMap<String, f64>>,
-}
-
 impl Tuning {
     /// Nothing yet, for measuring on this device.
     pub fn new(gpu: &Gpu) -> Self {
-        Tuning { on: TunedOn::new(gpu), seconds: BTreeMap::new() }
-    }
-
-    /// What it was measured on.
-    pub fn on(&self) -> &TunedOn {
-        &self.on
-    }
-
-    /// Number of operations of layers that were measured.
-    pub fn len(&self) -> usize {
-        self.seconds.len()
-    }
-
-    /// Whether nothing was measured.
-    pub fn is_empty(&self) -> bool {
-        self.seconds.is_empty()
+        Tuning::empty(gpu.tuned_on())
     }
 
     /// Whether it was measured on this device, with this driver and by this version of the library; otherwise what differs.
     pub fn check(&self, gpu: &Gpu) -> Result<()> {
-        self.on.check(&TunedOn::new(gpu))
+        gpu.check_tuning(self)
     }
-
-    /// Seconds that a candidate took.
-    pub(crate) fn seconds(&self, key: &str, choice: Choice) -> Option<f64> {
-        self.seconds.get(key)?.get(&choice.to_string()).copied().filter(|s| s.is_finite() && *s >= 0.0)
-    }
-
-    /// Reads what [`Tuning::save`] wrote.
-    #[cfg(feature = "tune")]
-    pub fn load(path: impl AsRef<std::path::Path>) -> Result<Self> {
-        let path = path.as_ref();
-        serde_json::from_slice(&crate::gpu::read_whole(path)?).map_err(|e| Error::file(path, e))
-    }
-
-    /// Writes a file that is whole at any time: an interrupted call leaves the earlier one. Of two programs that tune into one
-    /// file, the one that saves last has its times in it.
-    #[cfg(feature = "tune")]
-    pub fn save(&self, path: impl AsRef<std::path::Path>) -> Result<()> {
-        let path = path.as_ref();
-        let text = serde_json::to_string_pretty(self).map_err(|e| Error::file(path, e))?;
-        crate::gpu::write_whole(path, text.as_bytes())
-    }
-}
-
-/// What a layer on an input shape is to the planner; an activation or a residual changes nothing of it.
-pub(crate) fn key(transposed: bool, g: &Geometry, operation: Operation) -> String {
-    let mode = g.mode.name();
-    let kind = if transposed { "transposed convolution" } else { "convolution" };
-    format!(
-        "{} of a {kind}, batch {}, {}x{} to {}x{}, kernel {}, stride {}, dilation {}, groups {}, padding {} {} of {mode}",
-        operation.name(),
-        g.batch,
-        g.wide.channels,
-        g.wide.length,
-        g.narrow.channels,
-        g.narrow.length,
-        g.kernel,
-        g.stride,
-        g.dilation,
-        g.groups,
-        g.pad_left,
-        g.pad_right,
-    )
 }
 
 impl Gpu {
@@ -181,9 +76,7 @@ impl Gpu {
             best = best.min(median);
             seconds.insert(choice, median);
         }
-        if !seconds.is_empty() {
-            tuning.seconds.insert(plan.key().to_owned(), seconds);
-        }
+        tuning.insert(plan.key(), seconds);
         Plan::new(fused, operation, input, self.caps(), &PlanOptions::default().tuning(tuning.clone()))
     }
 }

@@ -6,7 +6,7 @@
 
 mod roofline;
 
-pub use roofline::roofline;
+pub use roofline::{copy_bytes, peak_flops, roofline};
 
 use crate::error::{Error, Result};
 use crate::geometry::{Geometry, Layer, PaddingMode, Shapes};

@@ -10,40 +10,49 @@ use std::time::Instant;
 const SUMS: usize = 10;
 /// Multiply-adds of each sum.
 const STEPS: usize = 1 << 16;
-/// Bytes that are copied: more than the caches of current processors hold.
-const COPIED: usize = 256 << 20;
+/// Bytes that are copied: more than the caches of nearly all processors hold, and little enough for small machines.
+const COPIED: usize = 128 << 20;
 
 /// Measures the highest rates of the processor with all threads of the pool: multiply-adds of `f32` in the widest vectors that
 /// it has, and copying from memory to memory. Of the samples the fastest counts.
 pub fn roofline(effort: Effort) -> Roofline {
+    Roofline { flops: peak_flops(effort), bytes: copy_bytes(effort) }
+}
+
+/// The multiply-adds of [`roofline`] alone: operations per second.
+pub fn peak_flops(effort: Effort) -> f64 {
     let arch = Arch::new();
     let threads = rayon::current_num_threads();
-    let never_fails = |timing: Result<_, Infallible>| match timing {
-        Ok(timing) => timing,
-        Err(never) => match never {},
-    };
-    let peak = never_fails(measure(effort, |repeats| {
-        let start = Instant::now();
-        for _ in 0..repeats {
-            (0..threads).into_par_iter().for_each(|_| _ = black_box(arch.dispatch(MultiplyAdds)));
-        }
-        Ok(start.elapsed())
-    }));
-    let flops = arch.dispatch(Lanes) as f64 * (2 * SUMS * STEPS * threads) as f64;
+    let once = fastest(effort, || {
+        (0..threads).into_par_iter().for_each(|_| _ = black_box(arch.dispatch(MultiplyAdds)));
+    });
+    arch.dispatch(Lanes) as f64 * (2 * SUMS * STEPS * threads) as f64 / once
+}
 
+/// The copying of [`roofline`] alone: bytes read and written per second.
+pub fn copy_bytes(effort: Effort) -> f64 {
     let source = vec![1u8; COPIED];
     let mut copied = vec![0u8; COPIED];
-    let share = COPIED.div_ceil(threads);
-    let copy = never_fails(measure(effort, |repeats| {
-        let start = Instant::now();
-        for _ in 0..repeats {
-            let shares = copied.par_chunks_mut(share).zip(source.par_chunks(share));
-            shares.for_each(|(copied, source)| copied.copy_from_slice(source));
-        }
+    let share = COPIED.div_ceil(rayon::current_num_threads());
+    let once = fastest(effort, || {
+        let shares = copied.par_chunks_mut(share).zip(source.par_chunks(share));
+        shares.for_each(|(copied, source)| copied.copy_from_slice(source));
         black_box(&mut copied);
+    });
+    2.0 * COPIED as f64 / once
+}
+
+/// Seconds of the fastest sample.
+fn fastest(effort: Effort, mut call: impl FnMut()) -> f64 {
+    let timing: Result<_, Infallible> = measure(effort, |repeats| {
+        let start = Instant::now();
+        (0..repeats).for_each(|_| call());
         Ok(start.elapsed())
-    }));
-    Roofline { flops: flops / peak.min(), bytes: 2.0 * COPIED as f64 / copy.min() }
+    });
+    match timing {
+        Ok(timing) => timing.min(),
+        Err(never) => match never {},
+    }
 }
 
 /// Values of a vector.

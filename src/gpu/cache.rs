@@ -1,11 +1,10 @@
 //! wgpu's pipeline cache, kept in a file.
 
 use super::{Gpu, lock};
-use crate::error::{Error, Result};
-use std::fs;
+use crate::error::Result;
+use crate::files::{read_whole, write_whole};
 use std::hash::{DefaultHasher, Hasher};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// First bytes of a file: what it is, and the version of its form.
 const MAGIC: &[u8; 8] = b"conv1d\0\x01";
@@ -63,30 +62,6 @@ fn checksum(data: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     hasher.write(data);
     hasher.finish()
-}
-
-/// Reads a file that ends: a device may not.
-pub(crate) fn read_whole(path: &Path) -> Result<Vec<u8>> {
-    plain(path)?;
-    fs::read(path).map_err(|e| Error::file(path, e))
-}
-
-fn plain(path: &Path) -> Result<()> {
-    if path.exists() && !path.is_file() { Err(Error::file(path, "it is not a plain file")) } else { Ok(()) }
-}
-
-/// Writes a file beside the one it then replaces.
-pub(crate) fn write_whole(path: &Path, contents: &[u8]) -> Result<()> {
-    plain(path)?;
-    let mut beside = path.as_os_str().to_owned();
-    static WRITES: AtomicU64 = AtomicU64::new(0);
-    beside.push(format!(".{}-{}", std::process::id(), WRITES.fetch_add(1, Ordering::Relaxed)));
-    let written = fs::write(&beside, contents).and_then(|()| fs::rename(&beside, path));
-    written.map_err(|e| {
-        // What could not be written may not even be there.
-        drop(fs::remove_file(&beside));
-        Error::file(path, e)
-    })
 }
 
 #[cfg(test)]

@@ -15,8 +15,6 @@ mod timer;
 
 pub use adapters::{Adapter, adapters};
 pub use buffers::{Buffers, Workspace};
-#[cfg(feature = "tune")]
-pub(crate) use cache::{read_whole, write_whole};
 pub use prepared::{Bound, Prepared};
 pub use tensor::Tensor;
 pub use timer::Timer;
@@ -25,9 +23,8 @@ use crate::caps::Caps;
 use crate::error::{Error, Result};
 use crate::geometry::{Fused, Operation};
 use crate::kernels::program::{STORAGE_BUFFERS, STORAGE_TEXTURES, Specialised};
-use crate::plan::{Plan, PlanOptions};
+use crate::plan::{Plan, PlanOptions, TunedOn, Tuning};
 use crate::shader::{self, BindingKind, Interface};
-use crate::tune::Tuning;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -182,9 +179,24 @@ impl Gpu {
     /// Lets all plans that this `Gpu` makes itself ([`Gpu::plan`], and the calls with tensors) choose by what was measured.
     /// An error where that was on another adapter, with another driver or by another version of this library.
     pub fn use_tuning(&self, tuning: Tuning) -> Result<()> {
-        tuning.check(self)?;
+        self.check_tuning(&tuning)?;
         *lock(&self.inner.tuning) = Some(Arc::new(tuning));
         Ok(())
+    }
+
+    /// What is measured on this device is of this adapter.
+    pub(crate) fn tuned_on(&self) -> TunedOn {
+        let info = self.adapter_info();
+        TunedOn {
+            library: env!("CARGO_PKG_VERSION").to_owned(),
+            adapter: info.name,
+            backend: info.backend.to_string(),
+            driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
+        }
+    }
+
+    pub(crate) fn check_tuning(&self, tuning: &Tuning) -> Result<()> {
+        tuning.on().check(&self.tuned_on())
     }
 
     /// Plans an operation for this device, with its tuning unless the options have one of their own: for this device too, or it
@@ -197,7 +209,7 @@ impl Gpu {
         options: &PlanOptions,
     ) -> Result<Plan> {
         if let Some(tuning) = &options.tuning {
-            tuning.check(self)?;
+            self.check_tuning(tuning)?;
         }
         let tuning = options.tuning.clone().or_else(|| lock(&self.inner.tuning).clone());
         Plan::new(layer, operation, input, self.caps(), &PlanOptions { tuning, ..options.clone() })

@@ -37,12 +37,12 @@ impl Gpu {
     /// Measures the highest rates of this device: multiply-adds of `f32` from registers, as `a * b + c` in WGSL, and copying
     /// from memory to memory, by a shader or by the device's own copy, whichever is faster. Of the samples the fastest counts.
     pub fn roofline(&self, effort: Effort) -> Result<Roofline> {
-        let timer = Timer::new(self);
-        Ok(Roofline { flops: self.peak(&timer, effort)?, bytes: self.copy(&timer, effort)? })
+        Ok(Roofline { flops: self.peak_flops(effort)?, bytes: self.copy_bytes(effort)? })
     }
 
-    /// Operations per second.
-    fn peak(&self, timer: &Timer, effort: Effort) -> Result<f64> {
+    /// The multiply-adds of [`Gpu::roofline`] alone: operations per second.
+    pub fn peak_flops(&self, effort: Effort) -> Result<f64> {
+        let timer = Timer::new(self);
         let params = PeakParams { iterations: ITERATIONS, factor: 0.999, addend: 0.001, never: -1.0 };
         let output = self.storage_buffer("conv1d peak", 4)?;
         let most = self.caps().max_workgroups.min(65_535);
@@ -58,11 +58,21 @@ impl Gpu {
         }
     }
 
-    /// Bytes read and written per second.
-    fn copy(&self, timer: &Timer, effort: Effort) -> Result<f64> {
+    /// The copying of [`Gpu::roofline`] alone: bytes read and written per second, over as much memory as there is.
+    pub fn copy_bytes(&self, effort: Effort) -> Result<f64> {
+        let timer = Timer::new(self);
         let caps = self.caps();
-        let most = COPIED.min(caps.max_binding_bytes).min(caps.max_buffer_bytes);
-        let workgroups = (most / COPIED_AT_ONCE).clamp(1, caps.max_workgroups.min(65_535).into());
+        let mut most = COPIED.min(caps.max_binding_bytes).min(caps.max_buffer_bytes);
+        loop {
+            let workgroups = (most / COPIED_AT_ONCE).clamp(1, caps.max_workgroups.min(65_535).into());
+            match self.copy_of(workgroups, &timer, effort) {
+                Err(Error::OutOfMemory { .. }) if workgroups > 1 => most /= 2,
+                rate => return rate,
+            }
+        }
+    }
+
+    fn copy_of(&self, workgroups: u64, timer: &Timer, effort: Effort) -> Result<f64> {
         let bytes = workgroups * COPIED_AT_ONCE;
         let source = self.storage_buffer("conv1d copy", bytes)?;
         let copied = self.storage_buffer("conv1d copy", bytes)?;

@@ -3,6 +3,9 @@
 //! A [`Plan`] is a pure value: made from numbers, without a device, and comparable.
 
 mod explain;
+mod tuning;
+
+pub use tuning::{TunedOn, Tuning};
 
 use crate::caps::Caps;
 use crate::error::{Error, Result};
@@ -10,7 +13,6 @@ use crate::geometry::{Conv1d, ConvTranspose1d, Fused, Geometry, Layer, Operation
 use crate::kernels::program::{Builder, Program};
 use crate::kernels::{KERNELS, Kernel, Prediction, Tile, emit_fold};
 use crate::lowering::{Operand, Role, Stage, lower};
-use crate::tune::{self, Tuning};
 use std::fmt;
 use std::sync::Arc;
 
@@ -117,7 +119,7 @@ impl Plan {
         check_derived_sizes(&geometry)?;
         let allowed = allowed(options.kernel.as_deref())?;
         let stages = lower(&fused, &geometry, operation);
-        let key = tune::key(fused.layer.is_transposed(), &geometry, operation);
+        let key = tuning::key(fused.layer.is_transposed(), &geometry, operation);
         let mut candidates = candidates(&stages, &allowed, caps)?;
         if let Some(tuning) = &options.tuning {
             candidates.iter_mut().for_each(|c| c.measured = tuning.seconds(&key, c.choice));

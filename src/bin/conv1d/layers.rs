@@ -92,6 +92,11 @@ impl Selection {
         self.layers_file.is_none() && self.only.is_empty()
     }
 
+    /// Whether a layer of this name is among those to run.
+    pub(crate) fn names(&self, name: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|part| name.contains(part.as_str()))
+    }
+
     pub(crate) fn layers(&self) -> Result<Vec<LayerSpec>, String> {
         let mut specs = match &self.layers_file {
             Some(path) => from_file(path)?,
@@ -100,9 +105,18 @@ impl Selection {
         if specs.is_empty() {
             return Err("there are no layers in the file".into());
         }
-        if !self.only.is_empty() {
-            specs.retain(|spec| self.only.iter().any(|part| spec.name.contains(part.as_str())));
+        if self.only.iter().any(String::is_empty) {
+            return Err("a name in --only is empty".into());
         }
+        for (index, spec) in specs.iter().enumerate() {
+            if spec.name.chars().any(char::is_control) {
+                return Err(format!("the name {:?} cannot be printed", spec.name));
+            }
+            if specs[..index].iter().any(|other| other.name == spec.name) {
+                return Err(format!("two layers are called {}", spec.name));
+            }
+        }
+        specs.retain(|spec| self.names(&spec.name));
         if specs.is_empty() {
             return Err(format!("no layer's name contains {}", self.only.join(" or ")));
         }

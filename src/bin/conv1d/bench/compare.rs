@@ -1,6 +1,6 @@
 //! Two runs side by side: what is faster, what is slower, and what may be noise.
 
-use super::results::{Times, geometric_mean};
+use super::results::{Times, digits, geometric_mean};
 use crate::layers::{LayerSpec, Op};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -12,8 +12,10 @@ use std::path::Path;
 pub(crate) struct Run {
     /// Tool, adapter, driver and date, as far as it says.
     pub(crate) title: String,
-    /// How many times as long one and the same layer took at its slowest: the machine, not the program.
-    drift: f64,
+    /// What it ran on, as far as it says.
+    machine: Option<[String; 3]>,
+    /// How steady the machine was, where it says so.
+    steadiness: Option<Times>,
     rows: BTreeMap<(String, Op), Sample>,
     /// Inputs `[N, C_in, L]` of layers that were not taken as they are.
     inputs: BTreeMap<String, [usize; 3]>,
@@ -24,6 +26,7 @@ struct Sample {
     ms: f64,
     min_ms: f64,
     max_ms: f64,
+    samples: u64,
     gflop: Option<f64>,
 }
 
@@ -32,8 +35,10 @@ struct Sample {
 pub(crate) enum Verdict {
     Faster,
     Slower,
-    /// Inside the spread of the samples of both runs and the drift of their machines.
+    /// Inside the spread of the samples of both runs and the drift of their machine.
     Noise,
+    /// One of the runs has too few samples to know its spread.
+    Unknown,
 }
 
 impl Verdict {
@@ -42,6 +47,7 @@ impl Verdict {
             Verdict::Faster => "faster",
             Verdict::Slower => "SLOWER",
             Verdict::Noise => "within noise",
+            Verdict::Unknown => "too few samples",
         }
     }
 }
@@ -69,26 +75,61 @@ impl Pair {
 pub(crate) struct Comparison {
     pub(crate) old: String,
     pub(crate) new: String,
-    /// What both machines may have drifted by together.
-    pub(crate) drift: f64,
+    pub(crate) machine: Machine,
     pub(crate) pairs: Vec<Pair>,
     /// Rows of the new run that the old one has not, or has in another size.
     pub(crate) without: usize,
 }
 
+/// What the machine has to do with a difference.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Machine {
+    /// How many times as long its multiply-adds took in the new run: nothing where it is another machine, or unknown.
+    pub(crate) shift: Option<f64>,
+    /// What it may have drifted by within both runs.
+    pub(crate) drift: f64,
+}
+
+impl Machine {
+    fn new(old: &Run, new: &Run) -> Self {
+        let drift = |run: &Run| run.steadiness.as_ref().map_or(1.0, Times::drift).max(1.0);
+        let same = old.machine.is_some() && old.machine == new.machine;
+        let shift = match (&old.steadiness, &new.steadiness) {
+            (Some(old), Some(new)) if same => Some(new.ms / old.ms),
+            _ => None,
+        };
+        // Independent of each other: they add up as errors do.
+        Machine { shift, drift: drift(old).ln().hypot(drift(new).ln()).exp() }
+    }
+
+    fn verdict(self, ratio: f64, range: [f64; 2]) -> Verdict {
+        // A difference must be one both as measured and on a machine as fast as before.
+        let shifts = [1.0, self.shift.unwrap_or(1.0)];
+        if shifts.iter().all(|shift| range[0] * shift > 1.0 && ratio * shift > self.drift) {
+            Verdict::Faster
+        } else if shifts.iter().all(|shift| range[1] * shift < 1.0 && ratio * shift < 1.0 / self.drift) {
+            Verdict::Slower
+        } else {
+            Verdict::Noise
+        }
+    }
+}
+
+/// Samples below which a spread says nothing.
+const FEWEST_SAMPLES: u64 = 3;
+
 impl Comparison {
     pub(crate) fn new(old: &Run, new: &Run) -> Self {
-        // Independent of each other: they add up as errors do.
-        let drift = old.drift.max(1.0).ln().hypot(new.drift.max(1.0).ln()).exp();
+        let machine = Machine::new(old, new);
         let mut pairs = Vec::new();
         let mut without = 0;
         for ((name, op), sample) in &new.rows {
             match old.rows.get(&(name.clone(), *op)) {
-                Some(before) if before.same_size(sample) => pairs.push(pair(name, *op, before, sample, drift)),
+                Some(before) if before.same_size(sample) => pairs.push(pair(name, *op, before, sample, machine)),
                 _ => without += 1,
             }
         }
-        Comparison { old: old.title.clone(), new: new.title.clone(), drift, pairs, without }
+        Comparison { old: old.title.clone(), new: new.title.clone(), machine, pairs, without }
     }
 
     /// Geometric mean of how many times as fast the new run is at an operation, and how many rows that is of.
@@ -97,21 +138,31 @@ impl Comparison {
         Some((geometric_mean(ratios.iter().copied())?, ratios.len()))
     }
 
-    pub(crate) fn count(&self, verdict: Verdict) -> usize {
+    /// How many are what, and what was taken for noise.
+    pub(crate) fn summary(&self) -> String {
+        let verdicts = [Verdict::Faster, Verdict::Slower, Verdict::Noise, Verdict::Unknown];
+        let counts = verdicts.map(|verdict| format!("{} {}", self.count(verdict), verdict.name().to_lowercase()));
+        let machine = match self.machine.shift {
+            Some(shift) => format!("the machine's multiply-adds took {} times as long in the new run", digits(shift)),
+            None => "nothing is known of how fast the machines were beside each other".to_owned(),
+        };
+        let drift = digits(self.machine.drift);
+        format!(
+            "{}. Noise is the spread of the samples, and drifts of {drift}x within the runs; {machine}",
+            counts.join(", ")
+        )
+    }
+
+    fn count(&self, verdict: Verdict) -> usize {
         self.pairs.iter().filter(|p| p.verdict == verdict).count()
     }
 }
 
-fn pair(name: &str, op: Op, old: &Sample, new: &Sample, drift: f64) -> Pair {
+fn pair(name: &str, op: Op, old: &Sample, new: &Sample, machine: Machine) -> Pair {
     let range = [old.min_ms / new.max_ms, old.max_ms / new.min_ms];
     let ratio = old.ms / new.ms;
-    let verdict = if range[0] > 1.0 && ratio > drift {
-        Verdict::Faster
-    } else if range[1] < 1.0 && ratio < 1.0 / drift {
-        Verdict::Slower
-    } else {
-        Verdict::Noise
-    };
+    let few = old.samples.min(new.samples) < FEWEST_SAMPLES;
+    let verdict = if few { Verdict::Unknown } else { machine.verdict(ratio, range) };
     Pair { name: name.to_owned(), op, old_ms: old.ms, new_ms: new.ms, range, verdict }
 }
 
@@ -123,7 +174,9 @@ impl Sample {
         let ms = number("ms")?.min(number("graph_ms").unwrap_or(f64::INFINITY));
         let min_ms = number("min_ms").unwrap_or(ms).min(ms);
         let max_ms = number("max_ms").unwrap_or(2.0 * ms - min_ms).max(ms);
-        (min_ms > 0.0).then_some(Sample { ms, min_ms, max_ms, gflop })
+        let samples = value.get("samples").and_then(Value::as_u64).unwrap_or(1);
+        let possible = min_ms > 0.0 && max_ms < 1e12;
+        possible.then_some(Sample { ms, min_ms, max_ms, samples, gflop })
     }
 
     fn same_size(&self, other: &Sample) -> bool {
@@ -139,7 +192,7 @@ impl Run {
         let place = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
         let text = std::fs::read_to_string(path).map_err(|e| place(&e))?;
         let value: Value = serde_json::from_str(&text).map_err(|e| place(&e))?;
-        Run::read(&value).ok_or_else(|| place(&"there are no results in it"))
+        Run::read(&value).ok_or_else(|| place(&"there are no times in it"))
     }
 
     /// The input that it took a layer on, where it has the layer: to be comparable, another run takes the same.
@@ -168,9 +221,13 @@ impl Run {
             .into_iter()
             .filter_map(meta)
             .collect();
-        let pilot = value.pointer("/steadiness/gpu").and_then(|t| serde_json::from_value::<Times>(t.clone()).ok());
-        let drift = pilot.map_or(1.0, |times| times.drift());
-        (!rows.is_empty()).then(|| Run { title: title.join(" "), drift, rows, inputs })
+        let steadiness = value.pointer("/steadiness/gpu").and_then(|t| serde_json::from_value::<Times>(t.clone()).ok());
+        let steadiness = steadiness.filter(|times| times.ms > 0.0);
+        let machine = match ["adapter", "driver_info", "cpu"].map(meta) {
+            [Some(adapter), Some(driver), Some(cpu)] => Some([adapter, driver, cpu].map(str::to_owned)),
+            _ => None,
+        };
+        (!rows.is_empty()).then(|| Run { title: title.join(" "), machine, steadiness, rows, inputs })
     }
 }
 
@@ -197,13 +254,41 @@ mod tests {
         assert_eq!(verdict(&[10.0, 11.0, 12.0], &[10.0, 11.0, 12.0]), Verdict::Noise);
     }
 
+    /// Three samples of a layer on a machine whose multiply-adds took so long.
+    fn on(steadiness: &[f64], ms: f64) -> Run {
+        let mut results = results(vec![layer("a", &[ms; 3])]);
+        let timing = conv1d::Timing::new(steadiness.iter().map(|ms| ms / 1e3).collect());
+        results.steadiness.gpu = Times::new(&timing);
+        Run::read(&serde_json::to_value(results).unwrap()).unwrap()
+    }
+
+    fn on_machines(old: &Run, new: &Run) -> Verdict {
+        Comparison::new(old, new).pairs[0].verdict
+    }
+
     #[test]
     fn a_machine_that_drifts_explains_as_much() {
-        let mut unsteady = results(vec![layer("a", &[10.0])]);
-        unsteady.steadiness.gpu = Times { samples_ms: vec![1.0, 3.0], ..Times::default() };
-        let unsteady = Run::read(&serde_json::to_value(unsteady).unwrap()).unwrap();
-        assert_eq!(Comparison::new(&unsteady, &run(&[20.0])).pairs[0].verdict, Verdict::Noise);
-        assert_eq!(Comparison::new(&unsteady, &run(&[40.0])).pairs[0].verdict, Verdict::Slower);
+        let unsteady = on(&[1.0, 3.0], 10.0);
+        assert_eq!(on_machines(&unsteady, &on(&[2.0], 20.0)), Verdict::Noise);
+        assert_eq!(on_machines(&unsteady, &on(&[2.0], 40.0)), Verdict::Slower);
+    }
+
+    #[test]
+    fn a_machine_that_is_slower_explains_as_much() {
+        assert_eq!(on_machines(&on(&[1.0], 10.0), &on(&[2.0], 20.0)), Verdict::Noise);
+        assert_eq!(on_machines(&on(&[1.0], 10.0), &on(&[2.0], 30.0)), Verdict::Slower);
+        // As fast as before on a slower machine may be a faster program, and may be not.
+        assert_eq!(on_machines(&on(&[1.0], 10.0), &on(&[2.0], 10.0)), Verdict::Noise);
+        assert_eq!(on_machines(&on(&[2.0], 20.0), &on(&[1.0], 10.0)), Verdict::Noise);
+        // Another machine is another matter.
+        let other = Run { machine: Some(["x", "y", "z"].map(str::to_owned)), ..on(&[2.0], 20.0) };
+        assert_eq!(on_machines(&on(&[1.0], 10.0), &other), Verdict::Slower);
+    }
+
+    #[test]
+    fn single_samples_say_nothing() {
+        assert_eq!(verdict(&[10.0], &[20.0, 21.0, 22.0]), Verdict::Unknown);
+        assert_eq!(verdict(&[10.0, 10.0], &[20.0, 20.0]), Verdict::Unknown);
     }
 
     #[test]
@@ -225,7 +310,7 @@ mod tests {
         assert!(Run::read(&json!({ "results": [] })).is_none());
         // Another size is another layer.
         let other = json!({ "results": [{ "name": "a", "gflop": 2.0, "fwd": timing }] });
-        let comparison = Comparison::new(&Run::read(&other).unwrap(), &run(&[1.0]));
+        let comparison = Comparison::new(&Run::read(&other).unwrap(), &run(&[1.0; 3]));
         assert_eq!((comparison.pairs.len(), comparison.without), (0, 1));
     }
 }

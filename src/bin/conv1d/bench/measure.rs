@@ -9,9 +9,9 @@ use crate::interrupt;
 use crate::layers::{LayerSpec, Op};
 use crate::trial::{Answers, Data};
 use crate::tune;
-use conv1d::timing::{measure, measure_in_turn};
+use conv1d::timing::{Run, measure, measure_in_turn};
 use conv1d::{
-    Bound, Buffers, Conv1d, Effort, Error, Gpu, GpuOptions, Operation, Padding, Plan, PlanOptions, Role, Tensor, Timer,
+    Bound, Buffers, Conv1d, Effort, Error, Gpu, GpuOptions, Operation, Padding, Plan, PlanOptions, Tensor, Timer,
     Timing, cpu,
 };
 use indicatif::ProgressBar;
@@ -23,8 +23,13 @@ const ORACLE_TERMS: f64 = 10e6;
 const FEWEST_ELEMENTS: usize = 16;
 /// How long to measure what the machine can do at most.
 const ROOFLINE: Effort = Effort { total: Duration::from_millis(700), ..Effort::FULL };
-/// How long to measure the layer that shows how steady the machine is, each time.
+/// Samples are not shorter, however little time there is.
+const SHORTEST_SAMPLE: Duration = Duration::from_millis(20);
+/// How long to measure how steady the machine is, each time.
 const STEADINESS: Effort = Effort { samples: 1, fewest: 1, sample: Duration::from_millis(50), total: Duration::ZERO };
+/// Candidates that take less than so many times the fastest are measured again, so many at most: each holds its workspace.
+const FINALIST: f64 = 1.5;
+const MOST_FINALISTS: usize = 4;
 /// Share of a row's time that each side's samples may take; the rest is data, compilation, the check, and what shapes that
 /// suit neither side take longer than the pilot says.
 const SAMPLES_SHARE: f64 = 1.0 / 3.0;
@@ -62,23 +67,10 @@ impl From<Trouble> for String {
 
 type Attempt<T> = Result<T, Trouble>;
 
-/// A device, and the layer that shows how steady it is.
+/// A device and its clock.
 struct Device {
     gpu: Gpu,
     timer: Timer,
-    pilot: Pilot,
-}
-
-/// A layer that is timed again and again.
-struct Pilot {
-    runner: Runner,
-    data: Data,
-    flops: f64,
-}
-
-/// Layer and input of the pilot: easy for both sides.
-fn pilot() -> (Conv1d, [usize; 3]) {
-    (Conv1d::new(64, 64, 3).padding(Padding::Same), [1, 64, 2048])
 }
 
 impl Device {
@@ -89,11 +81,16 @@ impl Device {
         if let Some(path) = &options.tuning {
             tune::apply(&gpu, path).map_err(Trouble::Failed)?;
         }
-        let (conv, input) = pilot();
+        Ok(Device { timer: Timer::new(&gpu), gpu })
+    }
+
+    /// FLOP per second of a layer that is easy for the device.
+    fn pilot(&self) -> Attempt<f64> {
+        let (conv, input) = (Conv1d::new(64, 64, 3).padding(Padding::Same), [1, 64, 2048]);
         let data = Data::new(&conv.shapes(input)?);
-        let plan = conv.plan(Operation::Forward, input, gpu.caps())?;
-        let pilot = Pilot { runner: Runner::new(&gpu, plan, &data)?, data, flops: conv.cost(input)?.flops as f64 };
-        Ok(Device { timer: Timer::new(&gpu), gpu, pilot })
+        let runner = Runner::new(&self.gpu, conv.plan(Operation::Forward, input, self.gpu.caps())?, &data)?;
+        let timing = self.time(&runner, Effort::within(Duration::from_millis(300)))?;
+        Ok(conv.cost(input)?.flops as f64 / timing.seconds())
     }
 
     /// Times something on the device.
@@ -126,13 +123,12 @@ impl<'a> Bench<'a> {
         if options.selection.layers_file.is_none() {
             let rows = layers.max(1) * options.ops.len().max(1);
             let row = options.budget as f64 / rows as f64 * SAMPLES_SHARE;
-            bench.effort = Effort::within(Duration::from_secs_f64(row));
+            let sample = Duration::from_secs_f64(row / 8.0).clamp(SHORTEST_SAMPLE, Effort::FULL.sample);
+            bench.effort = Effort { sample, fewest: 3, ..Effort::within(Duration::from_secs_f64(row)) };
             // A layer of any shape can be expected to reach a quarter of what an easy one does.
-            let pilot = &bench.device.pilot;
-            let timing = bench.device.time(&pilot.runner, Effort::within(Duration::from_millis(300)))?;
             // What was tuned holds for the layers as they are.
             if options.tuning.is_none() {
-                bench.most_flops = pilot.flops / timing.seconds() / 4.0 * row / 7.0;
+                bench.most_flops = bench.device.pilot()? / 4.0 * row / 7.0;
             }
         }
         Ok(bench)
@@ -148,6 +144,7 @@ impl<'a> Bench<'a> {
             roofline: Sides { gpu: gpu_rates, cpu: cpu_rates },
             steadiness: Sides { gpu: Times::default(), cpu: (!self.options.no_cpu).then(Times::default) },
             latency: Vec::new(),
+            interrupted: false,
             results: Vec::new(),
         })
     }
@@ -219,19 +216,18 @@ impl<'a> Bench<'a> {
         JobSize { run, shrunk_to }
     }
 
-    /// One more sample of the pilot on both sides.
+    /// One more sample of how steady both sides are.
     fn steadiness(&self, steadiness: &mut Sides<Times>) -> Attempt<()> {
-        let add = |times: &mut Times, timing: &Timing| {
-            let samples = times.samples_ms.iter().map(|ms| ms / 1e3).chain(timing.samples.iter().copied());
+        if interrupt::requested() {
+            return Err(Trouble::Interrupted);
+        }
+        let add = |times: &mut Times, flops: f64| {
+            let samples = times.samples_ms.iter().map(|ms| ms / 1e3).chain([1e9 / flops]);
             *times = Times::new(&Timing::new(samples.collect()));
         };
-        let Pilot { runner, data, .. } = &self.device.pilot;
-        add(&mut steadiness.gpu, &self.device.time(runner, STEADINESS)?);
+        add(&mut steadiness.gpu, self.device.gpu.peak_flops(STEADINESS)?);
         if let Some(times) = &mut steadiness.cpu {
-            let (conv, input) = pilot();
-            let mut out = vec![0.0; Role::Output.shape(runner.plan.shapes()).iter().product()];
-            let timing = measure(STEADINESS, |repeats| processor(conv, input, Op::Fwd, data, &mut out, repeats))?;
-            add(times, &timing);
+            add(times, cpu::peak_flops(STEADINESS));
         }
         Ok(())
     }
@@ -278,7 +274,8 @@ impl<'a> Bench<'a> {
         Ok((measured, cpu))
     }
 
-    /// Every way that the planner looked at.
+    /// Every way that the planner looked at. What is near the fastest, and what the planner chose, is measured again, sample by
+    /// sample in turn.
     fn kernels(&self, spec: &LayerSpec, op: Op, plan: &Plan, data: &Data) -> Attempt<Vec<Candidate>> {
         let count = plan.candidates().len().max(1) as u32;
         let effort = Effort { total: self.effort.total / count, ..self.effort };
@@ -291,6 +288,26 @@ impl<'a> Bench<'a> {
                 Err(trouble) => return Err(trouble),
             };
             kernels.push(Candidate { kernel, predicted_ms: candidate.predicted.seconds() * 1e3, outcome });
+        }
+        let best = kernels.iter().filter_map(|c| c.times()).map(|t| t.ms).fold(f64::INFINITY, f64::min);
+        let chosen = plan.choice().to_string();
+        let mut finalists: Vec<&mut Candidate> = kernels
+            .iter_mut()
+            .filter(|c| c.times().is_some_and(|t| t.ms < best * FINALIST || c.kernel == chosen))
+            .collect();
+        let ms = |c: &Candidate| c.times().map_or(f64::INFINITY, |t| if c.kernel == chosen { 0.0 } else { t.ms });
+        finalists.sort_by(|a, b| ms(a).total_cmp(&ms(b)));
+        finalists.truncate(MOST_FINALISTS);
+        let runner = |c: &&mut Candidate| -> Attempt<Runner> {
+            Ok(Runner::new(&self.device.gpu, self.plan(spec, op, Some(c.kernel.clone()))?, data)?)
+        };
+        let runners = finalists.iter().map(runner).collect::<Attempt<Vec<Runner>>>()?;
+        let mut runs: Vec<_> = runners.iter().map(|runner| |repeats| self.device.run(runner, repeats)).collect();
+        let mut runs: Vec<Run<'_, Trouble>> = runs.iter_mut().map(|run| run as Run<'_, Trouble>).collect();
+        for (finalist, timing) in finalists.into_iter().zip(measure_in_turn(self.effort, &mut runs)?) {
+            if let Outcome::Measured { times, .. } = &mut finalist.outcome {
+                *times = Times::new(&timing);
+            }
         }
         Ok(kernels)
     }

@@ -19,7 +19,7 @@ use compare::{Comparison, Run};
 use indicatif::{ProgressBar, ProgressStyle};
 use measure::{Bench, Trouble};
 use results::Results;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use sweep::Axis;
 
 #[derive(Debug, Args)]
@@ -69,9 +69,10 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> Outcome {
+    check_files(options)?;
     let earlier = options.compare.as_deref().map(Run::load).transpose()?;
-    let (results, complete) = match &options.from {
-        Some(path) => (Results::load(path)?, true),
+    let results = match &options.from {
+        Some(path) => earlier_results(options, path)?,
         None => measured(options, earlier.as_ref())?,
     };
     let comparison = earlier.map(|earlier| compared(&earlier, &results)).transpose()?;
@@ -81,14 +82,54 @@ pub(crate) fn run(options: &Options) -> Outcome {
         let all = results.measured().count();
         say!("{tuned} of {all} were in the tuning, which holds for the very same shapes only");
     }
-    if let Some(path) = &options.report {
-        results::write_whole(path, &page::render(&results, comparison.as_ref())?)?;
-        say!("the report is {}", path.display());
+    match &options.report {
+        Some(path) if !results.results.is_empty() => {
+            results::write_whole(path, &page::render(&results, comparison.as_ref())?)?;
+            say!("the report is {}", path.display());
+        }
+        _ => {}
     }
-    if !complete {
+    if results.interrupted && options.from.is_none() {
         return Err("interrupted: this is what was measured until then".into());
     }
     Ok(results.failures().is_empty())
+}
+
+/// Refuses to write over what is read, or one file over another, and what cannot be written, before anything is measured.
+fn check_files(options: &Options) -> Result<(), String> {
+    let Options { json, report, from, compare, tuning, selection, .. } = options;
+    let outputs: Vec<&PathBuf> = [json, report].into_iter().flatten().collect();
+    let inputs = [from, compare, tuning, &selection.layers_file];
+    let all: Vec<&PathBuf> = outputs.iter().copied().chain(inputs.into_iter().flatten()).collect();
+    for (index, path) in outputs.iter().enumerate() {
+        // Appending nothing changes nothing.
+        let new = !path.exists();
+        let opened = std::fs::OpenOptions::new().append(true).create(true).open(path);
+        opened.map_err(|e| format!("{}: {e}", path.display()))?;
+        let place = |path: &PathBuf| path.canonicalize().ok();
+        let twice = all[index + 1..].iter().find(|other| place(other) == place(path));
+        let outcome = match twice {
+            Some(other) => Err(format!("{} and {} are one file", path.display(), other.display())),
+            None => Ok(()),
+        };
+        if new {
+            drop(std::fs::remove_file(path));
+        }
+        outcome?;
+    }
+    Ok(())
+}
+
+/// What an earlier run wrote, as far as it is asked for.
+fn earlier_results(options: &Options, path: &Path) -> Result<Results, String> {
+    let mut results = Results::load(path)?;
+    results.retain(|name| options.selection.names(name), &options.ops);
+    if results.results.is_empty() {
+        return Err(format!("{}: no such layer or operation is in it", path.display()));
+    }
+    table::print_head(&results);
+    table::print_latency(&results);
+    Ok(results)
 }
 
 fn compared(earlier: &Run, results: &Results) -> Result<Comparison, String> {
@@ -96,21 +137,28 @@ fn compared(earlier: &Run, results: &Results) -> Result<Comparison, String> {
     Ok(Comparison::new(earlier, &Run::read(&value).unwrap_or_default()))
 }
 
-/// Measures, and says whether to the end.
-fn measured(options: &Options, earlier: Option<&Run>) -> Result<(Results, bool), String> {
+fn measured(options: &Options, earlier: Option<&Run>) -> Result<Results, String> {
     let jobs = sweep::jobs(&options.selection, &options.sweep, earlier)?;
+    if let Some(kernel) = &options.kernel {
+        let name = kernel.split('/').next().unwrap_or_default();
+        if !conv1d::kernels().contains(&name) {
+            return Err(format!("no kernel is called {name:?}; there are {}", conv1d::kernels().join(", ")));
+        }
+    }
     interrupt::listen();
     let mut bench = Bench::new(options, jobs.len())?;
     let mut results = bench.begin()?;
-    // Files that cannot be written should not cost a run.
-    if let Some(path) = &options.report {
-        results::write_whole(path, "")?;
-    }
-    let save = |results: &Results| options.json.as_ref().map_or(Ok(()), |path| results.save(path));
-    save(&results)?;
+    let save = |results: &Results| match &options.json {
+        Some(path) if !results.results.is_empty() => results.save(path),
+        _ => Ok(()),
+    };
     table::print_head(&results);
     if !options.no_latency {
-        results.latency = bench.latency()?;
+        // The layers are worth measuring without it.
+        match bench.latency() {
+            Ok(latency) => results.latency = latency,
+            Err(error) => say!("latency was not measured: {error}"),
+        }
         table::print_latency(&results);
     }
 
@@ -118,23 +166,18 @@ fn measured(options: &Options, earlier: Option<&Run>) -> Result<(Results, bool),
     if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} {elapsed} {msg}") {
         bar.set_style(style);
     }
-    let mut complete = true;
     for job in &jobs {
         let measured = bench.layer(job, &mut results, &bar);
+        // Of any other trouble the rows say what it is.
+        results.interrupted = matches!(measured, Err(Trouble::Interrupted));
         save(&results)?;
-        match measured {
-            Ok(()) => {}
-            Err(Trouble::Interrupted) => {
-                complete = false;
-                break;
-            }
-            // The rows say what is wrong with the device.
-            Err(_) => {}
+        if results.interrupted {
+            break;
         }
     }
     bar.finish_and_clear();
-    if complete && results.results.is_empty() {
+    if !results.interrupted && results.results.is_empty() {
         return Err("the kernel suits none of the operations".into());
     }
-    Ok((results, complete))
+    Ok(results)
 }

@@ -75,6 +75,8 @@ struct KernelRow {
     kernel: String,
     chosen: bool,
     measured: String,
+    spread: String,
+    samples: String,
     predicted: String,
     times_best: String,
     failed: String,
@@ -124,13 +126,13 @@ fn steadiness(results: &Results) -> Vec<(&'static str, String)> {
     let Sides { gpu, cpu } = &results.steadiness;
     let sides = std::iter::once(("GPU", gpu)).chain(cpu.iter().map(|cpu| ("CPU", cpu)));
     let text = |t: &Times| format!("{} ms ({}–{})", digits(t.ms), digits(t.min_ms), digits(t.max_ms));
-    sides.filter(|(_, times)| times.samples > 1).map(|(side, times)| (side, text(times))).collect()
+    sides.filter(|(_, times)| times.samples > 0).map(|(side, times)| (side, text(times))).collect()
 }
 
 fn cards(results: &Results) -> Vec<Card> {
     let mut cards = Vec::new();
     for op in Op::ALL {
-        let layers = || results.results.iter();
+        let layers = || results.results.iter().filter(|l| l.gflop > 0.0);
         let mean = geometric_mean(layers().filter_map(|l| l.measured(op)).map(|m| m.reached.gflops));
         let Some(gflops) = mean else { continue };
         let speed_up = geometric_mean(layers().filter_map(|l| l.speed_up(op)));
@@ -182,7 +184,7 @@ fn side(reached: &Reached) -> Side {
     let times = &reached.times;
     Side {
         ms: digits(times.ms),
-        spread: format!("{}–{}", digits(times.min_ms), digits(times.max_ms)),
+        spread: spread(times),
         samples: samples(&times.samples_ms, 1.0),
         few: times.samples < FULL_SAMPLES,
         gflops: digits(reached.gflops),
@@ -190,6 +192,10 @@ fn side(reached: &Reached) -> Side {
         limit: reached.limit.clone(),
         of_limit: digits(reached.of_limit * 100.0),
     }
+}
+
+fn spread(times: &Times) -> String {
+    format!("{}–{}", digits(times.min_ms), digits(times.max_ms))
 }
 
 /// All samples in the order taken.
@@ -219,6 +225,8 @@ fn kernel_rows(results: &Results) -> Vec<KernelRow> {
                 kernel: candidate.kernel.clone(),
                 chosen: candidate.kernel == m.kernel,
                 measured: ms.map_or_else(String::new, digits),
+                spread: candidate.times().map_or_else(String::new, spread),
+                samples: candidate.times().map_or_else(String::new, |t| samples(&t.samples_ms, 1.0)),
                 predicted: digits(candidate.predicted_ms),
                 times_best: ms.map_or_else(String::new, |ms| digits(ms / best)),
                 failed: match &candidate.outcome {
@@ -236,16 +244,12 @@ fn compared(comparison: &Comparison) -> Compared {
         let (mean, rows) = comparison.mean(op)?;
         Some(format!("{}: {} times as fast, geometric mean of {rows} layers", op_name(op), digits(mean)))
     };
-    let count = |verdict| comparison.count(verdict);
     Compared {
         old: comparison.old.clone(),
         means: Op::ALL.into_iter().filter_map(mean).collect(),
         summary: format!(
-            "{} faster, {} slower, {} within noise: the spread of the samples, and {}x by which the machines drifted. {} rows are not in the other run, or there on another input.",
-            count(Verdict::Faster),
-            count(Verdict::Slower),
-            count(Verdict::Noise),
-            digits(comparison.drift),
+            "{}. {} rows are not in the other run, or there on another input.",
+            comparison.summary(),
             comparison.without
         ),
         rows: comparison
@@ -262,7 +266,7 @@ fn compared(comparison: &Comparison) -> Compared {
                 class: match pair.verdict {
                     Verdict::Faster => "good",
                     Verdict::Slower => "bad",
-                    Verdict::Noise => "",
+                    Verdict::Noise | Verdict::Unknown => "",
                 },
             })
             .collect(),

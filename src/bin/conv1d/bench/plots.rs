@@ -140,8 +140,8 @@ pub(super) fn roofline(results: &Results, of_gpu: bool) -> Result<Option<Figure>
     let (left, right) = range(|r| r.flops_per_byte);
     let (bottom, top) = range(|r| r.gflops);
     let corner = rates.gflops / rates.gbps;
-    let x = left.min(corner) / 1.5..right.max(corner) * 2.0;
-    let y = bottom / 2.0..top.max(rates.gflops) * 2.0;
+    let x = decades(left.min(corner) / 1.2, right.max(corner) * 1.2);
+    let y = decades(bottom / 1.2, top.max(rates.gflops) * 1.2);
     let title = format!("Roofline of the {name}: {} GFLOP/s, {} GB/s", digits(rates.gflops), digits(rates.gbps));
     let drawn = figure(&title, HEIGHT, &hints, |area, narrow| {
         let mut chart = log_log(area, x.clone(), y.clone(), ["FLOP per byte", "GFLOP/s"], narrow)?;
@@ -152,6 +152,11 @@ pub(super) fn roofline(results: &Results, of_gpu: bool) -> Result<Option<Figure>
         Ok(())
     })?;
     Ok(Some(drawn))
+}
+
+/// Whole decades, so that an axis has numbers at both ends.
+fn decades(low: f64, high: f64) -> Range<f64> {
+    10f64.powf(low.log10().floor())..10f64.powf(high.log10().ceil())
 }
 
 fn roof(rates: Rates, x: &Range<f64>) -> Vec<(f64, f64)> {
@@ -242,8 +247,7 @@ pub(super) fn sweeps(results: &Results) -> Result<Vec<Figure>, String> {
     let mut series: Vec<(String, Vec<&LayerResult>)> = Vec::new();
     for layer in &results.results {
         let Some(point) = &layer.sweep else { continue };
-        let base = layer.name.rsplit_once(", ").map_or(layer.name.as_str(), |(base, _)| base);
-        let title = format!("{base}: {} growing", point.axis);
+        let title = format!("{}: {} growing", point.of, point.axis);
         match series.iter_mut().find(|(known, _)| *known == title) {
             Some((_, layers)) => layers.push(layer),
             None => series.push((title, vec![layer])),
@@ -276,7 +280,7 @@ fn sweep(title: &str, layers: &[&LayerResult]) -> Result<Figure, String> {
     let axis = layers[0].sweep.as_ref().map_or("", |point| point.axis.as_str());
     figure(title, HEIGHT, &hints, |area, narrow| {
         let x = first..last.max(first * 2.0);
-        let mut chart = log_log(area, x, low..high, [axis, "ms"], narrow)?;
+        let mut chart = log_log(area, x, decades(low, high), [axis, "ms"], narrow)?;
         for op in Op::ALL {
             let on_gpu = lines(&gpu, op);
             chart.draw_series(LineSeries::new(on_gpu.iter().copied(), color(op).stroke_width(2)))?;
@@ -317,8 +321,8 @@ mod tests {
     #[test]
     fn sweeps_are_drawn_apart() {
         let point = |axis: &str, value, ms| LayerResult {
-            sweep: Some(Point { axis: axis.into(), value }),
-            ..layer(&format!("base, {axis} {value}"), &[ms])
+            sweep: Some(Point { axis: axis.into(), value, of: "base".into() }),
+            ..layer(&format!("{axis} {value} of base"), &[ms])
         };
         let layers = vec![point("length", 256, 1.0), point("length", 512, 2.0), point("batch", 1, 1.0)];
         let figures = sweeps(&results(layers)).unwrap();

@@ -16,10 +16,14 @@ pub(crate) struct Results {
     pub(crate) meta: Meta,
     /// Highest rates, as measured before.
     pub(crate) roofline: Sides<Rates>,
-    /// One and the same layer, timed again and again while the others were measured: how steady the machine was.
+    /// The multiply-adds of the roofline, again and again while the layers were measured: milliseconds of 10^9 operations. How
+    /// steady the machine was.
     pub(crate) steadiness: Sides<Times>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) latency: Vec<Latency>,
+    /// Whether it was stopped before its end.
+    #[serde(default)]
+    pub(crate) interrupted: bool,
     pub(crate) results: Vec<LayerResult>,
 }
 
@@ -73,6 +77,9 @@ pub(crate) struct Times {
     pub(crate) min_ms: f64,
     pub(crate) max_ms: f64,
     pub(crate) samples: usize,
+    /// Runs that each sample is the mean of.
+    #[serde(default)]
+    pub(crate) reps: u32,
     pub(crate) samples_ms: Vec<f64>,
 }
 
@@ -83,6 +90,7 @@ impl Times {
             min_ms: timing.min() * 1e3,
             max_ms: timing.max() * 1e3,
             samples: timing.samples.len(),
+            reps: timing.repeats,
             samples_ms: timing.samples.iter().map(|s| s * 1e3).collect(),
         }
     }
@@ -126,6 +134,8 @@ pub(crate) struct LayerResult {
 pub(crate) struct Point {
     pub(crate) axis: String,
     pub(crate) value: usize,
+    /// The layer that it is a form of.
+    pub(crate) of: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -233,8 +243,11 @@ impl LayerResult {
         }
     }
 
-    /// How many times as long the processor took.
+    /// How many times as long the processor took. Where there is nothing to do, that says nothing.
     pub(crate) fn speed_up(&self, op: Op) -> Option<f64> {
+        if self.gflop == 0.0 {
+            return None;
+        }
         Some(self.cpu.get(&op)?.times.ms / self.measured(op)?.reached.times.ms)
     }
 
@@ -272,6 +285,16 @@ impl Meta {
 }
 
 impl Results {
+    /// Leaves only layers whose name has one of these parts, and these operations.
+    pub(crate) fn retain(&mut self, keep: impl Fn(&str) -> bool, ops: &[Op]) {
+        self.results.retain(|layer| keep(&layer.name));
+        for layer in &mut self.results {
+            layer.ops.retain(|op, _| ops.contains(op));
+            layer.cpu.retain(|op, _| ops.contains(op));
+        }
+        self.results.retain(|layer| !layer.ops.is_empty());
+    }
+
     /// Every operation of every layer that was measured.
     pub(crate) fn measured(&self) -> impl Iterator<Item = (&LayerResult, Op, &Measured)> {
         self.results.iter().flat_map(|layer| {
@@ -301,7 +324,31 @@ impl Results {
     pub(crate) fn load(path: &Path) -> Result<Results, String> {
         let place = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
         let text = std::fs::read_to_string(path).map_err(|e| place(&e))?;
-        serde_json::from_str(&text).map_err(|e| place(&e))
+        let results: Results = serde_json::from_str(&text).map_err(|e| place(&e))?;
+        match results.nonsense() {
+            Some(nonsense) => Err(place(&nonsense)),
+            None => Ok(results),
+        }
+    }
+
+    /// What cannot have been measured.
+    fn nonsense(&self) -> Option<String> {
+        let possible = |value: f64| value > 0.0 && value < 1e12;
+        let rates = [Some(self.roofline.gpu), self.roofline.cpu];
+        if let Some(rates) = rates.into_iter().flatten().find(|r| !possible(r.gflops) || !possible(r.gbps)) {
+            return Some(format!("the roofline is {} GFLOP/s and {} GB/s", rates.gflops, rates.gbps));
+        }
+        let wrong = |times: &Times| {
+            let all = times.samples_ms.iter().chain([&times.ms, &times.min_ms, &times.max_ms]);
+            all.copied().find(|&ms| !possible(ms))
+        };
+        for layer in &self.results {
+            let gpu = layer.ops.keys().filter_map(|&op| layer.measured(op)).map(|m| &m.reached);
+            if let Some(ms) = gpu.chain(layer.cpu.values()).find_map(|reached| wrong(&reached.times)) {
+                return Some(format!("{} took {ms} ms", layer.name));
+            }
+        }
+        None
     }
 
     /// Writes what there is; a reader sees the old file or the new one, never a half.
@@ -322,6 +369,12 @@ fn worst_share(m: &Measured) -> f64 {
 /// Replaces a file as a whole.
 pub(crate) fn write_whole(path: &Path, text: &str) -> Result<(), String> {
     let place = |e: std::io::Error| format!("{}: {e}", path.display());
+    // Renaming would put a file in the place of a device.
+    if path.exists() && !path.is_file() {
+        return Err(format!("{}: it is not a plain file", path.display()));
+    }
+    // What a link points to is replaced, not the link.
+    let path = if path.exists() { &path.canonicalize().map_err(place)? } else { path };
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".part");
     std::fs::write(&temporary, text).map_err(place)?;
@@ -412,6 +465,7 @@ pub(crate) mod tests {
             roofline: Sides { gpu: rates, cpu: Some(rates) },
             steadiness: Sides::default(),
             latency: vec![Latency { what: "a round trip".into(), times: Times::default() }],
+            interrupted: false,
             results: layers,
         }
     }
@@ -420,7 +474,7 @@ pub(crate) mod tests {
     fn what_is_written_is_read_again() {
         let mut failed = layer("b", &[1.0]);
         failed.ops.insert(Op::Wgrad, Row::Failed { error: "lost".into() });
-        failed.sweep = Some(Point { axis: "length".into(), value: 10 });
+        failed.sweep = Some(Point { axis: "length".into(), value: 10, of: "b".into() });
         let results = results(vec![layer("a", &[1.0, 2.0, 4.0]), failed]);
         let text = serde_json::to_string(&results).unwrap();
         assert_eq!(serde_json::from_str::<Results>(&text).unwrap(), results);
@@ -428,6 +482,39 @@ pub(crate) mod tests {
         let value: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(value["results"][0]["ops"]["fwd"]["ms"], 2.0);
         assert_eq!(results.failures(), ["b wgrad: lost"]);
+    }
+
+    #[test]
+    fn only_plain_files_are_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(write_whole(folder.path(), "text").is_err());
+        let file = folder.path().join("results");
+        write_whole(&file, "old").unwrap();
+        write_whole(&file, "new").unwrap();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "new");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        #[cfg(unix)]
+        {
+            let link = folder.path().join("link");
+            std::os::unix::fs::symlink(&file, &link).unwrap();
+            write_whole(&link, "through the link").unwrap();
+            assert_eq!(std::fs::read_to_string(&file).unwrap(), "through the link");
+            let socket = folder.path().join("socket");
+            let _open = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+            assert!(write_whole(&socket, "text").unwrap_err().contains("not a plain file"));
+        }
+    }
+
+    #[test]
+    fn nonsense_is_told() {
+        assert_eq!(results(vec![layer("a", &[1.0])]).nonsense(), None);
+        for ms in [0.0, -1.0, 1e300] {
+            let nonsense = results(vec![layer("a", &[ms])]).nonsense().unwrap();
+            assert!(nonsense.starts_with("a took "), "{nonsense}");
+        }
+        let mut none = results(vec![]);
+        none.roofline.gpu.gbps = 0.0;
+        assert!(none.nonsense().is_some());
     }
 
     #[test]

@@ -49,7 +49,7 @@ impl Axis {
 
     /// The layer with this size, and padded so that it keeps its length where it did.
     fn apply(self, base: &LayerSpec, value: usize) -> LayerSpec {
-        let mut spec = LayerSpec { name: format!("{}, {} {value}", base.name, self.name()), ..base.clone() };
+        let mut spec = LayerSpec { name: format!("{} {value} of {}", self.name(), base.name), ..base.clone() };
         match self {
             Axis::Length => spec.l = value,
             Axis::Batch => spec.n = value,
@@ -67,10 +67,10 @@ impl Axis {
     }
 }
 
-/// The layer whose sizes grow where none is named.
+/// The layer whose sizes grow where none is named: 64 to 64 channels, three taps, 1024 samples.
 fn base() -> LayerSpec {
     LayerSpec {
-        name: "64 to 64 channels, K 3".to_owned(),
+        name: "a dense layer".to_owned(),
         n: 1,
         c_in: 64,
         l: 1024,
@@ -98,7 +98,7 @@ pub(super) fn jobs(selection: &Selection, axes: &[Axis], earlier: Option<&Run>) 
         return Err(format!("{}: transposed convolutions are not swept", spec.name));
     }
     let points = |base: &LayerSpec, axis: Axis| {
-        let point = |value| Point { axis: axis.name().to_owned(), value };
+        let point = |value| Point { axis: axis.name().to_owned(), value, of: base.name.clone() };
         let job = |value| {
             let spec = axis.apply(base, value);
             // A smaller input would be another point.

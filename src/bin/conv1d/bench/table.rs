@@ -1,7 +1,9 @@
 //! The results for a terminal.
 
-use super::compare::{Comparison, Verdict};
-use super::results::{FULL_SAMPLES, Latency, LayerResult, Measured, Reached, Results, Row, digits, geometric_mean};
+use super::compare::Comparison;
+use super::results::{
+    FULL_SAMPLES, Latency, LayerResult, Measured, Reached, Results, Row, Times, digits, geometric_mean,
+};
 use crate::layers::Op;
 use comfy_table::presets::ASCII_BORDERS_ONLY_CONDENSED;
 use comfy_table::{Cell, CellAlignment, Table};
@@ -79,6 +81,7 @@ pub(super) fn print(results: &Results, comparison: Option<&Comparison>) {
     failures.iter().for_each(|line| say!("FAILED {line}"));
     let count: usize = results.results.iter().map(|l| l.ops.len()).sum();
     match failures.len() {
+        0 if count == 0 => say!("nothing was measured"),
         0 => say!("{count} rows, every one checked and within its bound"),
         failed => say!("{count} rows, {failed} FAILED"),
     }
@@ -95,19 +98,27 @@ fn right(text: impl ToString) -> Cell {
     Cell::new(text).set_alignment(CellAlignment::Right)
 }
 
+/// A mark where there are few samples.
+fn few(times: &Times) -> &'static str {
+    if times.samples < FULL_SAMPLES { "~" } else { "" }
+}
+
+fn spread(times: &Times) -> String {
+    format!("{}-{}", digits(times.min_ms), digits(times.max_ms))
+}
+
 fn percent(share: f64) -> String {
     format!("{}%", digits(share * 100.0))
 }
 
 fn cells(layer: &LayerResult, op: Op, m: &Measured) -> Vec<Cell> {
     let Reached { times, gflops, gbps, limit, of_limit, .. } = &m.reached;
-    let mark = if times.samples < FULL_SAMPLES { "~" } else { "" };
     let cpu = |f: &dyn Fn(&Reached) -> String| right(layer.cpu.get(&op).map_or_else(String::new, f));
     vec![
         Cell::new(layer.label()),
         Cell::new(op.name()),
-        right(format!("{mark}{}", digits(times.ms))),
-        right(format!("{}-{}", digits(times.min_ms), digits(times.max_ms))),
+        right(format!("{}{}", few(times), digits(times.ms))),
+        right(spread(times)),
         right(digits(*gflops)),
         right(digits(*gbps)),
         Cell::new(limit),
@@ -128,16 +139,16 @@ fn print_notes(results: &Results) {
         say!("* on another input [N, C_in, L], for the time (--budget) or the comparison: {}", shrunk.join(", "));
     }
     if results.measured().any(|(_, _, m)| m.reached.times.samples < FULL_SAMPLES) {
-        say!("~ fewer than 7 samples of 50 ms in the time budget");
+        say!("~ fewer than 7 samples in the time budget");
     }
     say!(
         "spread: fastest and slowest sample. limit: what the layer's operations and bytes meet first at the rates above."
     );
-    let steady = |side: &str, times: &super::results::Times| {
-        if times.samples > 1 {
+    let steady = |side: &str, times: &Times| {
+        if times.samples > 0 {
             let (ms, min, max) = (digits(times.ms), digits(times.min_ms), digits(times.max_ms));
             say!(
-                "steadiness: one layer, {} times through the run, took the {side} {ms} ms ({min}-{max})",
+                "steadiness: 10^9 multiply-add operations, {} times through the run, took the {side} {ms} ms ({min}-{max})",
                 times.samples
             );
         }
@@ -151,7 +162,7 @@ fn print_notes(results: &Results) {
 
 fn print_means(results: &Results) {
     for op in Op::ALL {
-        let rows = || results.results.iter().filter(|l| l.measured(op).is_some());
+        let rows = || results.results.iter().filter(|l| l.gflop > 0.0 && l.measured(op).is_some());
         let mean = |f: &dyn Fn(&LayerResult) -> Option<f64>| geometric_mean(rows().filter_map(f));
         let Some(gpu) = mean(&|l| l.measured(op).map(|m| m.reached.gflops)) else { continue };
         let cpu = mean(&|l| l.cpu.get(&op).map(|r| r.gflops));
@@ -165,7 +176,8 @@ fn print_means(results: &Results) {
 
 fn print_kernels(results: &Results) {
     let Some(summary) = Planner::new(results) else { return };
-    let mut table = table(&["layer", "op", "kernel", "measured ms", "predicted ms", "times the best", "bound used"]);
+    let mut table =
+        table(&["layer", "op", "kernel", "measured ms", "spread ms", "predicted ms", "times the best", "bound used"]);
     for (layer, op, m) in results.measured() {
         let best = m.kernels.iter().filter_map(|c| c.times()).map(|t| t.ms).fold(f64::INFINITY, f64::min);
         for candidate in &m.kernels {
@@ -177,13 +189,15 @@ fn print_kernels(results: &Results) {
             ];
             match &candidate.outcome {
                 super::results::Outcome::Measured { times, bound_used } => cells.extend([
-                    right(digits(times.ms)),
+                    right(format!("{}{}", few(times), digits(times.ms))),
+                    right(spread(times)),
                     right(digits(candidate.predicted_ms)),
                     right(digits(times.ms / best)),
                     right(format!("{bound_used:.3}")),
                 ]),
                 super::results::Outcome::Failed { error } => {
-                    cells.extend([right("-"), right(digits(candidate.predicted_ms)), Cell::new(error)]);
+                    let predicted = right(digits(candidate.predicted_ms));
+                    cells.extend([right("-"), right("-"), predicted, Cell::new(error)]);
                 }
             }
             table.add_row(cells);
@@ -251,12 +265,7 @@ fn print_comparison(comparison: &Comparison) {
             say!("{}: {} times as fast as geometric mean of {rows} rows", op.name(), digits(mean));
         }
     }
-    let [faster, slower, noise] =
-        [Verdict::Faster, Verdict::Slower, Verdict::Noise].map(|verdict| comparison.count(verdict));
-    say!(
-        "{faster} faster, {slower} slower, {noise} within noise (the spread of the samples, and {}x by which the machines drifted)",
-        digits(comparison.drift)
-    );
+    say!("{}", comparison.summary());
     if comparison.without > 0 {
         say!("{} rows are not in the other run, or there on another input", comparison.without);
     }
