@@ -102,8 +102,11 @@ fn check_files(options: &Options) -> Result<(), String> {
     let inputs = [from, compare, tuning, &selection.layers_file];
     let all: Vec<&PathBuf> = outputs.iter().copied().chain(inputs.into_iter().flatten()).collect();
     for (index, path) in outputs.iter().enumerate() {
-        // Appending nothing changes nothing.
         let new = !path.exists();
+        if !new && !path.is_file() {
+            return Err(format!("{}: it is not a plain file", path.display()));
+        }
+        // Appending nothing changes nothing.
         let opened = std::fs::OpenOptions::new().append(true).create(true).open(path);
         opened.map_err(|e| format!("{}: {e}", path.display()))?;
         let place = |path: &PathBuf| path.canonicalize().ok();
