@@ -1,7 +1,14 @@
 //! `conv1d adapters`: what is there.
 
 use crate::Outcome;
-use conv1d::{Gpu, wgpu};
+use conv1d::{Gpu, GpuOptions, wgpu};
+
+/// Opens the adapter whose name has this part, or the one that is used unless told otherwise.
+pub(crate) fn open(adapter: Option<&str>, checked: bool) -> conv1d::Result<Gpu> {
+    let mut options = GpuOptions::default().checked(checked);
+    options.adapter = adapter.map(str::to_owned);
+    Gpu::with_options(&options)
+}
 
 pub(crate) fn run() -> Outcome {
     let adapters = conv1d::adapters();

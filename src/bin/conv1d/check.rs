@@ -1,11 +1,11 @@
 //! `conv1d check`: cases exported from PyTorch, by every kernel.
 
-use crate::Outcome;
 use crate::layers::LayerSpec;
 use crate::trial::{Answers, Data};
+use crate::{Outcome, adapters};
 use clap::Args;
 use conv1d::reference::Exact;
-use conv1d::{Gpu, GpuOptions, Operation, Plan, PlanOptions};
+use conv1d::{Gpu, Operation, Plan, PlanOptions};
 use indicatif::ProgressBar;
 use safetensors::SafeTensors;
 use serde::Deserialize;
@@ -59,9 +59,7 @@ struct Tally {
 }
 
 pub(crate) fn run(options: &Options) -> Outcome {
-    let mut gpu_options = GpuOptions::default().checked(options.checked);
-    gpu_options.adapter.clone_from(&options.adapter);
-    let gpu = Gpu::with_options(&gpu_options).map_err(|e| e.to_string())?;
+    let gpu = adapters::open(options.adapter.as_deref(), options.checked).map_err(|e| e.to_string())?;
     let mut tally = Tally::default();
     for path in &options.index {
         check_index(&gpu, path, options.kernel.as_deref(), &mut tally)?;

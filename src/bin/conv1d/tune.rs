@@ -1,9 +1,9 @@
 //! `conv1d tune`: measures the candidates for layers on this adapter.
 
-use crate::Outcome;
 use crate::layers::{Op, Selection};
+use crate::{Outcome, adapters};
 use clap::Args;
-use conv1d::{Effort, Gpu, GpuOptions, Plan, PlanOptions, Tuning};
+use conv1d::{Effort, Gpu, Plan, PlanOptions, Tuning};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -27,9 +27,7 @@ pub(crate) struct Options {
 
 pub(crate) fn run(options: &Options) -> Outcome {
     let specs = options.selection.layers()?;
-    let mut gpu_options = GpuOptions::default();
-    gpu_options.adapter.clone_from(&options.adapter);
-    let gpu = Gpu::with_options(&gpu_options).map_err(|e| e.to_string())?;
+    let gpu = adapters::open(options.adapter.as_deref(), false).map_err(|e| e.to_string())?;
     let mut tuning = begin(&gpu, &options.output)?;
     let on = tuning.on();
     say!("tuning on {} ({}, {}), conv1d {}", on.adapter, on.backend, on.driver, on.library);

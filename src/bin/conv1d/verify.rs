@@ -1,9 +1,9 @@
 //! `conv1d verify`: the promise on this adapter, over a built-in grid.
 
-use crate::Outcome;
 use crate::trial::{Answers, Data, Worst, worst};
+use crate::{Outcome, adapters};
 use clap::Args;
-use conv1d::{Conv1d, ConvTranspose1d, Gpu, GpuOptions, Layer, Operation, Padding, PaddingMode, Plan, PlanOptions};
+use conv1d::{Conv1d, ConvTranspose1d, Gpu, Layer, Operation, Padding, PaddingMode, Plan, PlanOptions};
 use indicatif::ProgressBar;
 
 #[derive(Debug, Args)]
@@ -52,9 +52,7 @@ fn grid() -> Vec<(Layer, [usize; 3])> {
 }
 
 pub(crate) fn run(options: &Options) -> Outcome {
-    let mut gpu_options = GpuOptions::default().checked(options.checked);
-    gpu_options.adapter.clone_from(&options.adapter);
-    let gpu = Gpu::with_options(&gpu_options).map_err(|e| e.to_string())?;
+    let gpu = adapters::open(options.adapter.as_deref(), options.checked).map_err(|e| e.to_string())?;
     let info = gpu.adapter_info();
     say!("conv1d {} on {} ({:?}, {})", env!("CARGO_PKG_VERSION"), info.name, info.device_type, info.backend);
     say!("driver: {} {}", info.driver, info.driver_info);

@@ -1,6 +1,6 @@
 //! Two runs side by side: what is faster, what is slower, and what may be noise.
 
-use super::results::{Times, digits, geometric_mean};
+use super::results::{Times, digits, geometric_mean, read_json};
 use crate::layers::{LayerSpec, Op};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -74,8 +74,7 @@ impl Pair {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Comparison {
     pub(crate) old: String,
-    pub(crate) new: String,
-    pub(crate) machine: Machine,
+    machine: Machine,
     pub(crate) pairs: Vec<Pair>,
     /// Rows of the new run that the old one has not, or has in another size.
     pub(crate) without: usize,
@@ -83,11 +82,11 @@ pub(crate) struct Comparison {
 
 /// What the machine has to do with a difference.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Machine {
+struct Machine {
     /// How many times as long its multiply-adds took in the new run: nothing where it is another machine, or unknown.
-    pub(crate) shift: Option<f64>,
+    shift: Option<f64>,
     /// What it may have drifted by within both runs.
-    pub(crate) drift: f64,
+    drift: f64,
 }
 
 impl Machine {
@@ -129,7 +128,7 @@ impl Comparison {
                 _ => without += 1,
             }
         }
-        Comparison { old: old.title.clone(), new: new.title.clone(), machine, pairs, without }
+        Comparison { old: old.title.clone(), machine, pairs, without }
     }
 
     /// Geometric mean of how many times as fast the new run is at an operation, and how many rows that is of.
@@ -189,10 +188,8 @@ impl Sample {
 
 impl Run {
     pub(crate) fn load(path: &Path) -> Result<Run, String> {
-        let place = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
-        let text = std::fs::read_to_string(path).map_err(|e| place(&e))?;
-        let value: Value = serde_json::from_str(&text).map_err(|e| place(&e))?;
-        Run::read(&value).ok_or_else(|| place(&"there are no times in it"))
+        let value: Value = read_json(path)?;
+        Run::read(&value).ok_or_else(|| format!("{}: there are no times in it", path.display()))
     }
 
     /// The input that it took a layer on, where it has the layer: to be comparable, another run takes the same.

@@ -1,10 +1,9 @@
 //! Latency: what one small layer costs beside its arithmetic.
 
 use super::results::{Latency, Times};
+use crate::adapters;
 use conv1d::timing::measure as sample;
-use conv1d::{
-    Bound, Buffers, Conv1d, Effort, Error, Gpu, GpuOptions, Operation, Padding, Prepared, Result, Tensor, Timing, wgpu,
-};
+use conv1d::{Bound, Buffers, Conv1d, Effort, Error, Gpu, Operation, Padding, Prepared, Result, Tensor, Timing, wgpu};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -114,11 +113,9 @@ fn wait(gpu: &Gpu) -> Result<()> {
 /// First calls on new devices, without a pipeline cache and with one from a file, where the driver has such a thing. A driver
 /// may keep a cache of its own on disk, which serves both.
 fn first_calls(adapter: Option<&str>) -> Result<(Timing, Option<Timing>)> {
-    let mut options = GpuOptions::default();
-    options.adapter = adapter.map(str::to_owned);
     let mut cold = Vec::new();
     for _ in 0..FIRST_CALLS {
-        let gpu = Gpu::with_options(&options)?;
+        let gpu = adapters::open(adapter, false)?;
         cold.push(first_call(&gpu, None)?);
     }
     let place = |e: std::io::Error| Error::File { path: "a temporary folder".into(), message: e.to_string() };
@@ -126,7 +123,7 @@ fn first_calls(adapter: Option<&str>) -> Result<(Timing, Option<Timing>)> {
     let file = folder.path().join("pipelines");
     let mut warm = Vec::new();
     for _ in 0..=FIRST_CALLS {
-        let gpu = Gpu::with_options(&options)?;
+        let gpu = adapters::open(adapter, false)?;
         let there = file.exists();
         let seconds = first_call(&gpu, Some(&file))?;
         gpu.save_pipeline_cache(&file)?;

@@ -1,18 +1,16 @@
 //! Measuring: layers on the device and on the processor, every result checked.
 
 use super::results::{
-    Candidate, Latency, LayerResult, Measured, Meta, Outcome, Rates, Reached, Results, Row, Sides, Times,
+    Candidate, Latency, LayerResult, Measured, Meta, Outcome, Rates, Reached, Results, Row, Sides, Times, best_ms,
 };
 use super::sweep::Job;
 use super::{Options, latency};
-use crate::interrupt;
 use crate::layers::{LayerSpec, Op};
 use crate::trial::{Answers, Data};
-use crate::tune;
+use crate::{adapters, interrupt, tune};
 use conv1d::timing::{Run, measure, measure_in_turn};
 use conv1d::{
-    Bound, Buffers, Conv1d, Effort, Error, Gpu, GpuOptions, Operation, Padding, Plan, PlanOptions, Tensor, Timer,
-    Timing, cpu,
+    Bound, Buffers, Conv1d, Effort, Error, Gpu, Operation, Padding, Plan, PlanOptions, Tensor, Timer, Timing, cpu,
 };
 use indicatif::ProgressBar;
 use std::time::{Duration, Instant};
@@ -75,9 +73,7 @@ struct Device {
 
 impl Device {
     fn open(options: &Options) -> Attempt<Device> {
-        let mut gpu_options = GpuOptions::default();
-        gpu_options.adapter.clone_from(&options.adapter);
-        let gpu = Gpu::with_options(&gpu_options)?;
+        let gpu = adapters::open(options.adapter.as_deref(), false)?;
         if let Some(path) = &options.tuning {
             tune::apply(&gpu, path).map_err(Trouble::Failed)?;
         }
@@ -112,7 +108,7 @@ pub(super) struct Bench<'a> {
     device: Device,
     effort: Effort,
     /// FLOPs that a layer is shrunk to.
-    pub(super) most_flops: f64,
+    most_flops: f64,
 }
 
 impl<'a> Bench<'a> {
@@ -125,9 +121,9 @@ impl<'a> Bench<'a> {
             let row = options.budget as f64 / rows as f64 * SAMPLES_SHARE;
             let sample = Duration::from_secs_f64(row / 8.0).clamp(SHORTEST_SAMPLE, Effort::FULL.sample);
             bench.effort = Effort { sample, fewest: 3, ..Effort::within(Duration::from_secs_f64(row)) };
-            // A layer of any shape can be expected to reach a quarter of what an easy one does.
             // What was tuned holds for the layers as they are.
             if options.tuning.is_none() {
+                // A layer of any shape can be expected to reach a quarter of what an easy one does.
                 bench.most_flops = bench.device.pilot()? / 4.0 * row / 7.0;
             }
         }
@@ -155,14 +151,17 @@ impl<'a> Bench<'a> {
 
     /// Measures a layer into the results. A row that fails says why, and a lost device is opened anew for the next.
     pub(super) fn layer(&mut self, job: &Job, results: &mut Results, bar: &ProgressBar) -> Attempt<()> {
-        let JobSize { run, shrunk_to } = self.size(job);
+        let run = match job.input {
+            Some([n, _, l]) => LayerSpec { n, l, ..job.spec.clone() },
+            None => job.spec.shrunk(self.most_flops),
+        };
         let shapes = run.layer().map(|(_, shapes)| shapes);
         let mut layer = LayerResult {
             name: job.spec.name.clone(),
             gflop: run.flops() / 1e9,
             l_out: shapes.map_or(0, |shapes| shapes.output[2]),
             input: run.input(),
-            shrunk_to,
+            shrunk_to: (run != job.spec).then(|| run.input()),
             sweep: job.point.clone(),
             ops: [].into(),
             cpu: [].into(),
@@ -179,7 +178,7 @@ impl<'a> Bench<'a> {
                 }
                 plan => plan,
             };
-            let measured = plan.and_then(|plan| self.measure(&run, op, plan, results.roofline.clone()));
+            let measured = plan.and_then(|plan| self.measure(&run, op, plan, &results.roofline));
             let row = match measured {
                 Ok((measured, cpu)) => {
                     layer.cpu.extend(cpu.map(|cpu| (op, cpu)));
@@ -204,16 +203,6 @@ impl<'a> Bench<'a> {
             results.results.push(layer);
         }
         interrupted.and_then(|()| self.steadiness(&mut results.steadiness))
-    }
-
-    /// The layer as it is to be measured.
-    fn size(&self, job: &Job) -> JobSize {
-        let run = match job.input {
-            Some([n, _, l]) => LayerSpec { n, l, ..job.spec.clone() },
-            None => job.spec.shrunk(self.most_flops),
-        };
-        let shrunk_to = (run != job.spec).then(|| run.input());
-        JobSize { run, shrunk_to }
     }
 
     /// One more sample of how steady both sides are.
@@ -244,7 +233,7 @@ impl<'a> Bench<'a> {
         spec: &LayerSpec,
         op: Op,
         plan: Plan,
-        rates: Sides<Rates>,
+        rates: &Sides<Rates>,
     ) -> Attempt<(Measured, Option<Reached>)> {
         let (layer, shapes) = spec.layer().map_err(Trouble::Failed)?;
         let input = spec.input();
@@ -289,7 +278,7 @@ impl<'a> Bench<'a> {
             };
             kernels.push(Candidate { kernel, predicted_ms: candidate.predicted.seconds() * 1e3, outcome });
         }
-        let best = kernels.iter().filter_map(|c| c.times()).map(|t| t.ms).fold(f64::INFINITY, f64::min);
+        let best = best_ms(&kernels).unwrap_or(f64::INFINITY);
         let chosen = plan.choice().to_string();
         let mut finalists: Vec<&mut Candidate> = kernels
             .iter_mut()
@@ -329,12 +318,6 @@ impl<'a> Bench<'a> {
         // JSON has no infinity.
         Ok(answers.largest_share(&got, elements.max(FEWEST_ELEMENTS))?.min(f64::MAX))
     }
-}
-
-/// A layer as it is measured, and its input where that is less than the layer has.
-struct JobSize {
-    run: LayerSpec,
-    shrunk_to: Option<[usize; 3]>,
 }
 
 /// Runs an operation on the processor a number of times.

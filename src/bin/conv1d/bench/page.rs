@@ -2,8 +2,9 @@
 
 use super::compare::{Comparison, Verdict};
 use super::plots::{self, Figure};
-use super::results::{FULL_SAMPLES, Latency, LayerResult, Reached, Results, Row, Sides, Times, digits, geometric_mean};
-use super::table::Planner;
+use super::results::{
+    FULL_SAMPLES, Latency, LayerResult, Outcome, Planner, Reached, Results, Row, Sides, Times, best_ms, digits,
+};
 use crate::layers::Op;
 use askama::Template;
 
@@ -21,7 +22,7 @@ struct Page<'a> {
     planner: Option<String>,
     comparison: Option<Compared>,
     failures: Vec<String>,
-    /// What the layer took that shows how steady the machine was.
+    /// What the multiply-adds took that show how steady the machine was.
     steadiness: Vec<(&'static str, String)>,
     shrunk: bool,
 }
@@ -132,13 +133,10 @@ fn steadiness(results: &Results) -> Vec<(&'static str, String)> {
 fn cards(results: &Results) -> Vec<Card> {
     let mut cards = Vec::new();
     for op in Op::ALL {
-        let layers = || results.results.iter().filter(|l| l.gflop > 0.0);
-        let mean = geometric_mean(layers().filter_map(|l| l.measured(op)).map(|m| m.reached.gflops));
-        let Some(gflops) = mean else { continue };
-        let speed_up = geometric_mean(layers().filter_map(|l| l.speed_up(op)));
-        let against = speed_up.map_or_else(String::new, |s| format!(", {} times as fast as the CPU", digits(s)));
+        let Some(means) = results.means(op) else { continue };
+        let against = means.speed_up.map_or_else(String::new, |s| format!(", {} times as fast as the CPU", digits(s)));
         cards.push(Card {
-            value: format!("{} GFLOP/s", digits(gflops)),
+            value: format!("{} GFLOP/s", digits(means.gpu)),
             label: format!("{}, geometric mean{against}", op_name(op)),
         });
     }
@@ -216,7 +214,7 @@ fn latency_row(latency: &Latency) -> LatencyRow {
 fn kernel_rows(results: &Results) -> Vec<KernelRow> {
     let mut rows = Vec::new();
     for (layer, op, m) in results.measured() {
-        let best = m.kernels.iter().filter_map(|c| c.times()).map(|t| t.ms).fold(f64::INFINITY, f64::min);
+        let best = best_ms(&m.kernels).unwrap_or(f64::INFINITY);
         for candidate in &m.kernels {
             let ms = candidate.times().map(|t| t.ms);
             rows.push(KernelRow {
@@ -230,8 +228,8 @@ fn kernel_rows(results: &Results) -> Vec<KernelRow> {
                 predicted: digits(candidate.predicted_ms),
                 times_best: ms.map_or_else(String::new, |ms| digits(ms / best)),
                 failed: match &candidate.outcome {
-                    super::results::Outcome::Failed { error } => error.clone(),
-                    super::results::Outcome::Measured { .. } => String::new(),
+                    Outcome::Failed { error } => error.clone(),
+                    Outcome::Measured { .. } => String::new(),
                 },
             });
         }

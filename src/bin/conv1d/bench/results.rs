@@ -2,6 +2,7 @@
 
 use crate::layers::Op;
 use conv1d::{Gpu, Limit, Roofline, Timing};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -218,13 +219,16 @@ impl Candidate {
     }
 }
 
+/// Milliseconds of the fastest.
+pub(crate) fn best_ms(kernels: &[Candidate]) -> Option<f64> {
+    kernels.iter().filter_map(|c| c.times()).map(|t| t.ms).min_by(f64::total_cmp)
+}
+
 impl Measured {
     /// How many times as long the planner's choice took as the fastest of all, where all were measured.
     pub(crate) fn behind_best(&self) -> Option<f64> {
-        let times = |c: &Candidate| c.times().map(|t| t.ms);
-        let best = self.kernels.iter().filter_map(times).min_by(f64::total_cmp)?;
-        let chosen = self.kernels.iter().find(|c| c.kernel == self.kernel).and_then(times)?;
-        Some(chosen / best)
+        let chosen = self.kernels.iter().find(|c| c.kernel == self.kernel)?.times()?;
+        Some(chosen.ms / best_ms(&self.kernels)?)
     }
 
     /// Whether all results of the row kept the promise.
@@ -302,6 +306,18 @@ impl Results {
         })
     }
 
+    /// What an operation comes to over all layers; nothing where it was not measured. Layers with nothing to do say nothing.
+    pub(crate) fn means(&self, op: Op) -> Option<Means> {
+        let rows = || self.results.iter().filter(|l| l.gflop > 0.0 && l.measured(op).is_some());
+        let mean = |of: &dyn Fn(&LayerResult) -> Option<f64>| geometric_mean(rows().filter_map(of));
+        Some(Means {
+            rows: rows().count(),
+            gpu: mean(&|l| l.measured(op).map(|m| m.reached.gflops))?,
+            cpu: mean(&|l| l.cpu.get(&op).map(|r| r.gflops)),
+            speed_up: mean(&|l| l.speed_up(op)),
+        })
+    }
+
     /// Every operation that failed, or broke its promise, in words.
     pub(crate) fn failures(&self) -> Vec<String> {
         let mut failures = Vec::new();
@@ -322,11 +338,9 @@ impl Results {
 
     /// Reads what [`Results::save`] wrote.
     pub(crate) fn load(path: &Path) -> Result<Results, String> {
-        let place = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
-        let text = std::fs::read_to_string(path).map_err(|e| place(&e))?;
-        let results: Results = serde_json::from_str(&text).map_err(|e| place(&e))?;
+        let results: Results = read_json(path)?;
         match results.nonsense() {
-            Some(nonsense) => Err(place(&nonsense)),
+            Some(nonsense) => Err(format!("{}: {nonsense}", path.display())),
             None => Ok(results),
         }
     }
@@ -358,12 +372,62 @@ impl Results {
     }
 }
 
+/// How well the planner chose, where all kernels were measured.
+pub(crate) struct Planner {
+    rows: usize,
+    close: usize,
+    mean: f64,
+    worst: f64,
+}
+
+impl Planner {
+    /// A choice this close to the best is as good as it.
+    const CLOSE: f64 = 1.1;
+
+    pub(crate) fn new(results: &Results) -> Option<Planner> {
+        let behind: Vec<f64> = results.measured().filter_map(|(_, _, m)| m.behind_best()).collect();
+        Some(Planner {
+            rows: behind.len(),
+            close: behind.iter().filter(|&&times| times <= Planner::CLOSE).count(),
+            mean: geometric_mean(behind.iter().copied())?,
+            worst: behind.iter().copied().fold(1.0, f64::max),
+        })
+    }
+}
+
+impl std::fmt::Display for Planner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "the planner's choice was within 10% of the fastest kernel in {} of {} rows; it took {} times as long as geometric mean, {} at worst",
+            self.close,
+            self.rows,
+            digits(self.mean),
+            digits(self.worst)
+        )
+    }
+}
+
+/// Geometric means of an operation: 10^9 operations per second of both sides, and how many times as long the processor took.
+pub(crate) struct Means {
+    pub(crate) rows: usize,
+    pub(crate) gpu: f64,
+    pub(crate) cpu: Option<f64>,
+    pub(crate) speed_up: Option<f64>,
+}
+
 fn worst_share(m: &Measured) -> f64 {
     let others = m.kernels.iter().filter_map(|c| match c.outcome {
         Outcome::Measured { bound_used, .. } => Some(bound_used),
         Outcome::Failed { .. } => None,
     });
     others.fold(m.bound_used, f64::max)
+}
+
+/// What a file of JSON says.
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, String> {
+    let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    serde_json::from_str(&text).map_err(|e| format!("{}: {e}", path.display()))
 }
 
 /// Replaces a file as a whole.

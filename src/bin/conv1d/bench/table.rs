@@ -2,7 +2,7 @@
 
 use super::compare::Comparison;
 use super::results::{
-    FULL_SAMPLES, Latency, LayerResult, Measured, Reached, Results, Row, Times, digits, geometric_mean,
+    FULL_SAMPLES, Latency, LayerResult, Measured, Outcome, Planner, Reached, Results, Row, Times, best_ms, digits,
 };
 use crate::layers::Op;
 use comfy_table::presets::ASCII_BORDERS_ONLY_CONDENSED;
@@ -162,15 +162,11 @@ fn print_notes(results: &Results) {
 
 fn print_means(results: &Results) {
     for op in Op::ALL {
-        let rows = || results.results.iter().filter(|l| l.gflop > 0.0 && l.measured(op).is_some());
-        let mean = |f: &dyn Fn(&LayerResult) -> Option<f64>| geometric_mean(rows().filter_map(f));
-        let Some(gpu) = mean(&|l| l.measured(op).map(|m| m.reached.gflops)) else { continue };
-        let cpu = mean(&|l| l.cpu.get(&op).map(|r| r.gflops));
-        let speed_up = mean(&|l| l.speed_up(op));
-        let against = cpu.zip(speed_up).map_or_else(String::new, |(cpu, speed_up)| {
+        let Some(means) = results.means(op) else { continue };
+        let against = means.cpu.zip(means.speed_up).map_or_else(String::new, |(cpu, speed_up)| {
             format!(", CPU {} GFLOP/s, speed-up {}x", digits(cpu), digits(speed_up))
         });
-        say!("{}, geometric mean of {} rows: GPU {} GFLOP/s{against}", op.name(), rows().count(), digits(gpu));
+        say!("{}, geometric mean of {} rows: GPU {} GFLOP/s{against}", op.name(), means.rows, digits(means.gpu));
     }
 }
 
@@ -179,7 +175,7 @@ fn print_kernels(results: &Results) {
     let mut table =
         table(&["layer", "op", "kernel", "measured ms", "spread ms", "predicted ms", "times the best", "bound used"]);
     for (layer, op, m) in results.measured() {
-        let best = m.kernels.iter().filter_map(|c| c.times()).map(|t| t.ms).fold(f64::INFINITY, f64::min);
+        let best = best_ms(&m.kernels).unwrap_or(f64::INFINITY);
         for candidate in &m.kernels {
             let chosen = if candidate.kernel == m.kernel { " <- chosen" } else { "" };
             let mut cells = vec![
@@ -188,14 +184,14 @@ fn print_kernels(results: &Results) {
                 Cell::new(format!("{}{chosen}", candidate.kernel)),
             ];
             match &candidate.outcome {
-                super::results::Outcome::Measured { times, bound_used } => cells.extend([
+                Outcome::Measured { times, bound_used } => cells.extend([
                     right(format!("{}{}", few(times), digits(times.ms))),
                     right(spread(times)),
                     right(digits(candidate.predicted_ms)),
                     right(digits(times.ms / best)),
                     right(format!("{bound_used:.3}")),
                 ]),
-                super::results::Outcome::Failed { error } => {
+                Outcome::Failed { error } => {
                     let predicted = right(digits(candidate.predicted_ms));
                     cells.extend([right("-"), right("-"), predicted, Cell::new(error)]);
                 }
@@ -205,42 +201,6 @@ fn print_kernels(results: &Results) {
     }
     say!("{table}");
     say!("{summary}");
-}
-
-/// How well the planner chose, where all kernels were measured.
-pub(super) struct Planner {
-    rows: usize,
-    close: usize,
-    mean: f64,
-    worst: f64,
-}
-
-impl Planner {
-    /// A choice this close to the best is as good as it.
-    const CLOSE: f64 = 1.1;
-
-    pub(super) fn new(results: &Results) -> Option<Planner> {
-        let behind: Vec<f64> = results.measured().filter_map(|(_, _, m)| m.behind_best()).collect();
-        Some(Planner {
-            rows: behind.len(),
-            close: behind.iter().filter(|&&times| times <= Planner::CLOSE).count(),
-            mean: geometric_mean(behind.iter().copied())?,
-            worst: behind.iter().copied().fold(1.0, f64::max),
-        })
-    }
-}
-
-impl std::fmt::Display for Planner {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "the planner's choice was within 10% of the fastest kernel in {} of {} rows; it took {} times as long as geometric mean, {} at worst",
-            self.close,
-            self.rows,
-            digits(self.mean),
-            digits(self.worst)
-        )
-    }
 }
 
 fn print_comparison(comparison: &Comparison) {
