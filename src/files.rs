@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -21,7 +22,13 @@ pub(crate) fn write_whole(path: &Path, contents: &[u8]) -> Result<()> {
     let mut beside = path.as_os_str().to_owned();
     static WRITES: AtomicU64 = AtomicU64::new(0);
     beside.push(format!(".{}-{}", std::process::id(), WRITES.fetch_add(1, Ordering::Relaxed)));
-    let written = fs::write(&beside, contents).and_then(|()| fs::rename(&beside, path));
+    // On the disk before it has the name: what stops the machine leaves one of the two, whole.
+    let write = || {
+        let mut file = fs::File::create(&beside)?;
+        file.write_all(contents)?;
+        file.sync_all()
+    };
+    let written = write().and_then(|()| fs::rename(&beside, path));
     written.map_err(|e| {
         // What could not be written may not even be there.
         drop(fs::remove_file(&beside));

@@ -79,6 +79,8 @@ pub mod geometry;
 pub mod gpu;
 mod kernels;
 mod lowering;
+#[cfg(feature = "nn")]
+pub mod nn;
 pub mod ops;
 pub mod plan;
 pub mod reference;

@@ -9,6 +9,7 @@ mod goldens;
 mod harness;
 mod host;
 mod limits;
+mod nn;
 mod oracle;
 mod processor;
 mod random;

@@ -1,7 +1,7 @@
 use super::buffers::{Buffers, Memory, Workspace};
 use super::{Gpu, Inner, Pipeline};
 use crate::error::{Error, Result};
-use crate::kernels::program::{Binding, Resource, STORAGE_BUFFERS, STORAGE_TEXTURES, Step};
+use crate::kernels::program::{Binding, Resource, STORAGE_BUFFERS, STORAGE_TEXTURES, Specialised, Step};
 use crate::lowering::Operand;
 use crate::plan::Plan;
 use std::sync::Arc;
@@ -82,6 +82,44 @@ impl Gpu {
             return Err(Error::DeviceLimit { limit: "min_storage_buffer_offset_alignment", available, needed });
         }
         Ok(())
+    }
+}
+
+impl Gpu {
+    /// A shader bound to slices of buffers, outside any plan. Workgroups beyond the limit of one dimension fold into the second, as
+    /// the shader must expect.
+    pub(crate) fn bind_alone(
+        &self,
+        shader: &Specialised,
+        params: &[u8],
+        buffers: &[wgpu::BufferSlice<'_>],
+        workgroups: u64,
+    ) -> Result<Bound> {
+        let side = u64::from(self.caps().max_workgroups).min(65_535);
+        if workgroups > side * side {
+            return Err(Error::TooLarge { what: "workgroups of a dispatch", value: workgroups, limit: side * side });
+        }
+        let pipeline = self.pipeline(shader)?;
+        let params = self.filled_buffer("conv1d parameters", params, wgpu::BufferUsages::UNIFORM)?;
+        let bindings = self.guarded(|| {
+            let entries: Vec<_> = std::iter::once(params.as_entire_binding())
+                .chain(buffers.iter().map(|slice| {
+                    let buffer = slice.buffer();
+                    let (offset, size) = (slice.offset(), wgpu::BufferSize::new(slice.size()));
+                    wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size })
+                }))
+                .zip(0..)
+                .map(|(resource, binding)| wgpu::BindGroupEntry { binding, resource })
+                .collect();
+            self.device().create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some(shader.source.name),
+                layout: &pipeline.layout,
+                entries: &entries,
+            })
+        })?;
+        let x = workgroups.min(side);
+        let folded = [x as u32, workgroups.div_ceil(x.max(1)) as u32];
+        Ok(Bound::alone(self, pipeline, bindings, folded))
     }
 }
 
@@ -222,11 +260,20 @@ fn set_word(params: &mut [u8], offset: usize, value: u32) {
 
 impl Bound {
     /// One dispatch outside any plan.
-    pub(super) fn alone(gpu: &Gpu, pipeline: Arc<Pipeline>, bindings: wgpu::BindGroup, workgroups: u32) -> Bound {
-        Bound {
-            gpu: gpu.clone(),
-            steps: vec![BoundStep { pipeline, bindings, workgroups: [workgroups, 1], packs_weight: false }],
+    fn alone(gpu: &Gpu, pipeline: Arc<Pipeline>, bindings: wgpu::BindGroup, workgroups: [u32; 2]) -> Bound {
+        Bound { gpu: gpu.clone(), steps: vec![BoundStep { pipeline, bindings, workgroups, packs_weight: false }] }
+    }
+
+    /// Operations of one device, one after another.
+    ///
+    /// [`Bound::record_packed`] of several records all of them: one may use the workspace of another.
+    pub fn sequence(gpu: &Gpu, operations: impl IntoIterator<Item = Bound>) -> Result<Bound> {
+        let mut steps = Vec::new();
+        for operation in operations {
+            gpu.check_own(&operation.gpu, "the bound operation")?;
+            steps.extend(operation.steps.into_iter().map(|step| BoundStep { packs_weight: false, ..step }));
         }
+        Ok(Bound { gpu: gpu.clone(), steps })
     }
 
     /// The device that it runs on.

@@ -1,4 +1,4 @@
-use super::{Bound, Gpu, Timer};
+use super::{Gpu, Timer};
 use crate::error::{Error, Result};
 use crate::kernels::params::params;
 use crate::kernels::program::{Source, Specialised};
@@ -33,6 +33,10 @@ const COPIED: u64 = 128 << 20;
 /// Bytes of a workgroup of `copy`.
 const COPIED_AT_ONCE: u64 = 256 * 16;
 
+fn plain(source: &'static Source) -> Specialised {
+    Specialised { source, constants: Vec::new() }
+}
+
 impl Gpu {
     /// Measures the highest rates of this device: multiply-adds of `f32` from registers, as `a * b + c` in WGSL, and copying
     /// from memory to memory, by a shader or by the device's own copy, whichever is faster. Of the samples the fastest counts.
@@ -48,7 +52,8 @@ impl Gpu {
         let most = self.caps().max_workgroups.min(65_535);
         let mut workgroups = FEW_WORKGROUPS.min(most);
         loop {
-            let bound = self.bind_alone(&PEAK, bytemuck::bytes_of(&params), &[&output], workgroups)?;
+            let bound =
+                self.bind_alone(&plain(&PEAK), bytemuck::bytes_of(&params), &[output.slice(..)], workgroups.into())?;
             timer.run(&bound, 1)?;
             if timer.run(&bound, 1)? >= LONG || workgroups == most {
                 let once = timer.measure(&bound, effort)?.min();
@@ -77,7 +82,8 @@ impl Gpu {
         let source = self.storage_buffer("conv1d copy", bytes)?;
         let copied = self.storage_buffer("conv1d copy", bytes)?;
         let params = CopyParams { count: (bytes / 16) as u32 };
-        let bound = self.bind_alone(&COPY, bytemuck::bytes_of(&params), &[&source, &copied], workgroups as u32)?;
+        let buffers = [source.slice(..), copied.slice(..)];
+        let bound = self.bind_alone(&plain(&COPY), bytemuck::bytes_of(&params), &buffers, workgroups)?;
         timer.run(&bound, 1)?;
         let shader = timer.measure(&bound, effort)?.min();
         let own = measure(effort, |repeats| {
@@ -92,31 +98,6 @@ impl Gpu {
             Ok::<_, Error>(start.elapsed())
         })?;
         Ok(2.0 * bytes as f64 / shader.min(own.min()))
-    }
-
-    /// A shader bound to whole buffers, outside any plan.
-    fn bind_alone(
-        &self,
-        source: &'static Source,
-        params: &[u8],
-        buffers: &[&wgpu::Buffer],
-        workgroups: u32,
-    ) -> Result<Bound> {
-        let pipeline = self.pipeline(&Specialised { source, constants: Vec::new() })?;
-        let params = self.filled_buffer("conv1d parameters", params, wgpu::BufferUsages::UNIFORM)?;
-        let entries: Vec<_> = std::iter::once(&params)
-            .chain(buffers.iter().copied())
-            .zip(0..)
-            .map(|(buffer, binding)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() })
-            .collect();
-        let bindings = self.guarded(|| {
-            self.device().create_bind_group(&wgpu::BindGroupDescriptor {
-                label: Some(source.name),
-                layout: &pipeline.layout,
-                entries: &entries,
-            })
-        })?;
-        Ok(Bound::alone(self, pipeline, bindings, workgroups))
     }
 }
 

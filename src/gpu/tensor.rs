@@ -70,6 +70,17 @@ impl Tensor {
         Ok(Tensor { gpu: self.gpu.clone(), buffer: self.buffer.clone(), shape })
     }
 
+    /// Replaces all values, once everything queued so far has run.
+    pub fn write(&self, values: &[f32]) -> Result<()> {
+        if values.len() != self.len() {
+            return Err(Error::DataLength { tensor: "the tensor", got: values.len(), expected: self.len() });
+        }
+        if self.is_empty() {
+            return Ok(());
+        }
+        self.gpu.guarded(|| self.gpu.queue().write_buffer(&self.buffer, 0, bytemuck::cast_slice(values)))
+    }
+
     /// Waits for the device and copies the values to the host.
     pub fn read(&self) -> Result<Vec<f32>> {
         pollster::block_on(self.read_async())

@@ -7,7 +7,7 @@ use crate::geometry::{Activation, Residual};
 use crate::lowering::{Activated, Contract, Correlate, Epilogue, Operand, Read, Role};
 
 /// The value of the constants `ACTIVATION` and `DERIVATIVE`, and of the parameter `slope`.
-fn code(activation: Activation) -> (u32, f32) {
+pub(crate) fn code(activation: Activation) -> (u32, f32) {
     match activation {
         Activation::Identity => (0, 0.0),
         Activation::Relu => (1, 0.0),

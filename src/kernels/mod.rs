@@ -18,6 +18,9 @@ mod tiled;
 mod walk;
 mod window;
 
+#[cfg(feature = "nn")]
+pub(crate) use epilogue::code as activation_code;
+
 use crate::caps::Caps;
 use crate::error::Result;
 use crate::geometry::PaddingMode;

@@ -125,6 +125,7 @@ fn failed(shader: &Specialised, message: String) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::program::Source;
     use crate::kernels::{KERNELS, SHARED_SOURCES};
     use crate::{Caps, Conv1d, ConvTranspose1d, Layer, Operation, Padding, PaddingMode, Plan, PlanOptions};
     use naga::valid::{Capabilities, ValidationFlags, Validator};
@@ -181,6 +182,16 @@ mod tests {
         assert_eq!(reached, all.map(|s| s.name).collect());
     }
 
+    /// Every WGSL file.
+    fn sources() -> impl Iterator<Item = &'static Source> {
+        #[cfg(feature = "nn")]
+        let networks = crate::nn::SOURCES.iter();
+        #[cfg(not(feature = "nn"))]
+        let networks = [].iter();
+        let kernels = KERNELS.iter().flat_map(|k| k.sources()).chain(SHARED_SOURCES.iter().copied());
+        kernels.chain(networks.copied())
+    }
+
     /// WGSL has no include: what several shaders share is the same text in each.
     #[test]
     fn shared_wgsl_is_the_same_everywhere() {
@@ -193,10 +204,17 @@ mod tests {
             "fn activate(",
             "fn store(",
             "fn derivative(",
+            "fn threefry(",
+            "fn mask(",
+            "fn pre_activation(",
+            "fn sum_lanes(",
+            "fn at(",
+            "fn normalised(",
+            "fn gradient(",
         ];
         for head in heads {
             let mut copies: Vec<&str> = Vec::new();
-            for source in KERNELS.iter().flat_map(|k| k.sources()).chain(SHARED_SOURCES.iter().copied()) {
+            for source in sources() {
                 if let Some(start) = source.wgsl.find(head) {
                     let length = source.wgsl[start..].find("\n}").unwrap();
                     copies.push(&source.wgsl[start..start + length]);

@@ -1,0 +1,491 @@
+//! A network bound to an input shape: its memory is there, its dispatches are bound, and running it allocates nothing more.
+
+use super::graph::{Graph, Kind, Module};
+use super::memory::Placement;
+use super::program::{Arena, Home, Layout, Program, Request, Step, TensorId, Training, Wanted};
+use super::state::StateDict;
+use super::summary::Summary;
+use super::train::{Loss, Optimizer, Trainer};
+use crate::error::{Error, Result};
+use crate::gpu::{Bound, Buffers, Gpu, Tensor, Workspace};
+use crate::plan::{Plan, PlanOptions};
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether a network is being trained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Mode {
+    /// Dropout drops; batch normalisation uses the statistics of its batch and updates the running ones.
+    Training,
+    /// Neither.
+    #[default]
+    Evaluation,
+}
+
+/// What a [`Session`] is for.
+#[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
+pub struct SessionOptions {
+    /// How layers behave that are different while training.
+    pub mode: Mode,
+    /// Whether gradients with respect to the parameters are computed.
+    pub parameter_gradients: bool,
+    /// Whether the gradient with respect to the input is computed.
+    pub input_gradient: bool,
+    /// Whether every value between the layers keeps memory of its own, so that it can be looked at: [`Session::value`].
+    pub keep_values: bool,
+    /// Decides which elements dropout drops.
+    pub seed: u64,
+    /// How convolutions are planned.
+    pub plan: PlanOptions,
+}
+
+impl SessionOptions {
+    /// Sets the mode.
+    #[must_use]
+    pub fn mode(self, mode: Mode) -> Self {
+        SessionOptions { mode, ..self }
+    }
+
+    /// Wants all gradients.
+    #[must_use]
+    pub fn gradients(self) -> Self {
+        SessionOptions { parameter_gradients: true, input_gradient: true, ..self }
+    }
+
+    /// Keeps every value.
+    #[must_use]
+    pub fn keep_values(self) -> Self {
+        SessionOptions { keep_values: true, ..self }
+    }
+
+    /// Sets the seed of dropout.
+    #[must_use]
+    pub fn seed(self, seed: u64) -> Self {
+        SessionOptions { seed, ..self }
+    }
+
+    /// Sets how convolutions are planned.
+    #[must_use]
+    pub fn plan(self, plan: PlanOptions) -> Self {
+        SessionOptions { plan, ..self }
+    }
+}
+
+/// Bytes on the device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Memory {
+    /// Parameters and running statistics, which all sessions of a network share.
+    pub parameters: u64,
+    /// Gradients of the parameters.
+    pub gradients: u64,
+    /// What the optimiser remembers.
+    pub optimizer: u64,
+    /// Values and gradients between the layers, in memory that they share one after another.
+    pub values: u64,
+    /// The same, had each memory of its own.
+    pub values_apart: u64,
+    /// Input, output, target and their gradients.
+    pub ends: u64,
+    /// Workspace of the convolutions, which they share.
+    pub workspace: u64,
+}
+
+impl Memory {
+    /// All of it.
+    pub fn total(&self) -> u64 {
+        self.parameters + self.gradients + self.optimizer + self.values + self.ends + self.workspace
+    }
+}
+
+impl fmt::Display for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mib = |bytes: u64| format!("{:.2} MiB", bytes as f64 / f64::from(1 << 20));
+        write!(f, "{}: parameters {}", mib(self.total()), mib(self.parameters))?;
+        for (name, bytes) in [("gradients", self.gradients), ("optimiser", self.optimizer)] {
+            if bytes > 0 {
+                write!(f, ", {name} {}", mib(bytes))?;
+            }
+        }
+        let (values, apart) = (mib(self.values), mib(self.values_apart));
+        let (ends, workspace) = (mib(self.ends), mib(self.workspace));
+        write!(f, ", values {values} ({apart} if they shared nothing), ends {ends}, workspace {workspace}")
+    }
+}
+
+/// A network with its parameters on a device. Clones share the parameters.
+#[derive(Debug, Clone)]
+pub struct Network {
+    gpu: Gpu,
+    graph: Graph,
+    layout: Layout,
+    state: Tensor,
+}
+
+impl Network {
+    /// A network whose parameters start as PyTorch starts them, with random numbers that follow from the seed.
+    pub fn new(gpu: &Gpu, network: &(impl Module + ?Sized), seed: u64) -> Result<Network> {
+        let graph = Graph::of(network);
+        let layout = Layout::of(&graph);
+        let limit = gpu.caps().max_window();
+        if layout.total > limit {
+            return Err(Error::TooLarge { what: "elements of all parameters", value: layout.total, limit });
+        }
+        let initial = graph.initial(&layout, seed);
+        let state = gpu.tensor(&initial, [initial.len()])?;
+        Ok(Network { gpu: gpu.clone(), graph, layout, state })
+    }
+
+    /// The device.
+    pub fn gpu(&self) -> &Gpu {
+        &self.gpu
+    }
+
+    /// The network as a graph.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// Reads parameters and statistics back, by PyTorch's names.
+    pub fn state_dict(&self) -> Result<StateDict> {
+        let state = self.state.read()?;
+        Ok(StateDict { entries: self.graph.entries(&self.layout, &state, |_| true), ..StateDict::default() })
+    }
+
+    /// Takes all parameters and statistics from a dictionary: those of this network, all and no others, or nothing is changed.
+    pub fn load_state_dict(&self, dict: &StateDict) -> Result<()> {
+        let mut state = self.state.read()?;
+        self.graph.fill(&self.layout, &mut state, &dict.entries, |_| true)?;
+        self.state.write(&state)
+    }
+
+    /// Writes the state dictionary to a safetensors file.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.state_dict()?.save(path)
+    }
+
+    /// Reads the state dictionary from a safetensors file.
+    pub fn load(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.load_state_dict(&StateDict::load(path)?)
+    }
+
+    /// What each layer makes of an input `[N, C, L]`, and what it costs.
+    pub fn summary(&self, input: [usize; 3]) -> Result<Summary> {
+        Summary::new(&self.graph, input, &|fused, operation, shape: &[usize]| {
+            self.gpu.plan(fused, operation, shape, &PlanOptions::default())
+        })
+    }
+
+    /// The network for inputs `[N, C, L]`, forward alone.
+    pub fn session(&self, input: [usize; 3]) -> Result<Session> {
+        self.session_with(input, &SessionOptions::default())
+    }
+
+    /// The network for inputs `[N, C, L]`.
+    pub fn session_with(&self, input: [usize; 3], options: &SessionOptions) -> Result<Session> {
+        Session::new(self, input, options, None)
+    }
+
+    /// The network with what trains it on batches `[N, C, L]`.
+    pub fn trainer(&self, input: [usize; 3], loss: Loss, optimizer: impl Into<Optimizer>) -> Result<Trainer> {
+        Trainer::new(self, input, loss, optimizer.into(), &super::TrainerOptions::default())
+    }
+
+    /// As [`Network::trainer`], with options.
+    pub fn trainer_with(
+        &self,
+        input: [usize; 3],
+        loss: Loss,
+        optimizer: impl Into<Optimizer>,
+        options: &super::TrainerOptions,
+    ) -> Result<Trainer> {
+        Trainer::new(self, input, loss, optimizer.into(), options)
+    }
+
+    pub(super) fn state(&self) -> &Tensor {
+        &self.state
+    }
+
+    pub(super) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+}
+
+/// A network bound to an input shape.
+///
+/// ```
+/// use conv1d::Gpu;
+/// use conv1d::nn::{Network, Tcn};
+/// let gpu = Gpu::new()?;
+/// let network = Network::new(&gpu, &Tcn::new(8, 16, 1).layers(3), 7)?;
+/// let session = network.session([32, 8, 100])?;
+/// session.input().write(&vec![0.5; 32 * 8 * 100])?; // or let another shader write it
+/// session.forward()?;
+/// assert_eq!(session.output().shape(), [32, 1]);
+/// assert!(session.output().read()?.iter().all(|y| y.is_finite()));
+/// # Ok::<(), conv1d::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Session {
+    network: Network,
+    program: Program,
+    placement: Placement,
+    memory: Memory,
+    forward: Bound,
+    backward: Bound,
+    arenas: Arenas,
+    places: Vec<Tensor>,
+    own: Vec<Option<Tensor>>,
+    keep_values: bool,
+    wanted: Wanted,
+    /// Whether what the gradients need is there: the backward pass uses its memory up.
+    ran_forward: Arc<AtomicBool>,
+}
+
+/// Memory that outlives a step.
+#[derive(Debug, Clone)]
+struct Arenas {
+    state: Tensor,
+    gradients: Option<Tensor>,
+    memory: Vec<Tensor>,
+}
+
+impl Session {
+    pub(super) fn new(
+        network: &Network,
+        input: [usize; 3],
+        options: &SessionOptions,
+        training: Option<Training>,
+    ) -> Result<Session> {
+        let gpu = &network.gpu;
+        let wanted = Wanted { parameters: options.parameter_gradients, input: options.input_gradient };
+        let graph = network.graph.fused(options.mode, wanted.any());
+        let batch_statistics = options.mode == Mode::Training;
+        let request = Request { graph: &graph, input, batch_statistics, wanted, training, seed: options.seed };
+        let planner = |fused, operation, shape: &[usize]| gpu.plan(fused, operation, shape, &options.plan);
+        // Shapes of the graph as it was written are checked too: errors name its layers.
+        network.graph.shapes(input)?;
+        let program = Program::new(&request, gpu.caps(), &planner)?;
+        let placement = Placement::new(&program, options.keep_values);
+
+        let uses = |arena: Arena| program.tensors.iter().any(|t| matches!(t.home, Home::Arena(a, _) if a == arena));
+        let trained = [network.layout.trained as usize];
+        let gradients = if uses(Arena::Gradients) { Some(gpu.zeros(trained)?) } else { None };
+        let memory =
+            (0..training.map_or(0, |t| t.optimizer.memory())).map(|_| gpu.zeros(trained)).collect::<Result<_>>()?;
+        let arenas = Arenas { state: network.state.clone(), gradients, memory };
+        let places = placement.places.iter().map(|&n| gpu.zeros([n as usize])).collect::<Result<Vec<_>>>()?;
+        let own = program.tensors.iter().map(|tensor| match tensor.home {
+            Home::Own => gpu.zeros(&tensor.shape).map(Some),
+            _ => Ok(None),
+        });
+        let own = own.collect::<Result<Vec<_>>>()?;
+
+        let steps = || program.forward.iter().chain(&program.backward);
+        let plans: Vec<&Plan> = steps()
+            .filter_map(|step| match step {
+                Step::Convolution { plan, .. } => Some(&**plan),
+                Step::Shader(_) => None,
+            })
+            .collect();
+        let workspace = Workspace::new(gpu, &plans)?;
+        let bytes = |tensor: &Tensor| tensor.buffer().size();
+        let memory = Memory {
+            parameters: bytes(&arenas.state),
+            gradients: arenas.gradients.as_ref().map_or(0, bytes),
+            optimizer: arenas.memory.iter().map(bytes).sum(),
+            values: places.iter().map(bytes).sum(),
+            values_apart: placement.apart * 4,
+            ends: own.iter().flatten().map(bytes).sum(),
+            workspace: workspace.bytes(),
+        };
+        let binder =
+            Binder { gpu, program: &program, placement: &placement, arenas: &arenas, places: &places, own: &own };
+        let (forward, backward) =
+            (binder.bind(&program.forward, &workspace)?, binder.bind(&program.backward, &workspace)?);
+        let keep_values = options.keep_values;
+        let network = network.clone();
+        let ran_forward = Arc::default();
+        Ok(Session {
+            network,
+            program,
+            placement,
+            memory,
+            forward,
+            backward,
+            arenas,
+            places,
+            own,
+            keep_values,
+            wanted,
+            ran_forward,
+        })
+    }
+
+    /// The network.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// Where the input is written, `[N, C, L]`.
+    pub fn input(&self) -> &Tensor {
+        self.own(self.program.input)
+    }
+
+    /// What the network gives.
+    pub fn output(&self) -> &Tensor {
+        self.own(self.program.output)
+    }
+
+    /// Where the gradient with respect to the output is written, where gradients are computed.
+    pub fn output_gradient(&self) -> Option<&Tensor> {
+        self.program.output_gradient.map(|tensor| self.own(tensor))
+    }
+
+    /// The gradient with respect to the input, where it is computed.
+    pub fn input_gradient(&self) -> Option<&Tensor> {
+        self.program.input_gradient.map(|tensor| self.own(tensor))
+    }
+
+    pub(super) fn target(&self) -> Option<&Tensor> {
+        self.program.target.map(|tensor| self.own(tensor))
+    }
+
+    pub(super) fn losses(&self) -> Option<&Tensor> {
+        self.program.losses.map(|tensor| self.own(tensor))
+    }
+
+    pub(super) fn clipping(&self) -> Option<&Tensor> {
+        self.program.clipping.map(|tensor| self.own(tensor))
+    }
+
+    pub(super) fn control(&self) -> &Tensor {
+        self.own(self.program.control)
+    }
+
+    pub(super) fn optimizer_memory(&self) -> &[Tensor] {
+        &self.arenas.memory
+    }
+
+    /// Own tensors are there by construction; should one not be, the state stands for it rather than a panic.
+    fn own(&self, tensor: TensorId) -> &Tensor {
+        self.own[tensor.0].as_ref().unwrap_or(&self.arenas.state)
+    }
+
+    /// Runs the network on what the input holds: queued, nothing waits for it.
+    pub fn forward(&self) -> Result<()> {
+        self.network.gpu.run(&self.forward)?;
+        self.ran_forward.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Computes the gradients from what the output gradient holds, once after each [`Session::forward`]: gradients take the place of
+    /// values that are no longer needed.
+    pub fn backward(&self) -> Result<()> {
+        if !self.wanted.any() {
+            return Err(Error::Unprepared { what: "gradients", needs: "a session that is made for them" });
+        }
+        if !self.ran_forward.swap(false, Ordering::AcqRel) {
+            return Err(Error::Unprepared { what: "gradients", needs: "a forward pass before each of them" });
+        }
+        self.network.gpu.run(&self.backward)
+    }
+
+    /// The dispatches of [`Session::forward`], to record into a pass of one's own.
+    pub fn forward_pass(&self) -> &Bound {
+        &self.forward
+    }
+
+    /// The dispatches of [`Session::backward`], to be recorded once after each forward pass.
+    pub fn backward_pass(&self) -> &Bound {
+        &self.backward
+    }
+
+    /// Sets the step whose random numbers dropout uses, in both passes. 0 at first.
+    pub fn set_step(&self, step: u32) -> Result<()> {
+        let mut control = [0.0; super::program::CONTROL_WORDS];
+        control[0] = f32::from_bits(step);
+        self.control().write(&control)
+    }
+
+    /// Reads the gradients of all parameters back, by PyTorch's names.
+    pub fn gradients(&self) -> Result<StateDict> {
+        let Some(gradients) = &self.arenas.gradients else { return Ok(StateDict::default()) };
+        let gradients = gradients.read()?;
+        let entries = self.network.graph.entries(&self.network.layout, &gradients, |kind| kind == Kind::Trained);
+        Ok(StateDict { entries, ..StateDict::default() })
+    }
+
+    /// What the last operation of a layer gave, where values are kept. Layers go by the names of their parameters, and operations
+    /// that are done in one go by the first one's.
+    pub fn value(&self, layer: &str) -> Result<Tensor> {
+        let named = self.program.values.iter().rev().find(|named| named.name == layer);
+        let named = named.ok_or_else(|| Error::Parameter {
+            name: layer.into(),
+            message: "the network computes no layer of this name".into(),
+        })?;
+        let tensor = &self.program.tensors[named.value.0];
+        if tensor.home == Home::Own {
+            return Ok(self.own(named.value).clone());
+        }
+        if !self.keep_values {
+            return Err(Error::Parameter { name: layer.into(), message: "its value is not kept".into() });
+        }
+        match self.placement.place_of.get(&named.value) {
+            Some(&place) => self.places[place].reshape(&tensor.shape),
+            None => Err(Error::Parameter { name: layer.into(), message: "nothing computes it".into() }),
+        }
+    }
+
+    /// What it takes on the device. All of it is there already.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+}
+
+/// What steps are bound to.
+struct Binder<'a> {
+    gpu: &'a Gpu,
+    program: &'a Program,
+    placement: &'a Placement,
+    arenas: &'a Arenas,
+    places: &'a [Tensor],
+    own: &'a [Option<Tensor>],
+}
+
+impl<'a> Binder<'a> {
+    fn bind(&self, steps: &[Step], workspace: &Workspace) -> Result<Bound> {
+        let bind = |step: &Step| match step {
+            Step::Convolution { plan, tensors } => {
+                let mut buffers = Buffers::new();
+                for &(role, tensor) in tensors {
+                    buffers = buffers.with(role, self.slice(tensor)?);
+                }
+                self.gpu.prepare(plan)?.bind_with(&buffers, workspace)
+            }
+            Step::Shader(launch) => {
+                let slices = launch.tensors.iter().map(|&t| self.slice(t)).collect::<Result<Vec<_>>>()?;
+                self.gpu.bind_alone(&launch.shader, &launch.params, &slices, launch.workgroups)
+            }
+        };
+        let bounds = steps.iter().map(bind).collect::<Result<Vec<_>>>()?;
+        Bound::sequence(self.gpu, bounds)
+    }
+
+    fn slice(&self, id: TensorId) -> Result<wgpu::BufferSlice<'a>> {
+        let tensor = &self.program.tensors[id.0];
+        let missing = || Error::MissingBuffer { role: "a tensor of the network" };
+        let (holder, first) = match tensor.home {
+            Home::Pool => (self.placement.place_of.get(&id).and_then(|&place| self.places.get(place)), 0),
+            Home::Own => (self.own[id.0].as_ref(), 0),
+            Home::Arena(Arena::State, first) => (Some(&self.arenas.state), first),
+            Home::Arena(Arena::Gradients, first) => (self.arenas.gradients.as_ref(), first),
+            Home::Arena(Arena::Memory(index), first) => (self.arenas.memory.get(index), first),
+        };
+        let buffer = holder.ok_or_else(missing)?.buffer();
+        Ok(buffer.slice(first * 4..(first + tensor.elements()) * 4))
+    }
+}

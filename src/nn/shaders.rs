@@ -1,0 +1,158 @@
+//! The shaders of what stands between convolutions, and how they are started: element by element, and sums over shares.
+
+use super::program::{Launch, TensorId};
+use crate::caps::Caps;
+use crate::error::{Error, Result};
+use crate::geometry::Activation;
+use crate::kernels::params::params;
+use crate::kernels::program::{Source, Specialised};
+
+/// Invocations of a workgroup of all of them.
+const LANES: u64 = 64;
+/// Elements that a workgroup adds up at least: 64 of each lane, so that the sum of its lanes is little beside them.
+const SHARE: u64 = 64 * LANES;
+/// Workgroups that a sum is shared among at most: what one workgroup, or one invocation, then adds up.
+const MOST_SHARES: u64 = 1024;
+
+macro_rules! sources {
+    ($($source:ident, $name:literal, $params:ident { $($field:ident: $type:ty),* $(,)? })*) => {
+        $(
+            params! {
+                #[doc = concat!("`Params` of `", $name, ".wgsl`.")]
+                $params { $($field: $type),* }
+            }
+            pub(super) static $source: Source = Source {
+                name: $name,
+                wgsl: include_str!(concat!("../../shaders/nn/", $name, ".wgsl")),
+                params: $params::FIELDS,
+            };
+        )*
+        /// All of them.
+        #[cfg(test)]
+        pub(crate) static SOURCES: &[&Source] = &[$(&$source),*];
+    };
+}
+
+sources! {
+    POINTWISE, "pointwise", PointwiseParams {
+        count: u32, slope: f32, dropped: u32, scale: f32, key_low: u32, key_high: u32,
+    }
+    POINTWISE_BACK, "pointwise_back", PointwiseBackParams {
+        count: u32, slope: f32, dropped: u32, scale: f32, key_low: u32, key_high: u32,
+    }
+    PLACE, "place", PlaceParams {
+        count: u32, channels: u32, length: u32, out_channels: u32, out_length: u32, out_channel: u32, out_position: u32,
+        in_channels: u32, in_length: u32, in_channel: i32, in_position: i32, accumulate: u32,
+    }
+    WEIGHT_NORM, "weight_norm", WeightNormParams { rows: u32, length: u32 }
+    WEIGHT_NORM_BACK, "weight_norm_back", WeightNormBackParams { rows: u32, length: u32 }
+    BATCH_STATS, "batch_stats", BatchStatsParams {
+        workgroups: u32, channels: u32, length: u32, positions: u32, split: u32,
+    }
+    BATCH_FINISH, "batch_finish", BatchFinishParams {
+        count: u32, splits: u32, positions: u32, split: u32, epsilon: f32, momentum: f32,
+    }
+    BATCH_NORM, "batch_norm", BatchNormParams { count: u32, channels: u32, length: u32, slope: f32 }
+    BATCH_SUMS, "batch_sums", BatchSumsParams {
+        workgroups: u32, channels: u32, length: u32, positions: u32, split: u32, slope: f32,
+    }
+    BATCH_GRADIENTS, "batch_gradients", BatchGradientsParams { count: u32, splits: u32 }
+    BATCH_BACK, "batch_back", BatchBackParams { count: u32, channels: u32, length: u32, positions: u32, slope: f32 }
+    FOLD_BATCH_NORM, "fold_batch_norm", FoldBatchNormParams {
+        count: u32, row: u32, rows_per_group: u32, kernel: u32, channels_per_group: u32, epsilon: f32,
+    }
+    MEAN_SQUARED_ERROR, "mean_squared_error", MeanSquaredErrorParams { workgroups: u32, count: u32, share: u32 }
+    CROSS_ENTROPY, "cross_entropy", CrossEntropyParams {
+        workgroups: u32, count: u32, share: u32, classes: u32, length: u32,
+    }
+    LOSS, "loss", LossParams { count: u32, kept: u32 }
+    SUM_SQUARES, "sum_squares", SumSquaresParams { workgroups: u32, count: u32, share: u32 }
+    CLIP, "clip", ClipParams { count: u32, limit: f32 }
+    SGD, "sgd", SgdParams { count: u32, momentum: f32, weight_decay: f32 }
+    ADAM, "adam", AdamParams {
+        count: u32, beta1: f32, beta2: f32, rest1: f32, rest2: f32, epsilon: f32, weight_decay: f32,
+    }
+}
+
+/// A shader over so many elements, one of each invocation.
+pub(super) fn each<P: bytemuck::Pod>(
+    source: &'static Source,
+    constants: &[(&'static str, u32)],
+    params: P,
+    elements: u64,
+    tensors: &[TensorId],
+) -> Launch {
+    workgroups(source, constants, params, elements.div_ceil(LANES), tensors)
+}
+
+/// A shader of so many workgroups.
+pub(super) fn workgroups<P: bytemuck::Pod>(
+    source: &'static Source,
+    constants: &[(&'static str, u32)],
+    params: P,
+    workgroups: u64,
+    tensors: &[TensorId],
+) -> Launch {
+    Launch {
+        shader: Specialised { source, constants: constants.to_vec() },
+        params: bytemuck::bytes_of(&params).to_vec(),
+        workgroups,
+        tensors: tensors.to_vec(),
+    }
+}
+
+/// How a sum is shared among workgroups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Shares {
+    /// Number of shares.
+    pub(super) count: u64,
+    /// Elements of each, but for the last.
+    pub(super) share: u64,
+}
+
+impl Shares {
+    /// Of so many elements, each of which takes a lane so many iterations.
+    pub(super) fn of(elements: u64, iterations: u64, caps: &Caps) -> Result<Shares> {
+        let share = elements.div_ceil(MOST_SHARES).max(SHARE);
+        check_iterations("iterations of a sum", share.div_ceil(LANES).saturating_mul(iterations), caps)?;
+        Ok(Shares { count: elements.div_ceil(share), share })
+    }
+}
+
+/// Elements of a row that a workgroup does in so many loops.
+pub(super) fn check_row(elements: u64, loops: u64, caps: &Caps) -> Result<()> {
+    check_iterations("iterations of a row", elements.div_ceil(LANES).saturating_mul(loops), caps)
+}
+
+/// Drivers grant an invocation so many iterations and no more, see [`Caps::max_iterations`].
+fn check_iterations(what: &'static str, value: u64, caps: &Caps) -> Result<()> {
+    let limit = caps.max_iterations.into();
+    if value > limit { Err(Error::TooLarge { what, value, limit }) } else { Ok(()) }
+}
+
+/// The value of the constants `ACTIVATION` and `DERIVATIVE`, and of the parameter `slope`.
+pub(super) fn code(activation: Activation) -> (u32, f32) {
+    crate::kernels::activation_code(activation)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shader;
+    use naga::valid::{Capabilities, ValidationFlags, Validator};
+
+    /// Naga accepts all of them with nothing but what a browser has, and their parameters are the host's.
+    #[test]
+    fn shaders_are_valid_webgpu() {
+        for source in SOURCES {
+            let shader = Specialised { source, constants: Vec::new() };
+            let module = shader::parse(&shader, source.wgsl).unwrap();
+            let interface = shader::interface(&shader, &module).unwrap();
+            assert_eq!(interface.entry_point, source.name);
+            assert_eq!(u64::from(interface.workgroup_size[0]), LANES);
+            assert!(interface.bindings.len() <= 1 + Caps::WEBGPU.max_storage_buffers as usize, "{}", source.name);
+            let info = Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(&module);
+            assert!(info.is_ok(), "{}: {:?}", source.name, info.err());
+        }
+    }
+}

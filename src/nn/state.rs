@@ -1,0 +1,202 @@
+//! State dictionaries: the parameters and statistics of a network by the names that PyTorch gives them, in memory and in safetensors
+//! files.
+
+use super::graph::{Graph, Kind};
+use super::program::Layout;
+use crate::error::{Error, Result};
+use crate::files;
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+/// Values of a tensor on the host.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Values {
+    /// Numbers.
+    Floats(Vec<f32>),
+    /// Counts.
+    Integers(Vec<i64>),
+}
+
+/// A tensor of a state dictionary.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// Its values, row-major.
+    pub values: Values,
+}
+
+impl Entry {
+    /// Of numbers.
+    pub fn floats(shape: impl Into<Vec<usize>>, values: Vec<f32>) -> Self {
+        Entry { shape: shape.into(), values: Values::Floats(values) }
+    }
+
+    fn len(&self) -> usize {
+        match &self.values {
+            Values::Floats(values) => values.len(),
+            Values::Integers(values) => values.len(),
+        }
+    }
+}
+
+/// Tensors by their names, and what a file says beside them.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct StateDict {
+    /// The tensors.
+    pub entries: BTreeMap<String, Entry>,
+    /// Notes beside them.
+    pub metadata: HashMap<String, String>,
+}
+
+impl StateDict {
+    /// Reads a safetensors file: tensors of 32 or 64 bits floating point, which are rounded, of `bfloat16` and `float16`, and of
+    /// integers of 32 and 64 bits.
+    pub fn load(path: impl AsRef<Path>) -> Result<StateDict> {
+        let path = path.as_ref();
+        let bytes = files::read_whole(path)?;
+        StateDict::from_bytes(&bytes).map_err(|message| Error::file(path, message))
+    }
+
+    /// Writes a safetensors file, beside the one that it then replaces: whoever stops it leaves the old one.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        let bytes = self.to_bytes().map_err(|message| Error::file(path, message))?;
+        files::write_whole(path, &bytes)
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<StateDict, String> {
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| e.to_string())?;
+        let file = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
+        let mut entries = BTreeMap::new();
+        for (name, view) in file.iter() {
+            let values = values(&view).ok_or_else(|| format!("{name} is of {:?}, which is not read", view.dtype()))?;
+            entries.insert(name.to_owned(), Entry { shape: view.shape().to_vec(), values });
+        }
+        Ok(StateDict { entries, metadata: header.metadata().clone().unwrap_or_default() })
+    }
+
+    fn to_bytes(&self) -> Result<Vec<u8>, String> {
+        let bytes: Vec<(Dtype, Vec<u8>)> = self.entries.values().map(little_endian).collect();
+        let views = self.entries.iter().zip(&bytes).map(|((name, entry), (dtype, bytes))| {
+            let view = TensorView::new(*dtype, entry.shape.clone(), bytes).map_err(|e| format!("{name}: {e}"))?;
+            Ok((name, view))
+        });
+        let views = views.collect::<Result<Vec<_>, String>>()?;
+        let metadata = (!self.metadata.is_empty()).then(|| self.metadata.clone());
+        safetensors::serialize(views, metadata).map_err(|e| e.to_string())
+    }
+}
+
+fn little_endian(entry: &Entry) -> (Dtype, Vec<u8>) {
+    match &entry.values {
+        Values::Floats(values) => (Dtype::F32, values.iter().flat_map(|v| v.to_le_bytes()).collect()),
+        Values::Integers(values) => (Dtype::I64, values.iter().flat_map(|v| v.to_le_bytes()).collect()),
+    }
+}
+
+fn values(view: &TensorView<'_>) -> Option<Values> {
+    fn each<const N: usize, T>(bytes: &[u8], of: impl Fn([u8; N]) -> T) -> Vec<T> {
+        bytes.as_chunks::<N>().0.iter().map(|&chunk| of(chunk)).collect()
+    }
+    let bytes = view.data();
+    Some(match view.dtype() {
+        Dtype::F32 => Values::Floats(each(bytes, f32::from_le_bytes)),
+        Dtype::F64 => Values::Floats(each(bytes, |b| f64::from_le_bytes(b) as f32)),
+        Dtype::BF16 => Values::Floats(each(bytes, |b| half::bf16::from_le_bytes(b).to_f32())),
+        Dtype::F16 => Values::Floats(each(bytes, |b| half::f16::from_le_bytes(b).to_f32())),
+        Dtype::I64 => Values::Integers(each(bytes, i64::from_le_bytes)),
+        Dtype::I32 => Values::Integers(each(bytes, |b| i32::from_le_bytes(b).into())),
+        _ => return None,
+    })
+}
+
+/// How `torch.nn.utils.weight_norm`, which came before the parametrizations, calls norms and directions.
+const OLD_NAMES: [(&str, &str); 2] =
+    [("parametrizations.weight.original0", "weight_g"), ("parametrizations.weight.original1", "weight_v")];
+
+fn old_name(name: &str) -> Option<String> {
+    OLD_NAMES.iter().find_map(|(new, old)| Some(format!("{}{old}", name.strip_suffix(new)?)))
+}
+
+impl Graph {
+    /// The dictionary of what lies in memory as the layout says; counts are not numbers there, so their words are handed through
+    /// bit by bit.
+    pub(super) fn entries(
+        &self,
+        layout: &Layout,
+        state: &[f32],
+        only: impl Fn(Kind) -> bool,
+    ) -> BTreeMap<String, Entry> {
+        let parameters = self.parameters.iter().zip(&layout.offsets).filter(|(p, _)| only(p.kind));
+        let entry = |(parameter, &offset): (&super::graph::Parameter, &u64)| {
+            let values = &state[offset as usize..][..parameter.len() as usize];
+            let entry = match parameter.kind {
+                Kind::Count => {
+                    let values = Values::Integers(values.iter().map(|v| v.to_bits().into()).collect());
+                    Entry { shape: Vec::new(), values }
+                }
+                Kind::Trained | Kind::Statistic => Entry::floats(parameter.shape.clone(), values.to_vec()),
+            };
+            (parameter.name.clone(), entry)
+        };
+        parameters.map(entry).collect()
+    }
+
+    /// The other way round: every parameter of the kinds from its entry, or an error that names what is missing, unexpected or of
+    /// another shape. Nothing is changed then.
+    pub(super) fn fill(
+        &self,
+        layout: &Layout,
+        state: &mut [f32],
+        entries: &BTreeMap<String, Entry>,
+        only: impl Fn(Kind) -> bool,
+    ) -> Result<()> {
+        let mut missing = Vec::new();
+        let mut used = std::collections::HashSet::new();
+        let mut found = Vec::new();
+        for (parameter, &offset) in self.parameters.iter().zip(&layout.offsets).filter(|(p, _)| only(p.kind)) {
+            let name = &parameter.name;
+            let entry = entries.get_key_value(name).or_else(|| entries.get_key_value(&old_name(name)?));
+            match entry {
+                Some((key, entry)) => {
+                    used.insert(key);
+                    found.push((parameter, offset as usize, entry));
+                }
+                // PyTorch of before 2018 does not count batches.
+                None if parameter.kind == Kind::Count => {}
+                None => missing.push(name.clone()),
+            }
+        }
+        let unexpected: Vec<String> = entries.keys().filter(|key| !used.contains(key)).cloned().collect();
+        if !missing.is_empty() || !unexpected.is_empty() {
+            return Err(Error::StateKeys { missing, unexpected });
+        }
+        let mut filled = Vec::new();
+        for (parameter, offset, entry) in found {
+            let wrong = |message: String| Error::Parameter { name: parameter.name.clone(), message };
+            let shape: &[usize] = if parameter.kind == Kind::Count { &[] } else { &parameter.shape };
+            if entry.shape != shape || entry.len() as u64 != parameter.len() {
+                return Err(wrong(format!("it has the shape {:?}, the network needs {shape:?}", entry.shape)));
+            }
+            let values = match (&entry.values, parameter.kind) {
+                (Values::Integers(values), Kind::Count) => {
+                    let word =
+                        |&v: &i64| u32::try_from(v).map(f32::from_bits).map_err(|_| wrong(format!("it counts {v}")));
+                    values.iter().map(word).collect::<Result<Vec<f32>>>()?
+                }
+                (Values::Floats(values), Kind::Trained | Kind::Statistic) => values.clone(),
+                (Values::Integers(_), _) => return Err(wrong("it holds integers".into())),
+                (Values::Floats(_), _) => return Err(wrong("it holds no integers".into())),
+            };
+            filled.push((offset, values));
+        }
+        for (offset, values) in filled {
+            state[offset..][..values.len()].copy_from_slice(&values);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,524 @@
+//! Training: losses, optimisers, and steps that run on the device from the batch to the new parameters.
+
+use super::data::{Dataset, Loader, Target, TargetKind};
+use super::graph::Kind;
+use super::program::{CONTROL_WORDS, KEPT_LOSSES, Training};
+use super::session::{Memory, Mode, Network, Session, SessionOptions};
+use super::state::{Entry, StateDict};
+use crate::error::{Error, Result};
+use crate::gpu::{Bound, Tensor};
+use crate::plan::PlanOptions;
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+/// What training makes small: a mean over the batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Loss {
+    /// The mean of the squared differences to a target of the output's shape (`torch.nn.MSELoss`).
+    MeanSquaredError,
+    /// The mean of `-log softmax` over the channels, at the right class (`torch.nn.CrossEntropyLoss`): of `[N, C]`, or at every position
+    /// of `[N, C, L]`. Targets are classes, `[N]` or `[N, L]`.
+    CrossEntropy,
+}
+
+/// Stochastic gradient descent (`torch.optim.SGD`).
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct Sgd {
+    /// Learning rate.
+    pub learning_rate: f64,
+    /// What of the step before is done again.
+    pub momentum: f32,
+    /// Added to the gradient, times the parameter.
+    pub weight_decay: f32,
+    /// Whether momentum is Nesterov's.
+    pub nesterov: bool,
+}
+
+impl Sgd {
+    /// Without momentum.
+    pub const fn new(learning_rate: f64) -> Self {
+        Sgd { learning_rate, momentum: 0.0, weight_decay: 0.0, nesterov: false }
+    }
+
+    /// Sets the momentum.
+    #[must_use]
+    pub const fn momentum(self, momentum: f32) -> Self {
+        Sgd { momentum, ..self }
+    }
+
+    /// Sets the weight decay.
+    #[must_use]
+    pub const fn weight_decay(self, weight_decay: f32) -> Self {
+        Sgd { weight_decay, ..self }
+    }
+
+    /// Sets whether momentum is Nesterov's.
+    #[must_use]
+    pub const fn nesterov(self, nesterov: bool) -> Self {
+        Sgd { nesterov, ..self }
+    }
+}
+
+/// Adam (`torch.optim.Adam`), or AdamW (`torch.optim.AdamW`).
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct Adam {
+    /// Learning rate.
+    pub learning_rate: f64,
+    /// What of the mean of gradients stays in a step.
+    pub beta1: f64,
+    /// What of the mean of their squares stays.
+    pub beta2: f64,
+    /// Added to the root of that.
+    pub epsilon: f32,
+    /// Weight decay.
+    pub weight_decay: f32,
+    /// Whether the weight decay is decoupled from the gradient: AdamW.
+    pub decoupled: bool,
+}
+
+impl Adam {
+    /// Adam with PyTorch's betas of 0.9 and 0.999, epsilon of 1e-8 and no weight decay.
+    pub const fn new(learning_rate: f64) -> Self {
+        Adam { learning_rate, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0, decoupled: false }
+    }
+
+    /// AdamW with PyTorch's weight decay of 0.01.
+    pub const fn decoupled(learning_rate: f64) -> Self {
+        Adam { weight_decay: 0.01, decoupled: true, ..Adam::new(learning_rate) }
+    }
+
+    /// Sets both betas.
+    #[must_use]
+    pub const fn betas(self, beta1: f64, beta2: f64) -> Self {
+        Adam { beta1, beta2, ..self }
+    }
+
+    /// Sets epsilon.
+    #[must_use]
+    pub const fn epsilon(self, epsilon: f32) -> Self {
+        Adam { epsilon, ..self }
+    }
+
+    /// Sets the weight decay.
+    #[must_use]
+    pub const fn weight_decay(self, weight_decay: f32) -> Self {
+        Adam { weight_decay, ..self }
+    }
+}
+
+/// How parameters follow their gradients.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum Optimizer {
+    /// Stochastic gradient descent.
+    Sgd(Sgd),
+    /// Adam or AdamW.
+    Adam(Adam),
+}
+
+impl From<Sgd> for Optimizer {
+    fn from(sgd: Sgd) -> Self {
+        Optimizer::Sgd(sgd)
+    }
+}
+
+impl From<Adam> for Optimizer {
+    fn from(adam: Adam) -> Self {
+        Optimizer::Adam(adam)
+    }
+}
+
+impl Optimizer {
+    /// The learning rate that it starts with.
+    pub fn learning_rate(&self) -> f64 {
+        match self {
+            Optimizer::Sgd(sgd) => sgd.learning_rate,
+            Optimizer::Adam(adam) => adam.learning_rate,
+        }
+    }
+
+    /// How many numbers it remembers of every parameter.
+    pub(super) fn memory(&self) -> usize {
+        self.memories().len()
+    }
+
+    /// PyTorch's names of what it remembers.
+    fn memories(&self) -> &'static [&'static str] {
+        match self {
+            Optimizer::Sgd(_) => &["momentum_buffer"],
+            Optimizer::Adam(_) => &["exp_avg", "exp_avg_sq"],
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        let not_negative = |argument, value: f64| {
+            let fine = value.is_finite() && value >= 0.0;
+            if fine { Ok(()) } else { Err(Error::argument(argument, value, "finite and not negative")) }
+        };
+        not_negative("the learning rate", self.learning_rate())?;
+        match self {
+            Optimizer::Sgd(sgd) => {
+                not_negative("momentum", sgd.momentum.into())?;
+                not_negative("the weight decay", sgd.weight_decay.into())?;
+                if sgd.nesterov && sgd.momentum == 0.0 {
+                    return Err(Error::argument("momentum", 0.0, "more than 0 where it is Nesterov's"));
+                }
+            }
+            Optimizer::Adam(adam) => {
+                for (argument, beta) in [("beta1", adam.beta1), ("beta2", adam.beta2)] {
+                    if !(0.0..1.0).contains(&beta) {
+                        return Err(Error::argument(argument, beta, "at least 0 and less than 1"));
+                    }
+                }
+                not_negative("epsilon", adam.epsilon.into())?;
+                not_negative("the weight decay", adam.weight_decay.into())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The control words of a step, counted from 1.
+    fn control(&self, step: u64, learning_rate: f64) -> [f32; CONTROL_WORDS] {
+        // What dropout and the place of the loss go by is the number of steps before.
+        let word = f32::from_bits((step - 1) as u32);
+        let exponent = step.min(i32::MAX as u64) as i32;
+        let (first, second) = match self {
+            Optimizer::Sgd(_) => (0.0, 0.0),
+            Optimizer::Adam(adam) => {
+                let (bias1, bias2) = (1.0 - adam.beta1.powi(exponent), 1.0 - adam.beta2.powi(exponent));
+                (learning_rate / bias1, 1.0 / bias2.sqrt())
+            }
+        };
+        [word, learning_rate as f32, first as f32, second as f32]
+    }
+}
+
+/// What a [`Trainer`] does beside loss and optimiser.
+#[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
+pub struct TrainerOptions {
+    /// The largest norm of all gradients together (`torch.nn.utils.clip_grad_norm_`); larger ones are scaled down to it.
+    pub clip_norm: Option<f32>,
+    /// Decides what dropout drops, and the order of the samples.
+    pub seed: u64,
+    /// How convolutions are planned.
+    pub plan: PlanOptions,
+}
+
+impl TrainerOptions {
+    /// Sets the largest norm of all gradients together.
+    #[must_use]
+    pub fn clip_norm(self, norm: f32) -> Self {
+        TrainerOptions { clip_norm: Some(norm), ..self }
+    }
+
+    /// Sets the seed.
+    #[must_use]
+    pub fn seed(self, seed: u64) -> Self {
+        TrainerOptions { seed, ..self }
+    }
+
+    /// Sets how convolutions are planned.
+    #[must_use]
+    pub fn plan(self, plan: PlanOptions) -> Self {
+        TrainerOptions { plan, ..self }
+    }
+}
+
+/// Where [`Trainer::fit`] writes checkpoints, and how often.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkpoints {
+    /// The file; each replaces the one before.
+    pub path: PathBuf,
+    /// Steps from one to the next.
+    pub every: u64,
+}
+
+/// A step that was done.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct Progress {
+    /// Steps done, this one included.
+    pub step: u64,
+    /// The loss of its batch, before the step.
+    pub loss: f32,
+}
+
+/// Steps that may be queued on the device: one that runs, and one that waits for it.
+const QUEUED: usize = 2;
+/// Steps whose losses are read in one go.
+const LOSSES_AT_ONCE: u64 = 32;
+
+/// A network that is being trained on batches of one shape.
+///
+/// ```
+/// use conv1d::Gpu;
+/// use conv1d::nn::{Adam, Loss, Network, Tcn};
+/// let gpu = Gpu::new()?;
+/// let network = Network::new(&gpu, &Tcn::new(2, 8, 1).layers(2).dropout(0.0), 1)?;
+/// let mut trainer = network.trainer([4, 2, 20], Loss::MeanSquaredError, Adam::new(0.01))?;
+/// let (x, y) = (vec![0.5; 4 * 2 * 20], [1.0_f32; 4]);
+/// for _ in 0..20 {
+///     trainer.step(&x, &y)?; // queued: forward, loss, backward, update
+/// }
+/// let losses = trainer.losses()?;
+/// assert!(losses[19].loss < losses[0].loss);
+/// # Ok::<(), conv1d::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Trainer {
+    network: Network,
+    session: Session,
+    step_pass: Bound,
+    loss: Loss,
+    optimizer: Optimizer,
+    learning_rate: f64,
+    seed: u64,
+    steps: u64,
+    /// Steps whose losses were read.
+    read: u64,
+    queued: VecDeque<wgpu::SubmissionIndex>,
+}
+
+impl Trainer {
+    pub(super) fn new(
+        network: &Network,
+        input: [usize; 3],
+        loss: Loss,
+        optimizer: Optimizer,
+        options: &TrainerOptions,
+    ) -> Result<Trainer> {
+        optimizer.check()?;
+        if let Some(norm) = options.clip_norm.filter(|norm| norm.is_nan() || *norm <= 0.0) {
+            return Err(Error::argument("the largest norm of gradients", norm, "more than 0"));
+        }
+        let mut session = SessionOptions::default().mode(Mode::Training).seed(options.seed).plan(options.plan.clone());
+        session.parameter_gradients = true;
+        let training = Training { loss, optimizer, clip: options.clip_norm };
+        let session = Session::new(network, input, &session, Some(training))?;
+        let both = [session.forward_pass().clone(), session.backward_pass().clone()];
+        let step_pass = Bound::sequence(network.gpu(), both)?;
+        Ok(Trainer {
+            network: network.clone(),
+            session,
+            step_pass,
+            loss,
+            optimizer,
+            learning_rate: optimizer.learning_rate(),
+            seed: options.seed,
+            steps: 0,
+            read: 0,
+            queued: VecDeque::new(),
+        })
+    }
+
+    /// The network.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// Steps done so far, those before a checkpoint included.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// Sets the learning rate of the steps to come. Part of checkpoints.
+    pub fn set_learning_rate(&mut self, learning_rate: f64) -> Result<()> {
+        if !(learning_rate.is_finite() && learning_rate >= 0.0) {
+            return Err(Error::argument("the learning rate", learning_rate, "finite and not negative"));
+        }
+        self.learning_rate = learning_rate;
+        Ok(())
+    }
+
+    /// What it takes on the device. All of it is there already.
+    pub fn memory(&self) -> &Memory {
+        self.session.memory()
+    }
+
+    /// Does a step on a batch: forward, loss, backward, update, all queued. It waits where the device is two steps behind.
+    ///
+    /// The batch is `[N, C, L]`, its target of the output's shape, or of classes for [`Loss::CrossEntropy`].
+    pub fn step<T: Target>(&mut self, input: &[f32], target: &[T]) -> Result<()> {
+        self.check_target::<T>()?;
+        let words: &[f32] = bytemuck::cast_slice(target);
+        let place = self.session.target().ok_or(Error::MissingBuffer { role: "the target" })?;
+        // Both are checked before either is written: a wrong call leaves everything as it was.
+        for (what, got, tensor) in
+            [("the batch", input.len(), self.session.input()), ("the target", words.len(), place)]
+        {
+            if got != tensor.len() {
+                return Err(Error::DataLength { tensor: what, got, expected: tensor.len() });
+            }
+        }
+        if T::KIND == TargetKind::Classes {
+            let classes = self.session.output().shape().get(1).copied().unwrap_or_default() as u64;
+            if let Some(&class) =
+                bytemuck::cast_slice::<T, u32>(target).iter().find(|&&class| u64::from(class) >= classes)
+            {
+                return Err(Error::TooLarge { what: "a class", value: class.into(), limit: classes.saturating_sub(1) });
+            }
+        }
+        if self.steps - self.read >= KEPT_LOSSES as u64 {
+            // Nobody asked for them.
+            self.read = self.steps - KEPT_LOSSES as u64 + 1;
+        }
+        let gpu = self.network.gpu();
+        self.session.input().write(input)?;
+        place.write(words)?;
+        self.session.control().write(&self.optimizer.control(self.steps + 1, self.learning_rate))?;
+        gpu.run(&self.step_pass)?;
+        self.steps += 1;
+        self.queued.push_back(gpu.queue().submit(None));
+        if self.queued.len() > QUEUED
+            && let Some(submission_index) = self.queued.pop_front()
+        {
+            let wait = wgpu::PollType::Wait { submission_index: Some(submission_index), timeout: None };
+            gpu.device().poll(wait).map_err(|e| Error::DeviceLost { message: e.to_string() })?;
+        }
+        Ok(())
+    }
+
+    fn check_target<T: Target>(&self) -> Result<()> {
+        let wanted = match self.loss {
+            Loss::MeanSquaredError => TargetKind::Values,
+            Loss::CrossEntropy => TargetKind::Classes,
+        };
+        if T::KIND == wanted { Ok(()) } else { Err(Error::TargetKind { expected: wanted.name(), got: T::KIND.name() }) }
+    }
+
+    /// Waits, and reads the losses of the steps since the last call, 1024 of them at most. Each is that of its batch before the
+    /// step.
+    pub fn losses(&mut self) -> Result<Vec<Progress>> {
+        let Some(losses) = self.session.losses().filter(|_| self.read < self.steps) else { return Ok(Vec::new()) };
+        let kept = losses.read()?;
+        let first = self.read.max(self.steps.saturating_sub(KEPT_LOSSES as u64));
+        let progress = (first..self.steps)
+            // The place on the device goes by the step's 32-bit word.
+            .map(|step| Progress { step: step + 1, loss: kept[step as u32 as usize % KEPT_LOSSES] })
+            .collect();
+        self.read = self.steps;
+        Ok(progress)
+    }
+
+    /// Waits, and reads the norm of all gradients together of the last step, before clipping. None without clipping.
+    pub fn gradient_norm(&self) -> Result<Option<f32>> {
+        match self.session.clipping() {
+            Some(clipping) if self.steps > 0 => Ok(clipping.read()?.get(1).copied().filter(|norm| *norm != 0.0)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Trains until so many steps are done, on batches of a dataset in an order that follows from the seed: every sample once an
+    /// epoch, but for those that fill no batch. Batches are made on another thread while the device works.
+    ///
+    /// `observe` is told of every step, a few steps later, and can end the training. A run that is resumed from a checkpoint goes on
+    /// with the batches where it stopped.
+    pub fn fit<D: Dataset>(
+        &mut self,
+        data: &D,
+        until: u64,
+        checkpoints: Option<&Checkpoints>,
+        mut observe: impl FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<()> {
+        self.check_target::<D::Target>()?;
+        if checkpoints.is_some_and(|c| c.every == 0) {
+            return Err(Error::Zero { argument: "steps between checkpoints" });
+        }
+        let target = self.session.target().map_or(0, Tensor::len);
+        let [batch, input] = [self.session.input().shape()[0], self.session.input().len()];
+        let loader = Loader::new(data, batch, input, target, self.seed)?;
+        loader.run(self.steps..until, |input, target| {
+            self.step(input, target)?;
+            let save = checkpoints.filter(|c| self.steps.is_multiple_of(c.every) || self.steps == until);
+            let mut flow = ControlFlow::Continue(());
+            if save.is_some() || self.steps.is_multiple_of(LOSSES_AT_ONCE) || self.steps == until {
+                for progress in self.losses()? {
+                    if flow.is_continue() {
+                        flow = observe(progress);
+                    }
+                }
+            }
+            if let Some(checkpoints) = save {
+                self.save(&checkpoints.path)?;
+            }
+            Ok(flow)
+        })
+    }
+
+    /// Writes a checkpoint, from which [`Trainer::resume`] goes on bit for bit: parameters, statistics, what the optimiser remembers,
+    /// and the step. A file that is there is replaced once the new one is whole.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let (graph, layout) = (self.network.graph(), self.network.layout());
+        let mut dict = StateDict::default();
+        let mut add = |prefix: &str, entries: BTreeMap<String, Entry>| {
+            dict.entries.extend(entries.into_iter().map(|(name, entry)| (format!("{prefix}.{name}"), entry)));
+        };
+        add("model", self.network.state_dict()?.entries);
+        for (name, memory) in self.optimizer.memories().iter().zip(self.session.optimizer_memory()) {
+            let values = memory.read()?;
+            add(&format!("optimizer.{name}"), graph.entries(layout, &values, |kind| kind == Kind::Trained));
+        }
+        let notes = [
+            ("step", self.steps.to_string()),
+            ("seed", self.seed.to_string()),
+            ("learning_rate", self.learning_rate.to_bits().to_string()),
+            ("loss", format!("{:?}", self.loss)),
+        ];
+        dict.metadata = notes.map(|(name, value)| (name.to_owned(), value)).into_iter().collect();
+        dict.save(path)
+    }
+
+    /// Goes on where a checkpoint was written: of the same network, with the same kind of optimiser, loss and seed. An error leaves
+    /// everything as it was.
+    pub fn resume(&mut self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        let dict = StateDict::load(path)?;
+        let note = |name: &str| {
+            dict.metadata.get(name).ok_or_else(|| Error::file(path, format!("it has no {name}: no checkpoint")))
+        };
+        let number = |name: &str| {
+            let text = note(name)?;
+            text.parse::<u64>().map_err(|_| Error::file(path, format!("its {name} is {text:?}")))
+        };
+        let (steps, seed) = (number("step")?, number("seed")?);
+        let learning_rate = f64::from_bits(number("learning_rate")?);
+        if seed != self.seed {
+            return Err(Error::file(path, format!("its seed is {seed}, the trainer's {}", self.seed)));
+        }
+        let (loss, own) = (note("loss")?, format!("{:?}", self.loss));
+        if *loss != own {
+            return Err(Error::file(path, format!("its loss is {loss}, the trainer's {own}")));
+        }
+        let (graph, layout) = (self.network.graph(), self.network.layout());
+        let mut parts: Vec<(String, BTreeMap<String, Entry>)> = vec![("model.".into(), BTreeMap::new())];
+        parts.extend(self.optimizer.memories().iter().map(|name| (format!("optimizer.{name}."), BTreeMap::new())));
+        for (name, entry) in dict.entries.clone() {
+            let part =
+                parts.iter_mut().find_map(|(prefix, part)| Some((name.strip_prefix(&**prefix)?.to_owned(), part)));
+            match part {
+                Some((name, part)) => drop(part.insert(name, entry)),
+                None => return Err(Error::StateKeys { missing: Vec::new(), unexpected: vec![name] }),
+            }
+        }
+        // Everything is checked before anything is written.
+        let trained = layout.trained as usize;
+        let mut contents = Vec::new();
+        for (index, (_, entries)) in parts.iter().enumerate() {
+            let mut values = if index == 0 { self.network.state().read()? } else { vec![0.0; trained] };
+            graph.fill(layout, &mut values, entries, |kind| index == 0 || kind == Kind::Trained)?;
+            contents.push(values);
+        }
+        let places = std::iter::once(self.network.state()).chain(self.session.optimizer_memory());
+        for (place, values) in places.zip(&contents) {
+            place.write(values)?;
+        }
+        self.set_learning_rate(learning_rate)?;
+        (self.steps, self.read) = (steps, steps);
+        Ok(())
+    }
+}
