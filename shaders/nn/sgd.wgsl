@@ -6,6 +6,8 @@ alias Element = f32;
 const LANES: u32 = 64u;
 // 1 where gradients are clipped. Set by the program.
 const CLIPPED: u32 = 0u;
+// 1 where there is momentum. Set by the program.
+const MOMENTUM: u32 = 1u;
 // 1 for momentum as Nesterov has it. Set by the program.
 const NESTEROV: u32 = 0u;
 
@@ -38,8 +40,11 @@ fn sgd(
         gradient *= clipping[0];
     }
     gradient += params.weight_decay * parameters[i];
-    let velocity = params.momentum * velocities[i] + gradient;
-    velocities[i] = velocity;
-    let along = select(velocity, gradient + params.momentum * velocity, NESTEROV == 1u);
+    var along = gradient;
+    if (MOMENTUM == 1u) {
+        let velocity = params.momentum * velocities[i] + gradient;
+        velocities[i] = velocity;
+        along = select(velocity, gradient + params.momentum * velocity, NESTEROV == 1u);
+    }
     parameters[i] -= bitcast<f32>(control[1]) * along;
 }

@@ -1,6 +1,6 @@
 //! Batches of samples, made on one thread while another feeds the device.
 
-use super::random::{key, permutation};
+use super::random::{key, permuted};
 use crate::error::{Error, Result};
 use std::ops::{ControlFlow, Range};
 use std::sync::mpsc::sync_channel;
@@ -66,29 +66,28 @@ const AHEAD: usize = 2;
 /// Stream of the random numbers that order the samples of the first epoch; those of layers and dropouts are other ones.
 const ORDER: u32 = 0x4000_0000;
 
-/// Makes the batches of a run: which one follows from the step alone.
+/// Makes the batches of a run: which samples are in one follows from the step alone.
 #[derive(Debug)]
 pub(super) struct Loader<'a, D> {
     data: &'a D,
+    samples: u64,
     batch: usize,
     /// Elements of an input and of a target of a batch.
     input: usize,
     target: usize,
     seed: u64,
-    /// Batches of an epoch.
-    batches: u64,
 }
 
 impl<'a, D: Dataset> Loader<'a, D> {
     pub(super) fn new(data: &'a D, batch: usize, input: usize, target: usize, seed: u64) -> Result<Self> {
-        let batches = data.len().checked_div(batch).unwrap_or_default() as u64;
-        if batches == 0 {
-            return Err(Error::TooFewSamples { samples: data.len(), batch });
+        let samples = data.len();
+        if samples < batch || batch == 0 {
+            return Err(Error::TooFewSamples { samples, batch });
         }
-        Ok(Loader { data, batch, input, target, seed, batches })
+        Ok(Loader { data, samples: samples as u64, batch, input, target, seed })
     }
 
-    /// Gives the batches of the steps to `each`, which may end it.
+    /// Gives the batches of the steps to `each`, which may end it. They are made on another thread where there can be one.
     pub(super) fn run(
         &self,
         steps: Range<u64>,
@@ -96,40 +95,50 @@ impl<'a, D: Dataset> Loader<'a, D> {
     ) -> Result<()> {
         std::thread::scope(|scope| {
             let (sender, receiver) = sync_channel(AHEAD);
-            scope.spawn(move || {
-                let mut epoch = None;
-                for step in steps {
-                    let of = step / self.batches;
-                    let order = match epoch.take() {
-                        Some((same, order)) if same == of => order,
-                        _ => permutation(self.data.len(), key(self.seed, ORDER.wrapping_add(of as u32))),
-                    };
-                    let batch = self.batch_of(&order, (step % self.batches) as usize);
-                    epoch = Some((of, order));
-                    // Nobody listens any more: the run has ended.
-                    if sender.send(batch).is_err() {
-                        return;
-                    }
-                }
-            });
-            for (input, target) in receiver {
-                if each(&input, &target)?.is_break() {
-                    break;
-                }
+            let ahead = steps.clone();
+            let make = move || {
+                // Once nobody listens any more, the run has ended.
+                ahead.map(|step| sender.send(self.make(step))).take_while(|sent| sent.is_ok()).count()
+            };
+            let Ok(maker) = std::thread::Builder::new().name("conv1d batches".into()).spawn_scoped(scope, make) else {
+                return all(steps.map(|step| self.make(step)), each);
+            };
+            let done = all(receiver.into_iter(), &mut each);
+            match maker.join() {
+                Ok(_) => done,
+                // As if the dataset had panicked here.
+                Err(panic) => std::panic::resume_unwind(panic),
             }
-            Ok(())
         })
     }
 
-    fn batch_of(&self, order: &[usize], batch: usize) -> (Vec<f32>, Vec<D::Target>) {
+    fn make(&self, step: u64) -> Batch<D::Target> {
+        let batches = self.samples / self.batch as u64;
+        let order = key(self.seed, ORDER.wrapping_add((step / batches) as u32));
+        let first = step % batches * self.batch as u64;
         let mut inputs = vec![0.0; self.input];
         let mut targets = vec![<D::Target as bytemuck::Zeroable>::zeroed(); self.target];
-        let samples = order[batch * self.batch..].iter().take(self.batch);
         let (input, target) = (self.input / self.batch, self.target / self.batch);
-        for (place, &sample) in samples.enumerate() {
+        for place in 0..self.batch {
+            let sample = permuted(first + place as u64, self.samples, order) as usize;
             let inputs = &mut inputs[place * input..][..input];
             self.data.sample(sample, inputs, &mut targets[place * target..][..target]);
         }
         (inputs, targets)
     }
+}
+
+/// Inputs and targets.
+type Batch<T> = (Vec<f32>, Vec<T>);
+
+fn all<T>(
+    batches: impl Iterator<Item = Batch<T>>,
+    mut each: impl FnMut(&[f32], &[T]) -> Result<ControlFlow<()>>,
+) -> Result<()> {
+    for (input, target) in batches {
+        if each(&input, &target)?.is_break() {
+            break;
+        }
+    }
+    Ok(())
 }

@@ -4,7 +4,8 @@
 use crate::error::{Error, Result};
 use crate::geometry::{Activation, Fused, Layer, Residual};
 
-/// A value of a [`Graph`]: its input, a parameter, or what an operation gives.
+/// A value of a [`Graph`]: its input, a parameter, or what an operation gives. It means nothing in another graph, where it is either
+/// refused or taken for the value of the same number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Value(pub(super) usize);
 
@@ -255,8 +256,8 @@ impl Graph {
 
     /// Which parameter a value is.
     pub(super) fn parameter_of(&self, value: Value) -> Option<usize> {
-        match self.origins[value.0] {
-            Origin::Parameter(index) => Some(index),
+        match self.origins.get(value.0) {
+            Some(&Origin::Parameter(index)) => Some(index),
             _ => None,
         }
     }
@@ -270,6 +271,12 @@ impl Graph {
     /// Shapes of all values for an input `[N, C, L]`; empty for those that nothing computes.
     pub(super) fn shapes(&self, input: [usize; 3]) -> Result<Vec<Vec<usize>>> {
         self.check_parameters()?;
+        for (argument, size) in [("channels", input[1]), ("length", input[2])] {
+            if size == 0 {
+                return Err(Error::Zero { argument });
+            }
+        }
+        check_size(&input)?;
         let mut shapes: Vec<Vec<usize>> = vec![Vec::new(); self.origins.len()];
         for (shape, origin) in shapes.iter_mut().zip(&self.origins) {
             match origin {
@@ -283,6 +290,7 @@ impl Graph {
             let inputs: Option<Vec<&[usize]>> =
                 node.inputs.iter().map(|v| shapes.get(v.0).map(Vec::as_slice).filter(|s| !s.is_empty())).collect();
             let shape = inputs.ok_or_else(foreign).and_then(|inputs| node.shape(&inputs));
+            let shape = shape.and_then(|shape| check_size(&shape).map(|()| shape));
             shapes[node.output.0] = shape.map_err(|error| error.in_layer(&node.name))?;
         }
         if shapes.get(self.output.0).is_none_or(Vec::is_empty) {
@@ -291,12 +299,16 @@ impl Graph {
         Ok(shapes)
     }
 
-    fn check_parameters(&self) -> Result<()> {
+    /// Names are there once, and shapes can be.
+    pub(super) fn check_parameters(&self) -> Result<()> {
         let mut names = std::collections::HashSet::new();
         for parameter in &self.parameters {
             let wrong = |message: &str| Error::Parameter { name: parameter.name.clone(), message: message.into() };
             if !names.insert(&parameter.name) {
                 return Err(wrong("two parameters of the network have this name"));
+            }
+            if parameter.shape.contains(&0) {
+                return Err(wrong("a dimension of its shape is 0"));
             }
             crate::geometry::elements("elements of a parameter", &parameter.shape)
                 .map_err(|error| error.in_layer(&parameter.name))?;
@@ -375,6 +387,12 @@ impl Node {
             _ => Err(wrong("the operation", &[], "at least one value to work on".into())),
         }
     }
+}
+
+/// One item must be addressable even where the batch is empty: strides are computed all the same.
+fn check_size(shape: &[usize]) -> Result<()> {
+    let item: Vec<usize> = shape.iter().enumerate().map(|(i, &d)| if i == 0 { d.max(1) } else { d }).collect();
+    crate::geometry::elements("elements of a value of a network", &item).map(|_| ())
 }
 
 /// The input of a linear layer as a convolution sees it.

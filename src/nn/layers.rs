@@ -149,7 +149,8 @@ impl Module for SeparableConv1d {
 /// Batch normalisation over batch and positions, `torch.nn.BatchNorm1d`: by the batch's own statistics while training, by running
 /// ones otherwise. Parameters `weight` and `bias`; statistics `running_mean`, `running_var` and `num_batches_tracked`.
 ///
-/// After a convolution it costs nothing for inference: it goes into the weights.
+/// Right after a convolution or a linear layer it goes into the weights where no gradients are wanted: a pass over them, none over the
+/// values.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct BatchNorm1d {

@@ -43,14 +43,17 @@ impl WaveNetStack {
 
 impl Module for WaveNetStack {
     fn add_to(&self, graph: &mut Graph, x: Value) -> Value {
-        (0..self.layers).fold(x, |x, layer| {
+        (0..self.layers.min(MOST_LAYERS)).fold(x, |x, layer| {
             let conv = CausalConv1d::new(self.channels, self.channels, self.kernel_size).dilation(dilation(layer));
             graph.module(layer.to_string(), &conv, x)
         })
     }
 }
 
-/// `2^layer`; beyond what an index can be, the largest number, which is refused with the layer's name.
+/// Layers of doubled dilations: the last of more would have one that no index reaches, and is refused with its name.
+const MOST_LAYERS: usize = 40;
+
+/// `2^layer`; beyond what an index can be, the largest number.
 fn dilation(layer: usize) -> usize {
     u32::try_from(layer).ok().and_then(|layer| 1usize.checked_shl(layer)).unwrap_or(usize::MAX)
 }
@@ -179,7 +182,7 @@ impl Module for Tcn {
     fn add_to(&self, graph: &mut Graph, x: Value) -> Value {
         let mut y = x;
         let mut channels = self.in_channels;
-        for layer in 0..self.layers {
+        for layer in 0..self.layers.min(MOST_LAYERS) {
             let block = TcnBlock::new(channels, self.hidden_channels, self.kernel_size);
             let block = block.dilation(dilation(layer)).dropout(self.dropout);
             y = graph.module(format!("network.{layer}"), &block, y);

@@ -47,8 +47,13 @@ pub(super) struct TensorInfo {
 impl TensorInfo {
     /// Elements; at least 1, which is the least that can be bound.
     pub(super) fn elements(&self) -> u64 {
-        self.shape.iter().map(|&d| d as u64).product::<u64>().max(1)
+        elements(&self.shape).max(1)
     }
+}
+
+/// Elements of a shape that was checked.
+fn elements(shape: &[usize]) -> u64 {
+    if shape.contains(&0) { 0 } else { shape.iter().map(|&d| d as u64).product() }
 }
 
 /// A shader outside any plan, and what it is bound to.
@@ -107,6 +112,12 @@ impl Layout {
             }
         }
         Layout { offsets, trained, total: end }
+    }
+
+    /// All parameters together must fit one binding.
+    pub(super) fn check(&self, caps: &Caps) -> Result<()> {
+        let (value, limit) = (self.total, caps.max_window());
+        if value > limit { Err(Error::TooLarge { what: "elements of all parameters", value, limit }) } else { Ok(()) }
     }
 }
 
@@ -184,10 +195,7 @@ impl Program {
     pub(super) fn new(request: &Request<'_>, caps: &Caps, planner: Planner<'_>) -> Result<Program> {
         let shapes = request.graph.shapes(request.input)?;
         let layout = Layout::of(request.graph);
-        let limit = caps.max_window();
-        if layout.total > limit {
-            return Err(Error::TooLarge { what: "elements of all parameters", value: layout.total, limit });
-        }
+        layout.check(caps)?;
         let mut compiler = Compiler {
             request,
             caps,
@@ -346,7 +354,7 @@ impl Compiler<'_> {
     }
 
     fn elements(&self, value: Value) -> u64 {
-        self.shape(value).iter().map(|&d| d as u64).product()
+        elements(self.shape(value))
     }
 
     /// The input of a convolution as it sees it.
@@ -582,8 +590,8 @@ impl Compiler<'_> {
                 if same && needed(0) {
                     // Both sides of the sum are one value: the second share by itself.
                     let values = [None, Some(node.inputs[1])];
-                    let back =
-                        PointwiseBack { values, drop, dropped: false, add: true, activation: *activation, saved, dy };
+                    let dropped = dropout.is_some();
+                    let back = PointwiseBack { values, drop, dropped, add: true, activation: *activation, saved, dy };
                     self.pointwise_backward(back)?;
                 }
             }
@@ -665,6 +673,8 @@ impl Compiler<'_> {
             }
         }
         let (output, a, b, saved_input) = match saved {
+            // A derivative of 1 needs nothing, which then need not be kept.
+            _ if activation == Activation::Identity => (dy, dy, dy, 0),
             Saved::Output(y) => (y, y, y, 0),
             Saved::PreActivation(a, b) => (a, a, b, 1),
         };
@@ -773,6 +783,10 @@ impl Compiler<'_> {
                 (target, shares, partials)
             }
             Loss::CrossEntropy => {
+                if shape.len() < 2 {
+                    let expected = "[N, classes] or [N, classes, L]".into();
+                    return Err(Error::Shape { tensor: "the network's output", got: shape, expected });
+                }
                 let positions = u64::from(whole.batch) * u64::from(whole.length);
                 let shares = Shares::of(positions, 1 + 3 * u64::from(whole.channels), self.caps)?;
                 let target: Vec<usize> = std::iter::once(shape[0]).chain(shape[2..].iter().copied()).collect();
@@ -800,9 +814,11 @@ impl Compiler<'_> {
         let trained = self.layout.trained;
         let arena = |compiler: &mut Self, arena| compiler.tensor(&[trained as usize], Home::Arena(arena, 0));
         let (parameters, gradients) = (arena(self, Arena::State)?, arena(self, Arena::Gradients)?);
-        let clipping = self.tensor(&[2], Home::Own)?;
-        program.clipping = Some(clipping);
+        // What is not clipped is not looked at, but something must be bound there.
+        let mut clipping = self.control;
         if let Some(limit) = training.clip {
+            clipping = self.tensor(&[2], Home::Own)?;
+            program.clipping = Some(clipping);
             let shares = Shares::of(trained, 1, self.caps)?;
             let partials = self.pooled(shares.count)?;
             let params = shaders::SumSquaresParams {
@@ -820,11 +836,16 @@ impl Compiler<'_> {
             .collect::<Result<Vec<_>>>()?;
         let mut tensors = vec![self.control, clipping, gradients, parameters];
         tensors.extend(memory);
+        if training.optimizer.memory() == 0 {
+            tensors.push(self.pooled(1)?);
+        }
         let count = trained as u32;
         self.launch(match training.optimizer {
             Optimizer::Sgd(sgd) => {
                 let params = shaders::SgdParams { count, momentum: sgd.momentum, weight_decay: sgd.weight_decay };
-                each(&shaders::SGD, &[clipped, ("NESTEROV", sgd.nesterov.into())], params, trained, &tensors)
+                let momentum = ("MOMENTUM", (sgd.momentum != 0.0).into());
+                let constants = [clipped, momentum, ("NESTEROV", sgd.nesterov.into())];
+                each(&shaders::SGD, &constants, params, trained, &tensors)
             }
             Optimizer::Adam(adam) => {
                 let [beta1, beta2] = [adam.beta1, adam.beta2];

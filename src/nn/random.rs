@@ -28,16 +28,27 @@ pub(super) fn unit(counter: u64, key: [u32; 2]) -> f32 {
     (word >> 8) as f32 / (1 << 24) as f32
 }
 
-/// The numbers below `count` in an order that the key decides (Fisher and Yates).
-pub(super) fn permutation(count: usize, key: [u32; 2]) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..count).collect();
-    for last in (1..count).rev() {
-        let [low, high] = threefry([last as u32, (last as u64 >> 32) as u32], key);
-        let random = u64::from(low) | u64::from(high) << 32;
-        // The bias of the remainder is below count / 2^64.
-        order.swap(last, (random % (last as u64 + 1)) as usize);
+/// Rounds of the Feistel network below; four make it a strong pseudo-random permutation (Luby and Rackoff, 1988).
+const ROUNDS: u32 = 6;
+
+/// Where `index`, one of the numbers below `count`, goes in an order of them that the key decides. No list is made of it: a Feistel
+/// network permutes the numbers of the next even number of bits, and is walked until it is back below `count` (Black and Rogaway:
+/// *Ciphers with Arbitrary Finite Domains*, 2002).
+pub(super) fn permuted(index: u64, count: u64, key: [u32; 2]) -> u64 {
+    let half = (64 - count.saturating_sub(1).leading_zeros()).div_ceil(2).max(1);
+    let mask = u64::MAX >> (64 - half);
+    let mut place = index;
+    loop {
+        let (mut left, mut right) = (place >> half, place & mask);
+        for round in 0..ROUNDS {
+            let [mixed, _] = threefry([right as u32, round], key);
+            (left, right) = (right, left ^ (u64::from(mixed) & mask));
+        }
+        place = left << half | right;
+        if place < count {
+            return place;
+        }
     }
-    order
 }
 
 #[cfg(test)]
@@ -58,9 +69,17 @@ mod tests {
 
     #[test]
     fn a_permutation_has_every_number_once() {
-        let mut order = permutation(1000, key(7, 3));
-        assert_ne!(order, permutation(1000, key(7, 4)));
-        order.sort_unstable();
-        assert_eq!(order, (0..1000).collect::<Vec<_>>());
+        for count in [1, 2, 3, 16, 17, 1000, 4096] {
+            let order = |stream| (0..count).map(|i| permuted(i, count, key(7, stream))).collect::<Vec<_>>();
+            let mut numbers = order(3);
+            numbers.sort_unstable();
+            assert_eq!(numbers, (0..count).collect::<Vec<_>>());
+            if count > 16 {
+                assert_ne!(order(3), order(4));
+                let kept = order(3).iter().zip(0..).filter(|(a, b)| **a == *b).count();
+                assert!(kept < 10, "{kept} of {count} stay where they are");
+            }
+        }
+        assert!(permuted(u64::MAX - 1, u64::MAX, key(1, 1)) < u64::MAX);
     }
 }

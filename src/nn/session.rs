@@ -130,10 +130,8 @@ impl Network {
     pub fn new(gpu: &Gpu, network: &(impl Module + ?Sized), seed: u64) -> Result<Network> {
         let graph = Graph::of(network);
         let layout = Layout::of(&graph);
-        let limit = gpu.caps().max_window();
-        if layout.total > limit {
-            return Err(Error::TooLarge { what: "elements of all parameters", value: layout.total, limit });
-        }
+        graph.check_parameters()?;
+        layout.check(gpu.caps())?;
         let initial = graph.initial(&layout, seed);
         let state = gpu.tensor(&initial, [initial.len()])?;
         Ok(Network { gpu: gpu.clone(), graph, layout, state })
@@ -155,7 +153,8 @@ impl Network {
         Ok(StateDict { entries: self.graph.entries(&self.layout, &state, |_| true), ..StateDict::default() })
     }
 
-    /// Takes all parameters and statistics from a dictionary: those of this network, all and no others, or nothing is changed.
+    /// Takes all parameters and statistics from a dictionary: those of this network, all and no others, or nothing is changed. Who has
+    /// only some of them puts them into [`Network::state_dict`] and loads that.
     pub fn load_state_dict(&self, dict: &StateDict) -> Result<()> {
         let mut state = self.state.read()?;
         self.graph.fill(&self.layout, &mut state, &dict.entries, |_| true)?;
@@ -238,11 +237,24 @@ pub struct Session {
     backward: Bound,
     arenas: Arenas,
     places: Vec<Tensor>,
-    own: Vec<Option<Tensor>>,
+    ends: Ends,
     keep_values: bool,
     wanted: Wanted,
     /// Whether what the gradients need is there: the backward pass uses its memory up.
     ran_forward: Arc<AtomicBool>,
+}
+
+/// Tensors that others write or read.
+#[derive(Debug, Clone)]
+struct Ends {
+    input: Tensor,
+    output: Tensor,
+    control: Tensor,
+    output_gradient: Option<Tensor>,
+    input_gradient: Option<Tensor>,
+    target: Option<Tensor>,
+    losses: Option<Tensor>,
+    clipping: Option<Tensor>,
 }
 
 /// Memory that outlives a step.
@@ -262,12 +274,12 @@ impl Session {
     ) -> Result<Session> {
         let gpu = &network.gpu;
         let wanted = Wanted { parameters: options.parameter_gradients, input: options.input_gradient };
+        // Of the graph as it was written: errors name its layers, and what follows can rely on it.
+        network.graph.shapes(input)?;
         let graph = network.graph.fused(options.mode, wanted.any());
         let batch_statistics = options.mode == Mode::Training;
         let request = Request { graph: &graph, input, batch_statistics, wanted, training, seed: options.seed };
         let planner = |fused, operation, shape: &[usize]| gpu.plan(fused, operation, shape, &options.plan);
-        // Shapes of the graph as it was written are checked too: errors name its layers.
-        network.graph.shapes(input)?;
         let program = Program::new(&request, gpu.caps(), &planner)?;
         let placement = Placement::new(&program, options.keep_values);
 
@@ -309,6 +321,17 @@ impl Session {
         let keep_values = options.keep_values;
         let network = network.clone();
         let ran_forward = Arc::default();
+        let taken = |id: TensorId| own[id.0].clone().ok_or(Error::MissingBuffer { role: "a tensor of the network" });
+        let ends = Ends {
+            input: taken(program.input)?,
+            output: taken(program.output)?,
+            control: taken(program.control)?,
+            output_gradient: program.output_gradient.map(taken).transpose()?,
+            input_gradient: program.input_gradient.map(taken).transpose()?,
+            target: program.target.map(taken).transpose()?,
+            losses: program.losses.map(taken).transpose()?,
+            clipping: program.clipping.map(taken).transpose()?,
+        };
         Ok(Session {
             network,
             program,
@@ -318,7 +341,7 @@ impl Session {
             backward,
             arenas,
             places,
-            own,
+            ends,
             keep_values,
             wanted,
             ran_forward,
@@ -332,47 +355,42 @@ impl Session {
 
     /// Where the input is written, `[N, C, L]`.
     pub fn input(&self) -> &Tensor {
-        self.own(self.program.input)
+        &self.ends.input
     }
 
     /// What the network gives.
     pub fn output(&self) -> &Tensor {
-        self.own(self.program.output)
+        &self.ends.output
     }
 
     /// Where the gradient with respect to the output is written, where gradients are computed.
     pub fn output_gradient(&self) -> Option<&Tensor> {
-        self.program.output_gradient.map(|tensor| self.own(tensor))
+        self.ends.output_gradient.as_ref()
     }
 
     /// The gradient with respect to the input, where it is computed.
     pub fn input_gradient(&self) -> Option<&Tensor> {
-        self.program.input_gradient.map(|tensor| self.own(tensor))
+        self.ends.input_gradient.as_ref()
     }
 
     pub(super) fn target(&self) -> Option<&Tensor> {
-        self.program.target.map(|tensor| self.own(tensor))
+        self.ends.target.as_ref()
     }
 
     pub(super) fn losses(&self) -> Option<&Tensor> {
-        self.program.losses.map(|tensor| self.own(tensor))
+        self.ends.losses.as_ref()
     }
 
     pub(super) fn clipping(&self) -> Option<&Tensor> {
-        self.program.clipping.map(|tensor| self.own(tensor))
+        self.ends.clipping.as_ref()
     }
 
     pub(super) fn control(&self) -> &Tensor {
-        self.own(self.program.control)
+        &self.ends.control
     }
 
     pub(super) fn optimizer_memory(&self) -> &[Tensor] {
         &self.arenas.memory
-    }
-
-    /// Own tensors are there by construction; should one not be, the state stands for it rather than a panic.
-    fn own(&self, tensor: TensorId) -> &Tensor {
-        self.own[tensor.0].as_ref().unwrap_or(&self.arenas.state)
     }
 
     /// Runs the network on what the input holds: queued, nothing waits for it.
@@ -383,7 +401,7 @@ impl Session {
     }
 
     /// Computes the gradients from what the output gradient holds, once after each [`Session::forward`]: gradients take the place of
-    /// values that are no longer needed.
+    /// values that are no longer needed. They are those of that pass as long as input, step and parameters stay what they were.
     pub fn backward(&self) -> Result<()> {
         if !self.wanted.any() {
             return Err(Error::Unprepared { what: "gradients", needs: "a session that is made for them" });
@@ -394,7 +412,8 @@ impl Session {
         self.network.gpu.run(&self.backward)
     }
 
-    /// The dispatches of [`Session::forward`], to record into a pass of one's own.
+    /// The dispatches of [`Session::forward`], to record into a pass of one's own. Who records one of the two by hand records both:
+    /// [`Session::backward`] only knows of [`Session::forward`].
     pub fn forward_pass(&self) -> &Bound {
         &self.forward
     }
@@ -404,7 +423,8 @@ impl Session {
         &self.backward
     }
 
-    /// Sets the step whose random numbers dropout uses, in both passes. 0 at first.
+    /// Sets the step whose random numbers dropout uses, in both passes: 0 at first, and the same until this is called. (A [`Trainer`]
+    /// counts by itself.)
     pub fn set_step(&self, step: u32) -> Result<()> {
         let mut control = [0.0; super::program::CONTROL_WORDS];
         control[0] = f32::from_bits(step);
@@ -428,8 +448,11 @@ impl Session {
             message: "the network computes no layer of this name".into(),
         })?;
         let tensor = &self.program.tensors[named.value.0];
-        if tensor.home == Home::Own {
-            return Ok(self.own(named.value).clone());
+        if named.value == self.program.output {
+            return Ok(self.ends.output.clone());
+        }
+        if tensor.shape.contains(&0) {
+            return self.network.gpu.zeros(&tensor.shape);
         }
         if !self.keep_values {
             return Err(Error::Parameter { name: layer.into(), message: "its value is not kept".into() });

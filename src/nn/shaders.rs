@@ -9,7 +9,7 @@ use crate::kernels::program::{Source, Specialised};
 
 /// Invocations of a workgroup of all of them.
 const LANES: u64 = 64;
-/// Elements that a workgroup adds up at least: 64 of each lane, so that the sum of its lanes is little beside them.
+/// Iterations that a workgroup does at least: 64 of each lane, so that the sum of its lanes is little beside them.
 const SHARE: u64 = 64 * LANES;
 /// Workgroups that a sum is shared among at most: what one workgroup, or one invocation, then adds up.
 const MOST_SHARES: u64 = 1024;
@@ -113,8 +113,10 @@ pub(super) struct Shares {
 impl Shares {
     /// Of so many elements, each of which takes a lane so many iterations.
     pub(super) fn of(elements: u64, iterations: u64, caps: &Caps) -> Result<Shares> {
-        let share = elements.div_ceil(MOST_SHARES).max(SHARE);
-        check_iterations("iterations of a sum", share.div_ceil(LANES).saturating_mul(iterations), caps)?;
+        let least = (SHARE / iterations.max(1)).next_multiple_of(LANES).max(LANES);
+        let share = elements.div_ceil(MOST_SHARES).max(least);
+        let most = share.min(elements).div_ceil(LANES);
+        check_iterations("iterations of a sum", most.saturating_mul(iterations), caps)?;
         Ok(Shares { count: elements.div_ceil(share), share })
     }
 }

@@ -1,7 +1,7 @@
 //! State dictionaries: the parameters and statistics of a network by the names that PyTorch gives them, in memory and in safetensors
 //! files.
 
-use super::graph::{Graph, Kind};
+use super::graph::{Graph, Kind, Parameter};
 use super::program::Layout;
 use crate::error::{Error, Result};
 use crate::files;
@@ -132,7 +132,7 @@ impl Graph {
         only: impl Fn(Kind) -> bool,
     ) -> BTreeMap<String, Entry> {
         let parameters = self.parameters.iter().zip(&layout.offsets).filter(|(p, _)| only(p.kind));
-        let entry = |(parameter, &offset): (&super::graph::Parameter, &u64)| {
+        let entry = |(parameter, &offset): (&Parameter, &u64)| {
             let values = &state[offset as usize..][..parameter.len() as usize];
             let entry = match parameter.kind {
                 Kind::Count => {
@@ -175,28 +175,39 @@ impl Graph {
         if !missing.is_empty() || !unexpected.is_empty() {
             return Err(Error::StateKeys { missing, unexpected });
         }
-        let mut filled = Vec::new();
-        for (parameter, offset, entry) in found {
-            let wrong = |message: String| Error::Parameter { name: parameter.name.clone(), message };
-            let shape: &[usize] = if parameter.kind == Kind::Count { &[] } else { &parameter.shape };
-            if entry.shape != shape || entry.len() as u64 != parameter.len() {
-                return Err(wrong(format!("it has the shape {:?}, the network needs {shape:?}", entry.shape)));
-            }
-            let values = match (&entry.values, parameter.kind) {
-                (Values::Integers(values), Kind::Count) => {
-                    let word =
-                        |&v: &i64| u32::try_from(v).map(f32::from_bits).map_err(|_| wrong(format!("it counts {v}")));
-                    values.iter().map(word).collect::<Result<Vec<f32>>>()?
-                }
-                (Values::Floats(values), Kind::Trained | Kind::Statistic) => values.clone(),
-                (Values::Integers(_), _) => return Err(wrong("it holds integers".into())),
-                (Values::Floats(_), _) => return Err(wrong("it holds no integers".into())),
-            };
-            filled.push((offset, values));
+        for (parameter, _, entry) in &found {
+            parameter.check(entry)?;
         }
-        for (offset, values) in filled {
-            state[offset..][..values.len()].copy_from_slice(&values);
+        for (_, offset, entry) in found {
+            let place = &mut state[offset..][..entry.len()];
+            match &entry.values {
+                Values::Floats(values) => place.copy_from_slice(values),
+                Values::Integers(values) => {
+                    place.iter_mut().zip(values).for_each(|(word, &count)| *word = f32::from_bits(count as u32));
+                }
+            }
         }
         Ok(())
+    }
+}
+
+impl Parameter {
+    /// Whether an entry can be its values.
+    fn check(&self, entry: &Entry) -> Result<()> {
+        let wrong = |message: String| Err(Error::Parameter { name: self.name.clone(), message });
+        let shape: &[usize] = if self.kind == Kind::Count { &[] } else { &self.shape };
+        if entry.shape != shape || entry.len() as u64 != self.len() {
+            let (got, values) = (&entry.shape, entry.len());
+            return wrong(format!("it has the shape {got:?} and {values} values, the network needs {shape:?}"));
+        }
+        match (&entry.values, self.kind) {
+            (Values::Integers(values), Kind::Count) => match values.iter().find(|&&v| u32::try_from(v).is_err()) {
+                Some(count) => wrong(format!("it counts {count}")),
+                None => Ok(()),
+            },
+            (Values::Floats(_), Kind::Trained | Kind::Statistic) => Ok(()),
+            (Values::Integers(_), _) => wrong("it holds integers".into()),
+            (Values::Floats(_), _) => wrong("it holds no integers".into()),
+        }
     }
 }

@@ -149,16 +149,13 @@ impl Optimizer {
     /// PyTorch's names of what it remembers.
     fn memories(&self) -> &'static [&'static str] {
         match self {
+            Optimizer::Sgd(sgd) if sgd.momentum == 0.0 => &[],
             Optimizer::Sgd(_) => &["momentum_buffer"],
             Optimizer::Adam(_) => &["exp_avg", "exp_avg_sq"],
         }
     }
 
     fn check(&self) -> Result<()> {
-        let not_negative = |argument, value: f64| {
-            let fine = value.is_finite() && value >= 0.0;
-            if fine { Ok(()) } else { Err(Error::argument(argument, value, "finite and not negative")) }
-        };
         not_negative("the learning rate", self.learning_rate())?;
         match self {
             Optimizer::Sgd(sgd) => {
@@ -179,6 +176,14 @@ impl Optimizer {
             }
         }
         Ok(())
+    }
+
+    /// This one with another learning rate.
+    fn with_learning_rate(self, learning_rate: f64) -> Self {
+        match self {
+            Optimizer::Sgd(sgd) => Optimizer::Sgd(Sgd { learning_rate, ..sgd }),
+            Optimizer::Adam(adam) => Optimizer::Adam(Adam { learning_rate, ..adam }),
+        }
     }
 
     /// The control words of a step, counted from 1.
@@ -229,6 +234,12 @@ impl TrainerOptions {
     }
 }
 
+/// Arguments are finite on the device, too, and not negative.
+fn not_negative(argument: &'static str, value: f64) -> Result<()> {
+    let fine = (value as f32).is_finite() && value >= 0.0;
+    if fine { Ok(()) } else { Err(Error::argument(argument, value, "finite and not negative")) }
+}
+
 /// Where [`Trainer::fit`] writes checkpoints, and how often.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checkpoints {
@@ -248,12 +259,16 @@ pub struct Progress {
     pub loss: f32,
 }
 
+/// Steps that are counted, which no run reaches.
+const MOST_STEPS: u64 = 1 << 48;
 /// Steps that may be queued on the device: one that runs, and one that waits for it.
 const QUEUED: usize = 2;
 /// Steps whose losses are read in one go.
 const LOSSES_AT_ONCE: u64 = 32;
 
 /// A network that is being trained on batches of one shape.
+///
+/// All parameters are updated in each step, those without influence on the output too: weight decay shrinks them.
 ///
 /// ```
 /// use conv1d::Gpu;
@@ -277,8 +292,11 @@ pub struct Trainer {
     loss: Loss,
     optimizer: Optimizer,
     learning_rate: f64,
+    clip_norm: Option<f32>,
     seed: u64,
     steps: u64,
+    /// Whether this trainer did the last of them.
+    stepped: bool,
     /// Steps whose losses were read.
     read: u64,
     queued: VecDeque<wgpu::SubmissionIndex>,
@@ -309,8 +327,10 @@ impl Trainer {
             loss,
             optimizer,
             learning_rate: optimizer.learning_rate(),
+            clip_norm: options.clip_norm,
             seed: options.seed,
             steps: 0,
+            stepped: false,
             read: 0,
             queued: VecDeque::new(),
         })
@@ -328,9 +348,7 @@ impl Trainer {
 
     /// Sets the learning rate of the steps to come. Part of checkpoints.
     pub fn set_learning_rate(&mut self, learning_rate: f64) -> Result<()> {
-        if !(learning_rate.is_finite() && learning_rate >= 0.0) {
-            return Err(Error::argument("the learning rate", learning_rate, "finite and not negative"));
-        }
+        not_negative("the learning rate", learning_rate)?;
         self.learning_rate = learning_rate;
         Ok(())
     }
@@ -373,6 +391,7 @@ impl Trainer {
         self.session.control().write(&self.optimizer.control(self.steps + 1, self.learning_rate))?;
         gpu.run(&self.step_pass)?;
         self.steps += 1;
+        self.stepped = true;
         self.queued.push_back(gpu.queue().submit(None));
         if self.queued.len() > QUEUED
             && let Some(submission_index) = self.queued.pop_front()
@@ -405,10 +424,10 @@ impl Trainer {
         Ok(progress)
     }
 
-    /// Waits, and reads the norm of all gradients together of the last step, before clipping. None without clipping.
+    /// Waits, and reads the norm of all gradients together of the last step, before clipping. None without clipping, or a step.
     pub fn gradient_norm(&self) -> Result<Option<f32>> {
         match self.session.clipping() {
-            Some(clipping) if self.steps > 0 => Ok(clipping.read()?.get(1).copied().filter(|norm| *norm != 0.0)),
+            Some(clipping) if self.stepped => Ok(clipping.read()?.get(1).copied()),
             _ => Ok(None),
         }
     }
@@ -465,39 +484,45 @@ impl Trainer {
         }
         let notes = [
             ("step", self.steps.to_string()),
-            ("seed", self.seed.to_string()),
             ("learning_rate", self.learning_rate.to_bits().to_string()),
-            ("loss", format!("{:?}", self.loss)),
+            ("run", self.run()),
         ];
         dict.metadata = notes.map(|(name, value)| (name.to_owned(), value)).into_iter().collect();
         dict.save(path)
     }
 
-    /// Goes on where a checkpoint was written: of the same network, with the same kind of optimiser, loss and seed. An error leaves
-    /// everything as it was.
+    /// All that decides what a step does beside the numbers in a checkpoint.
+    fn run(&self) -> String {
+        let optimizer = self.optimizer.with_learning_rate(0.0);
+        let (loss, clip, seed, shape) = (self.loss, self.clip_norm, self.seed, self.session.input().shape());
+        format!("{loss:?}, {optimizer:?}, clip {clip:?}, seed {seed}, batches {shape:?}")
+    }
+
+    /// Goes on where a checkpoint was written: of the same network, with the same loss, optimiser (but for the learning rate, which is
+    /// the checkpoint's), clipping, seed and batch. An error leaves everything as it was.
     pub fn resume(&mut self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         let dict = StateDict::load(path)?;
-        let note = |name: &str| {
-            dict.metadata.get(name).ok_or_else(|| Error::file(path, format!("it has no {name}: no checkpoint")))
-        };
+        let wrong = |message: String| Error::file(path, message);
+        let note =
+            |name: &str| dict.metadata.get(name).ok_or_else(|| wrong(format!("it has no {name}: no checkpoint")));
         let number = |name: &str| {
             let text = note(name)?;
-            text.parse::<u64>().map_err(|_| Error::file(path, format!("its {name} is {text:?}")))
+            text.parse::<u64>().map_err(|_| wrong(format!("its {name} is {text:?}")))
         };
-        let (steps, seed) = (number("step")?, number("seed")?);
-        let learning_rate = f64::from_bits(number("learning_rate")?);
-        if seed != self.seed {
-            return Err(Error::file(path, format!("its seed is {seed}, the trainer's {}", self.seed)));
+        let (steps, learning_rate) = (number("step")?, f64::from_bits(number("learning_rate")?));
+        if steps > MOST_STEPS {
+            return Err(Error::TooLarge { what: "steps of a checkpoint", value: steps, limit: MOST_STEPS });
         }
-        let (loss, own) = (note("loss")?, format!("{:?}", self.loss));
-        if *loss != own {
-            return Err(Error::file(path, format!("its loss is {loss}, the trainer's {own}")));
+        not_negative("the learning rate", learning_rate)?;
+        let (run, own) = (note("run")?, self.run());
+        if *run != own {
+            return Err(wrong(format!("it is of another run: {run}; this one is {own}")));
         }
         let (graph, layout) = (self.network.graph(), self.network.layout());
         let mut parts: Vec<(String, BTreeMap<String, Entry>)> = vec![("model.".into(), BTreeMap::new())];
         parts.extend(self.optimizer.memories().iter().map(|name| (format!("optimizer.{name}."), BTreeMap::new())));
-        for (name, entry) in dict.entries.clone() {
+        for (name, entry) in dict.entries {
             let part =
                 parts.iter_mut().find_map(|(prefix, part)| Some((name.strip_prefix(&**prefix)?.to_owned(), part)));
             match part {
@@ -517,8 +542,8 @@ impl Trainer {
         for (place, values) in places.zip(&contents) {
             place.write(values)?;
         }
-        self.set_learning_rate(learning_rate)?;
-        (self.steps, self.read) = (steps, steps);
+        self.learning_rate = learning_rate;
+        (self.steps, self.read, self.stepped) = (steps, steps, false);
         Ok(())
     }
 }

@@ -214,6 +214,8 @@ fn finite_differences_agree_wherever_an_activation_stands() {
             .then(activation)
             .then(conv())
             .then(Skip(activation))
+            .then(Skip(Dropout(0.3)))
+            .then(activation)
             .then(Parallel::new().with("a", conv()).with("b", activation));
         assert_gradients(&network, [3, 4, 30], step, &format!("{activation:?}"));
     }
@@ -337,10 +339,16 @@ fn wrong_networks_and_calls_are_errors_that_name_the_layer() {
     assert!(error(&Dropout(1.5), [1, 1, 1]).contains("between 0 and 1, got 1.5"));
     assert!(error(&BatchNorm1d::new(3), [1, 4, 2]).contains("[N, 3, ..]"));
     assert!(error(&Linear::new(3, 2), [1, 3, 2]).contains("expected [N, 3]"));
-    assert!(error(&WaveNetStack::new(1).layers(80), [1, 1, 8]).contains("dilation"));
+    assert!(error(&WaveNetStack::new(1).layers(usize::MAX), [1, 1, 8]).contains("layer 31.conv: dilation"));
     assert!(error(&Skip(Conv1d::new(1, 1, 3)), [1, 1, 8]).contains("[1, 1, 8]"));
     let twice = Parallel::new().with("a", Conv1d::new(1, 1, 1)).with("a", Conv1d::new(1, 1, 1));
-    assert!(error(&twice, [1, 1, 8]).contains("two parameters"));
+    assert!(Network::new(gpu(), &twice, 0).unwrap_err().to_string().contains("two parameters"));
+    let nothing = Network::new(gpu(), &Linear::new(0, 2), 0).unwrap_err().to_string();
+    assert_eq!(nothing, "weight: a dimension of its shape is 0");
+    assert_eq!(error(&Activation::Relu, [usize::MAX, 2, 0]), "length must be at least 1, got 0");
+    assert!(error(&Activation::Relu, [usize::MAX, 2, 1]).contains("more than"));
+    let wide = Parallel::new().with("a", Activation::Relu).with("b", Activation::Tanh);
+    assert!(error(&wide, [0, 3_000_000_000, 1]).contains("more than"));
     assert!(error(&Parallel::new(), [1, 1, 8]).contains("at least one value"));
 
     let network = Network::new(gpu(), &BatchNorm1d::new(2), 0).unwrap();
@@ -354,6 +362,33 @@ fn wrong_networks_and_calls_are_errors_that_name_the_layer() {
     session.forward().unwrap();
     session.backward().unwrap();
     assert!(matches!(session.backward(), Err(Error::Unprepared { .. })));
+}
+
+/// A value of another graph, as whoever keeps one by mistake has it.
+#[test]
+fn values_of_other_graphs_are_refused() {
+    struct Foreign(conv1d::nn::Value, bool);
+    impl Module for Foreign {
+        fn add_to(&self, graph: &mut conv1d::nn::Graph, x: conv1d::nn::Value) -> conv1d::nn::Value {
+            graph.parameter("norm", [1], conv1d::nn::Init::NormsOf(self.0));
+            if self.1 { self.0 } else { graph.add(x, self.0) }
+        }
+    }
+    struct Last(std::cell::Cell<Option<conv1d::nn::Value>>);
+    impl Module for Last {
+        fn add_to(&self, graph: &mut conv1d::nn::Graph, x: conv1d::nn::Value) -> conv1d::nn::Value {
+            let y = Tcn::new(1, 1, 1).add_to(graph, x);
+            self.0.set(Some(y));
+            y
+        }
+    }
+    let last = Last(std::cell::Cell::new(None));
+    conv1d::nn::Graph::of(&last);
+    for output in [false, true] {
+        let network = Network::new(gpu(), &Foreign(last.0.get().unwrap(), output), 0).unwrap();
+        assert_eq!(network.graph().receptive_field(), 1);
+        assert!(matches!(network.session([1, 1, 4]), Err(Error::Shape { .. })));
+    }
 }
 
 #[test]
@@ -396,7 +431,7 @@ fn state_dictionaries_are_taken_whole_or_not_at_all() {
     let mut wrong = before.clone();
     wrong.entries.insert("output_layer.bias".into(), conv1d::nn::Entry::floats([2], vec![0.0; 2]));
     let message = network.load_state_dict(&wrong).unwrap_err().to_string();
-    assert_eq!(message, "output_layer.bias: it has the shape [2], the network needs [1]");
+    assert_eq!(message, "output_layer.bias: it has the shape [2] and 2 values, the network needs [1]");
     assert_eq!(network.state_dict().unwrap(), before);
 
     let bytes = std::fs::read(&path).unwrap();

@@ -312,9 +312,20 @@ fn checkpoints_of_other_runs_are_refused_and_good_ones_survive() {
     let (mse, adam) = (Loss::MeanSquaredError, Optimizer::from(Adam::new(0.01)));
     assert!(matches!(refused(&linear(), mse, adam, 5), Error::File { .. }));
     assert!(matches!(refused(&linear(), Loss::CrossEntropy, adam, 0), Error::File { .. }));
-    assert!(matches!(refused(&linear(), mse, Sgd::new(0.1).into(), 0), Error::StateKeys { .. }));
+    assert!(matches!(refused(&linear(), mse, Sgd::new(0.1).into(), 0), Error::File { .. }));
+    assert!(matches!(refused(&linear(), mse, Adam::new(0.01).betas(0.8, 0.9).into(), 0), Error::File { .. }));
     let other = Sequential::new().then(LastStep).then(Linear::new(3, 2).bias(false));
     assert!(matches!(refused(&other, mse, adam, 0), Error::StateKeys { .. }));
+
+    // Notes that somebody changed.
+    let whole = conv1d::nn::StateDict::load(&path).unwrap();
+    for (note, value) in [("step", u64::MAX), ("learning_rate", f64::NAN.to_bits())] {
+        let mut changed = whole.clone();
+        changed.metadata.insert(note.into(), value.to_string());
+        changed.save(folder.path().join("half")).unwrap();
+        assert!(trainer.resume(folder.path().join("half")).is_err(), "{note}");
+        assert_eq!((network.state_dict().unwrap(), trainer.steps()), (state.clone(), 1));
+    }
 
     // What cannot be written leaves what was there; what is half written is not taken.
     let bytes = std::fs::read(&path).unwrap();
@@ -369,6 +380,88 @@ fn wrong_batches_leave_everything_as_it_was() {
     }
     let few = trainer.fit(&Few, 1, None, |_| ControlFlow::Continue(()));
     assert!(matches!(few, Err(Error::TooFewSamples { samples: 3, batch: 4 })));
+}
+
+/// More classes than one lane gets through in a share of the usual size, and a network whose output has no classes.
+#[test]
+fn cross_entropy_of_many_classes() {
+    let network = Network::new(gpu(), &Sequential::new().then(LastStep).then(Linear::new(3, 700)), 1).unwrap();
+    let mut trainer = network.trainer([4, 3, 1], Loss::CrossEntropy, Sgd::new(0.0)).unwrap();
+    trainer.step(&values(1, 12), &[0u32, 1, 698, 699]).unwrap();
+    let loss = trainer.losses().unwrap()[0].loss;
+    assert!((loss - 700f32.ln()).abs() < 0.5, "{loss}");
+
+    struct Constant;
+    impl conv1d::nn::Module for Constant {
+        fn add_to(&self, graph: &mut conv1d::nn::Graph, _: conv1d::nn::Value) -> conv1d::nn::Value {
+            graph.parameter("p", [5], conv1d::nn::Init::Constant(1.0))
+        }
+    }
+    let network = Network::new(gpu(), &Constant, 1).unwrap();
+    let refused = network.trainer([4, 3, 1], Loss::CrossEntropy, Sgd::new(0.1));
+    assert!(matches!(refused, Err(Error::Shape { .. })));
+    // But squares it has: its target is the constant itself.
+    let mut trainer = network.trainer([4, 3, 1], Loss::MeanSquaredError, Sgd::new(1.0)).unwrap();
+    trainer.step(&values(1, 12), &[0.0f32; 5]).unwrap();
+    assert_eq!(trainer.losses().unwrap()[0].loss, 1.0);
+}
+
+/// A norm of nothing is one, too.
+#[test]
+fn the_norm_of_gradients_is_told_where_they_are_clipped() {
+    let network = Network::new(gpu(), &linear(), 1).unwrap();
+    let options = TrainerOptions::default().clip_norm(1.0);
+    let session = network.session([4, 3, 1]).unwrap();
+    session.input().write(&values(1, 12)).unwrap();
+    session.forward().unwrap();
+    let target = session.output().read().unwrap();
+    let mut trainer = network.trainer_with([4, 3, 1], Loss::MeanSquaredError, Sgd::new(0.1), &options).unwrap();
+    assert_eq!(trainer.gradient_norm().unwrap(), None);
+    trainer.step(&values(1, 12), &target).unwrap();
+    assert_eq!(trainer.gradient_norm().unwrap(), Some(0.0));
+    let mut trainer = network.trainer([4, 3, 1], Loss::MeanSquaredError, Sgd::new(0.1)).unwrap();
+    trainer.step(&values(1, 12), &target).unwrap();
+    assert_eq!(trainer.gradient_norm().unwrap(), None);
+}
+
+/// Datasets without an end, and ones that panic: the panic is theirs, and nothing hangs.
+#[test]
+fn datasets_may_be_endless_and_may_panic() {
+    struct Endless;
+    impl Dataset for Endless {
+        type Target = f32;
+        fn len(&self) -> usize {
+            usize::MAX
+        }
+        fn sample(&self, index: usize, input: &mut [f32], target: &mut [f32]) {
+            input.fill((index % 7) as f32);
+            target.fill(1.0);
+        }
+    }
+    struct Panics;
+    impl Dataset for Panics {
+        type Target = f32;
+        fn len(&self) -> usize {
+            100
+        }
+        fn sample(&self, _: usize, _: &mut [f32], _: &mut [f32]) {
+            panic!("no sample today");
+        }
+    }
+    let network = Network::new(gpu(), &linear(), 1).unwrap();
+    let mut trainer = network.trainer([4, 3, 1], Loss::MeanSquaredError, Sgd::new(0.001)).unwrap();
+    let mut told = 0;
+    trainer
+        .fit(&Endless, 40, None, |_| {
+            told += 1;
+            if told == 10 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })
+        .unwrap();
+    assert_eq!((told, trainer.steps()), (10, 32));
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        trainer.fit(&Panics, 40, None, |_| ControlFlow::Continue(()))
+    }));
+    assert_eq!(panicked.unwrap_err().downcast_ref(), Some(&"no sample today"));
 }
 
 /// A step takes what was planned, and a thousand take no more. On a device of its own: others would count too.
