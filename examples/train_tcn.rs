@@ -36,15 +36,15 @@ enum Task {
 #[derive(Debug, Parser)]
 struct Arguments {
     task: Task,
-    /// T: numbers to choose from, or the pause. [default: 100 for adding, 50 for copy]
-    #[arg(long)]
-    length: Option<usize>,
-    #[arg(long, default_value_t = 1500)]
+    /// T: numbers to choose from, or the pause.
+    #[arg(long, default_value_t = 64)]
+    length: usize,
+    #[arg(long, default_value_t = 2000)]
     steps: u64,
     #[arg(long, default_value_t = 32)]
     batch: usize,
     /// Channels of the blocks.
-    #[arg(long, default_value_t = 24)]
+    #[arg(long, default_value_t = 16)]
     hidden: usize,
     /// K.
     #[arg(long, default_value_t = 6)]
@@ -206,6 +206,9 @@ fn draw(losses: &[(u64, f32)], guess: f64, path: &Path) -> Result<(), Box<dyn Er
     Ok(())
 }
 
+/// Steps at one learning rate.
+const SAME_RATE: u64 = 50;
+
 /// Trains until all steps are done and returns the losses of those that this run did.
 fn train<D: Dataset>(trainer: &mut Trainer, data: &D, arguments: &Arguments) -> conv1d::Result<Vec<(u64, f32)>> {
     let style = "{elapsed_precise} {bar:40} {pos}/{len} steps, {per_sec}, loss {msg}, {eta} left";
@@ -214,21 +217,29 @@ fn train<D: Dataset>(trainer: &mut Trainer, data: &D, arguments: &Arguments) -> 
     bar.reset_eta();
     let mut losses = Vec::new();
     let checkpoints = arguments.checkpoint.clone().map(|path| Checkpoints { path, every: 100 });
-    trainer.fit(data, arguments.steps, checkpoints.as_ref(), |progress| {
-        losses.push((progress.step, progress.loss));
-        bar.set_position(progress.step);
-        bar.set_message(format!("{:.2e}", progress.loss));
-        // What is no number any more stays so.
-        if progress.loss.is_finite() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    })?;
+    let mut finite = true;
+    while trainer.steps() < arguments.steps && finite {
+        // The rate falls along half a cosine, which a resumed run follows too: it goes by the step alone.
+        let part = trainer.steps() / SAME_RATE * SAME_RATE;
+        let fallen = 0.5 + 0.5 * (std::f64::consts::PI * part as f64 / arguments.steps as f64).cos();
+        trainer.set_learning_rate(arguments.learning_rate * fallen)?;
+        trainer.fit(data, (part + SAME_RATE).min(arguments.steps), checkpoints.as_ref(), |progress| {
+            losses.push((progress.step, progress.loss));
+            bar.set_position(progress.step);
+            bar.set_message(format!("{:.2e}", progress.loss));
+            // What is no number any more stays so.
+            finite = progress.loss.is_finite();
+            if finite { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+    }
     bar.finish();
     Ok(losses)
 }
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let task = arguments.task;
-    let length = arguments.length.unwrap_or(if task == Task::Adding { 100 } else { 50 });
-    if length < 2 || length > 1 << 20 {
+    let length = arguments.length;
+    if !(2..=1 << 20).contains(&length) {
         return Err(format!("--length {length} is not from 2 to 1048576").into());
     }
     let samples = if task == Task::Adding { length } else { length + 2 * REMEMBERED };

@@ -66,7 +66,8 @@
 //!
 //! Data flows one way: [`geometry`] (what a convolution is, in numbers) → lowering (operations to two contractions) →
 //! kernels (one file each) → [`plan`] (which kernel, which tile, why) → shader (WGSL specialised) → [`gpu`] (compiled, bound,
-//! recorded) → [`ops`] (the calls above), and [`tune`] (measured choices). Beside them stand [`mod@reference`], the oracle,
+//! recorded) → [`ops`] (the calls above), and [`tune`] (measured choices), and on top of all `nn`: networks of these convolutions,
+//! loaded from PyTorch, run and trained (feature `nn`, on by default). Beside them stand [`mod@reference`], the oracle,
 //! `cpu`, the fast path on the processor (feature `cpu`, on by default), and [`timing`] and [`roofline`]: how long something
 //! takes, and how long it would take at best.
 

@@ -139,9 +139,104 @@ pub(super) fn code(activation: Activation) -> (u32, f32) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::graph::Graph;
+    use super::super::program::{Program, Request, Step, Training, Wanted};
+    use super::super::{
+        Adam, BatchNorm1d, Convolution, Dropout, LastStep, Linear, Loss, Mode, Module, Optimizer, Parallel, Sequential,
+        Sgd, Skip,
+    };
     use super::*;
-    use crate::shader;
+    use crate::{Conv1d, Plan, PlanOptions, shader};
     use naga::valid::{Capabilities, ValidationFlags, Validator};
+
+    /// Programs that between them reach every shader: all activations, with and without dropout, sums, gradients, training.
+    fn programs() -> Vec<Program> {
+        let activations = [
+            Activation::Relu,
+            Activation::LeakyRelu(0.1),
+            Activation::Silu,
+            Activation::Gelu,
+            Activation::Tanh,
+            Activation::Sigmoid,
+        ];
+        let row = activations.into_iter().fold(Sequential::new().then(Conv1d::new(4, 4, 1)), |row, activation| {
+            row.then(activation)
+                .then(BatchNorm1d::new(4))
+                .then(activation)
+                .then(Dropout(0.1))
+                .then(activation)
+                .then(Skip(Dropout(0.2)))
+                .then(activation)
+                .then(Skip(activation))
+                .then(Convolution::new(Conv1d::new(4, 4, 1)).weight_norm(true))
+                .then(BatchNorm1d::new(4))
+        });
+        let both = Parallel::new().with("a", row).with("b", Convolution::new(Conv1d::new(4, 4, 1)).bias(false));
+        let network = Sequential::new().then(both).then(BatchNorm1d::new(8)).then(LastStep).then(Linear::new(8, 2));
+        let train = |loss, optimizer: Optimizer, clip| Some(Training { loss, optimizer, clip });
+        let trainings = [
+            None,
+            train(Loss::MeanSquaredError, Sgd::new(0.1).into(), None),
+            train(Loss::CrossEntropy, Sgd::new(0.1).momentum(0.9).nesterov(true).into(), Some(1.0)),
+            train(Loss::CrossEntropy, Adam::new(0.1).into(), Some(1.0)),
+            train(Loss::CrossEntropy, Adam::decoupled(0.1).into(), None),
+        ];
+        let mut programs = Vec::new();
+        for (mode, training) in [Mode::Evaluation, Mode::Training].into_iter().flat_map(|m| trainings.map(|t| (m, t))) {
+            for parameters in [true, training.is_some()] {
+                let graph = Graph::of(&network as &dyn Module).fused(mode, parameters);
+                let wanted = Wanted { parameters, input: parameters };
+                let batch_statistics = mode == Mode::Training;
+                let request = Request { graph: &graph, input: [3, 4, 9], batch_statistics, wanted, training, seed: 1 };
+                let planner = |fused, operation, input: &[usize]| {
+                    Plan::new(fused, operation, input, &Caps::WEBGPU, &PlanOptions::default())
+                };
+                programs.push(Program::new(&request, &Caps::WEBGPU, &planner).unwrap());
+            }
+        }
+        programs
+    }
+
+    /// Every specialisation is valid, and binds what its step brings.
+    #[test]
+    fn every_specialisation_is_valid_webgpu() {
+        let mut seen = Vec::new();
+        for step in programs().iter().flat_map(|program| program.forward.iter().chain(&program.backward)) {
+            let Step::Shader(launch) = step else { continue };
+            if seen.contains(&launch.shader) {
+                continue;
+            }
+            let name = launch.shader.source.name;
+            let text = shader::specialise(&launch.shader).unwrap();
+            let module = shader::parse(&launch.shader, &text).unwrap();
+            let interface = shader::interface(&launch.shader, &module).unwrap();
+            assert_eq!(interface.bindings.len(), launch.tensors.len() + 1, "{name}");
+            let info = Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(&module);
+            assert!(info.is_ok(), "{name}: {:?}", info.err());
+            seen.push(launch.shader.clone());
+        }
+        for source in SOURCES {
+            assert!(seen.iter().any(|shader| shader.source == *source), "{} is not reached", source.name);
+        }
+    }
+
+    /// A dispatch never has a tensor both as something that it reads and as something that it writes, nor twice as the latter.
+    #[test]
+    fn no_step_writes_what_it_has_bound_twice() {
+        for program in programs() {
+            for step in program.forward.iter().chain(&program.backward) {
+                let Step::Shader(launch) = step else { continue };
+                let text = shader::specialise(&launch.shader).unwrap();
+                let module = shader::parse(&launch.shader, &text).unwrap();
+                let kinds = shader::interface(&launch.shader, &module).unwrap().bindings;
+                for (i, (tensor, kind)) in launch.tensors.iter().zip(&kinds[1..]).enumerate() {
+                    let others = launch.tensors.iter().enumerate().filter(|(j, other)| *j != i && *other == tensor);
+                    let written = *kind == shader::BindingKind::ReadWrite;
+                    assert!(!written || others.count() == 0, "{}: {:?}", launch.shader.source.name, launch.tensors);
+                }
+            }
+        }
+    }
 
     /// Naga accepts all of them with nothing but what a browser has, and their parameters are the host's.
     #[test]
