@@ -36,15 +36,16 @@ enum Task {
 #[derive(Debug, Parser)]
 struct Arguments {
     task: Task,
-    /// T: numbers to choose from, or the pause.
-    #[arg(long, default_value_t = 64)]
-    length: usize,
-    #[arg(long, default_value_t = 2000)]
-    steps: u64,
+    /// T: numbers to choose from, or the pause. [default: 32 for adding, 50 for copy]
+    #[arg(long)]
+    length: Option<usize>,
+    /// [default: 3000 for adding, 1000 for copy]
+    #[arg(long)]
+    steps: Option<u64>,
     #[arg(long, default_value_t = 32)]
     batch: usize,
     /// Channels of the blocks.
-    #[arg(long, default_value_t = 16)]
+    #[arg(long, default_value_t = 24)]
     hidden: usize,
     /// K.
     #[arg(long, default_value_t = 6)]
@@ -54,7 +55,7 @@ struct Arguments {
     levels: Option<usize>,
     #[arg(long, default_value_t = 0.0)]
     dropout: f32,
-    #[arg(long, default_value_t = 0.004)]
+    #[arg(long, default_value_t = 0.008)]
     learning_rate: f64,
     /// Largest norm of all gradients together.
     #[arg(long, default_value_t = 1.0)]
@@ -210,20 +211,25 @@ fn draw(losses: &[(u64, f32)], guess: f64, path: &Path) -> Result<(), Box<dyn Er
 const SAME_RATE: u64 = 50;
 
 /// Trains until all steps are done and returns the losses of those that this run did.
-fn train<D: Dataset>(trainer: &mut Trainer, data: &D, arguments: &Arguments) -> conv1d::Result<Vec<(u64, f32)>> {
+fn train<D: Dataset>(
+    trainer: &mut Trainer,
+    data: &D,
+    steps: u64,
+    arguments: &Arguments,
+) -> conv1d::Result<Vec<(u64, f32)>> {
     let style = "{elapsed_precise} {bar:40} {pos}/{len} steps, {per_sec}, loss {msg}, {eta} left";
-    let bar = ProgressBar::new(arguments.steps).with_position(trainer.steps());
+    let bar = ProgressBar::new(steps).with_position(trainer.steps());
     bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar.reset_eta();
     let mut losses = Vec::new();
     let checkpoints = arguments.checkpoint.clone().map(|path| Checkpoints { path, every: 100 });
     let mut finite = true;
-    while trainer.steps() < arguments.steps && finite {
+    while trainer.steps() < steps && finite {
         // The rate falls along half a cosine, which a resumed run follows too: it goes by the step alone.
         let part = trainer.steps() / SAME_RATE * SAME_RATE;
-        let fallen = 0.5 + 0.5 * (std::f64::consts::PI * part as f64 / arguments.steps as f64).cos();
+        let fallen = 0.5 + 0.5 * (std::f64::consts::PI * part as f64 / steps as f64).cos();
         trainer.set_learning_rate(arguments.learning_rate * fallen)?;
-        trainer.fit(data, (part + SAME_RATE).min(arguments.steps), checkpoints.as_ref(), |progress| {
+        trainer.fit(data, (part + SAME_RATE).min(steps), checkpoints.as_ref(), |progress| {
             losses.push((progress.step, progress.loss));
             bar.set_position(progress.step);
             bar.set_message(format!("{:.2e}", progress.loss));
@@ -238,7 +244,10 @@ fn train<D: Dataset>(trainer: &mut Trainer, data: &D, arguments: &Arguments) -> 
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let task = arguments.task;
-    let length = arguments.length;
+    let (length, steps) = match task {
+        Task::Adding => (arguments.length.unwrap_or(32), arguments.steps.unwrap_or(3000)),
+        Task::Copy => (arguments.length.unwrap_or(50), arguments.steps.unwrap_or(1000)),
+    };
     if !(2..=1 << 20).contains(&length) {
         return Err(format!("--length {length} is not from 2 to 1048576").into());
     }
@@ -271,8 +280,8 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     }
     let (adding, copy) = (Adding { seed: arguments.seed }, Copy { seed: arguments.seed });
     let losses = match task {
-        Task::Adding => train(&mut trainer, &adding, arguments)?,
-        Task::Copy => train(&mut trainer, &copy, arguments)?,
+        Task::Adding => train(&mut trainer, &adding, steps, arguments)?,
+        Task::Copy => train(&mut trainer, &copy, steps, arguments)?,
     };
     let session = network.session_with(shape, &SessionOptions::default().mode(Mode::Evaluation))?;
     let (loss, said) = test(&session, task, &|index, x: &mut [f32]| match task {
