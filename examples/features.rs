@@ -4,8 +4,8 @@
 //! cargo run --release --example features -- prices.csv --output features.svg
 //! ```
 //!
-//! Filters start at random, or come from a state dictionary that PyTorch trained (`--weights FILE.safetensors`). One pass in training
-//! mode over the days before sets the statistics of the normalisation of a random extractor.
+//! Filters start at random, or come from a state dictionary that PyTorch trained (`--weights FILE.safetensors`). Passes in
+//! training mode over the days before set the statistics of the normalisation of a random extractor.
 
 mod market;
 

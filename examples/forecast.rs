@@ -194,6 +194,11 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let samples = Samples::new(&days, window, trained);
     debug_assert_eq!(samples.count(), count);
 
+    // Where results are to go is tried before there are any.
+    for path in [&arguments.forecasts, &arguments.weights].into_iter().flatten() {
+        let opened = std::fs::OpenOptions::new().append(true).create(true).open(path);
+        opened.map_err(|error| format!("{}: {error}", path.display()))?;
+    }
     let gpu = Gpu::new()?;
     println!("{}; {} days, trained on {trained} windows of {window}", gpu.adapter_info().name, days.len());
     let tcn = Tcn::new(FEATURES.len(), arguments.hidden, TARGETS).layers(arguments.levels).dropout(arguments.dropout);

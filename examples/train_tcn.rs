@@ -62,7 +62,7 @@ struct Arguments {
     clip: f32,
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Written every 100 steps; where it is there already, the run goes on from it.
+    /// Written every 50 steps; where it is there already, the run goes on from it.
     #[arg(long)]
     checkpoint: Option<PathBuf>,
     /// Where the loss curve goes.
@@ -182,7 +182,10 @@ fn draw(losses: &[(u64, f32)], guess: f64, path: &Path) -> Result<(), Box<dyn Er
         std::fs::create_dir_all(folder)?;
     }
     let positive = || losses.iter().filter(|(_, loss)| *loss > 0.0 && loss.is_finite());
-    let (Some(first), Some(last)) = (positive().next(), positive().next_back()) else { return Ok(()) };
+    let (Some(first), Some(last)) = (positive().next(), positive().next_back()) else {
+        println!("no step was done: no loss curve");
+        return Ok(());
+    };
     let bound =
         |start: f32, choose: fn(f32, f32) -> f32| positive().fold(start, |bound, (_, loss)| choose(bound, *loss));
     let (low, high) = (bound(f32::MAX, f32::min), bound(f32::MIN_POSITIVE, f32::max).max(guess as f32));
@@ -204,6 +207,7 @@ fn draw(losses: &[(u64, f32)], guess: f64, path: &Path) -> Result<(), Box<dyn Er
     let line = [(first.0, guess as f32), (last.0, guess as f32)];
     chart.draw_series(LineSeries::new(line, RGBColor(200, 80, 60).stroke_width(1)))?;
     root.present()?;
+    println!("loss curve of the steps of this run: {}", path.display());
     Ok(())
 }
 
@@ -222,7 +226,7 @@ fn train<D: Dataset>(
     bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar.reset_eta();
     let mut losses = Vec::new();
-    let checkpoints = arguments.checkpoint.clone().map(|path| Checkpoints { path, every: 100 });
+    let checkpoints = arguments.checkpoint.clone().map(|path| Checkpoints { path, every: SAME_RATE });
     let mut finite = true;
     while trainer.steps() < steps && finite {
         // The rate falls along half a cosine, which a resumed run follows too: it goes by the step alone.
@@ -244,6 +248,9 @@ fn train<D: Dataset>(
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let task = arguments.task;
+    if !(1..=TESTED).contains(&arguments.batch) {
+        return Err(format!("--batch {} is not from 1 to {TESTED}", arguments.batch).into());
+    }
     let (length, steps) = match task {
         Task::Adding => (arguments.length.unwrap_or(32), arguments.steps.unwrap_or(3000)),
         Task::Copy => (arguments.length.unwrap_or(50), arguments.steps.unwrap_or(1000)),
@@ -296,9 +303,9 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
             target.into_iter().map(f64::from).collect()
         }
     })?;
-    println!("loss {loss:.2e} on {TESTED} sequences that were not trained on; guessing gives {guess:.2e}; {said}");
+    let tested = TESTED / arguments.batch * arguments.batch;
+    println!("loss {loss:.2e} on {tested} sequences that were not trained on; guessing gives {guess:.2e}; {said}");
     draw(&losses, guess, &arguments.curve)?;
-    println!("loss curve: {}", arguments.curve.display());
     Ok(())
 }
 

@@ -19,6 +19,9 @@ fn plain(path: &Path) -> Result<()> {
 /// Writes a file beside the one it then replaces.
 pub(crate) fn write_whole(path: &Path, contents: &[u8]) -> Result<()> {
     plain(path)?;
+    // Through a link: what it leads to is replaced, not the link.
+    let resolved = fs::canonicalize(path);
+    let path = resolved.as_deref().unwrap_or(path);
     let mut beside = path.as_os_str().to_owned();
     static WRITES: AtomicU64 = AtomicU64::new(0);
     beside.push(format!(".{}-{}", std::process::id(), WRITES.fetch_add(1, Ordering::Relaxed)));

@@ -96,7 +96,9 @@ pub use geometry::{
     Activation, Conv1d, ConvTranspose1d, Cost, Fused, Layer, Operation, Padding, PaddingMode, Residual, Shapes,
     receptive_field,
 };
-pub use gpu::{Adapter, Bound, Buffers, Gpu, GpuOptions, Prepared, Tensor, Timer, Workspace, adapters};
+#[cfg(not(target_arch = "wasm32"))]
+pub use gpu::adapters;
+pub use gpu::{Adapter, Bound, Buffers, Gpu, GpuOptions, Prepared, Tensor, Timer, Workspace, adapters_async};
 pub use kernels::{Prediction, Tile};
 pub use lowering::Role;
 pub use ops::{Gradients, Mode, Wanted};

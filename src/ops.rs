@@ -6,8 +6,20 @@
 use crate::error::{Error, Result};
 use crate::geometry::{Conv1d, ConvTranspose1d, Fused, Layer, Operation, Padding, Residual, Shapes};
 use crate::gpu::{Buffers, Gpu, Tensor};
+use crate::kernels::params::params;
+use crate::kernels::program::{Source, Specialised};
 use crate::lowering::Role;
 use crate::plan::{Plan, PlanOptions};
+
+static REVERSE: Source =
+    Source { name: "reverse", wgsl: include_str!("../shaders/reverse.wgsl"), params: ReverseParams::FIELDS };
+/// Invocations of its workgroups.
+const REVERSE_LANES: u64 = 64;
+
+params! {
+    /// `Params` of `reverse.wgsl`.
+    ReverseParams { count: u32, length: u32 }
+}
 
 /// Which gradients [`Gpu::backward`] computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -215,16 +227,13 @@ impl Gpu {
     /// Cross-correlation: `y[k] = sum over i of x[.., i] * v[i - k + M - 1]`, of every row of `x [.., N]` with `v [M]`, as
     /// `scipy.signal.correlate` along the last axis.
     ///
-    /// The mode `Valid` with `v` longer than the rows gives, as SciPy does, the correlation of the swapped arguments
-    /// reversed; that one case waits for the device.
+    /// The mode `Valid` with `v` longer than the rows gives, as SciPy does, the correlation of the swapped arguments reversed.
     pub fn correlate(&self, x: &Tensor, v: &Tensor, mode: Mode) -> Result<Tensor> {
         let (rows, n, m) = signal_shapes(x, v)?;
         if mode == Mode::Valid && m > n && rows > 0 {
             let conv = Conv1d::new(1, rows, n);
             let y = self.conv1d(&conv, &v.reshape([1, 1, m])?, &x.reshape([rows, 1, n])?, None)?;
-            let mut values = y.read()?;
-            values.chunks_mut(m - n + 1).for_each(<[f32]>::reverse);
-            return self.tensor(&values, with_length(x.shape(), m - n + 1));
+            return self.reversed(&y.reshape(with_length(x.shape(), m - n + 1))?);
         }
         if rows == 0 {
             return self.zeros(with_length(x.shape(), mode.length(n, m)?));
@@ -232,6 +241,22 @@ impl Gpu {
         let conv = Conv1d::new(1, 1, m).padding(correlation_padding(mode, m));
         let y = self.conv1d(&conv, &x.reshape([rows, 1, n])?, &v.reshape([1, 1, m])?, None)?;
         y.reshape(with_length(x.shape(), mode.length(n, m)?))
+    }
+
+    /// Every row of `x [.., N]` from its end to its start.
+    fn reversed(&self, x: &Tensor) -> Result<Tensor> {
+        let (count, length) = (x.len() as u64, x.shape().last().copied().unwrap_or(1));
+        let limit = self.caps().max_window();
+        if count > limit {
+            return Err(Error::TooLarge { what: "elements to reverse", value: count, limit });
+        }
+        let y = self.zeros(x.shape())?;
+        let shader = Specialised { source: &REVERSE, constants: Vec::new() };
+        let params = ReverseParams { count: count as u32, length: length as u32 };
+        let buffers = [x.buffer().slice(..), y.buffer().slice(..)];
+        let bound = self.bind_alone(&shader, bytemuck::bytes_of(&params), &buffers, count.div_ceil(REVERSE_LANES))?;
+        self.run(&bound)?;
+        Ok(y)
     }
 
     /// Correlation of every row of `x [.., N]` with itself. `Full` has the lags `-(N-1)` to `N-1`.

@@ -80,47 +80,82 @@ pub fn measure<E>(effort: Effort, mut run: impl FnMut(u32) -> Result<Duration, E
     Ok(timings.pop().unwrap_or_default())
 }
 
+/// As [`measure`], of something that waits without blocking.
+pub async fn measure_async<E>(
+    effort: Effort,
+    mut run: impl AsyncFnMut(u32) -> Result<Duration, E>,
+) -> Result<Timing, E> {
+    let mut series = Series::new(effort);
+    while let Some(repeats) = series.wanted() {
+        series.took(run(repeats).await?);
+    }
+    Ok(series.timing())
+}
+
 /// A way to run something a number of times, which says how long that took.
 pub type Run<'a, E> = &'a mut dyn FnMut(u32) -> Result<Duration, E>;
 
 /// Measures several things with this effort each, sample by sample in turn, so that a machine that slows down for a while slows
 /// all of them down.
 pub fn measure_in_turn<E>(effort: Effort, runs: &mut [Run<'_, E>]) -> Result<Vec<Timing>, E> {
-    struct Series {
-        repeats: u32,
-        wanted: usize,
-        times: Vec<f64>,
+    let mut all: Vec<Series> = runs.iter().map(|_| Series::new(effort)).collect();
+    for (series, run) in all.iter_mut().zip(runs.iter_mut()) {
+        while let Some(repeats) = series.wanted().filter(|_| series.samples.is_empty()) {
+            series.took(run(repeats)?);
+        }
     }
-    let mut all = Vec::new();
-    for run in runs.iter_mut() {
-        let (repeats, taken) = repeats(effort, run)?;
-        let affordable = (effort.total.as_secs_f64() / taken.as_secs_f64().max(1e-9)) as usize;
-        let wanted = affordable.min(effort.samples).max(effort.fewest);
-        all.push(Series { repeats, wanted, times: vec![taken.as_secs_f64() / f64::from(repeats)] });
-    }
-    while all.iter().any(|series| series.times.len() < series.wanted) {
+    while all.iter().any(|series| series.wanted().is_some()) {
         for (series, run) in all.iter_mut().zip(runs.iter_mut()) {
-            if series.times.len() < series.wanted {
-                let taken = run(series.repeats)?;
-                series.times.push(taken.as_secs_f64() / f64::from(series.repeats));
+            if let Some(repeats) = series.wanted() {
+                series.took(run(repeats)?);
             }
         }
     }
-    Ok(all.into_iter().map(|series| Timing { samples: series.times, repeats: series.repeats }).collect())
+    Ok(all.into_iter().map(Series::timing).collect())
 }
 
-/// Runs that make a sample of the shortest length at least, and how long they took.
-fn repeats<E>(effort: Effort, run: &mut dyn FnMut(u32) -> Result<Duration, E>) -> Result<(u32, Duration), E> {
-    const MOST: u32 = 1 << 20;
-    let mut repeats = 1u32;
-    let mut taken = run(repeats)?;
-    // The growth is bounded so that a first run that was too quick to time does not lead to a very long second.
-    while taken < effort.sample && repeats < MOST {
-        let wanted = effort.sample.as_secs_f64() * 1.2 / taken.as_secs_f64().max(1e-9);
-        repeats = repeats.saturating_mul(wanted.clamp(2.0, 16.0) as u32).min(MOST);
-        taken = run(repeats)?;
+/// Samples of one thing: first as many runs are made one sample as take long enough, then as many samples as are affordable.
+#[derive(Debug)]
+struct Series {
+    effort: Effort,
+    repeats: u32,
+    /// Samples to take, once it is known how long one takes.
+    most: usize,
+    samples: Vec<f64>,
+}
+
+/// Runs of a sample at most.
+const MOST_REPEATS: u32 = 1 << 20;
+
+impl Series {
+    fn new(effort: Effort) -> Self {
+        Series { effort, repeats: 1, most: 1, samples: Vec::new() }
     }
-    Ok((repeats, taken))
+
+    /// Runs of the next sample, if there is to be one.
+    fn wanted(&self) -> Option<u32> {
+        (self.samples.len() < self.most).then_some(self.repeats)
+    }
+
+    /// How long the runs took that were wanted.
+    fn took(&mut self, taken: Duration) {
+        let seconds = taken.as_secs_f64();
+        if self.samples.is_empty() {
+            if taken < self.effort.sample && self.repeats < MOST_REPEATS {
+                // The growth is bounded so that a first run that was too quick to time does not lead to a very long second.
+                let wanted = self.effort.sample.as_secs_f64() * 1.2 / seconds.max(1e-9);
+                self.repeats = self.repeats.saturating_mul(wanted.clamp(2.0, 16.0) as u32).min(MOST_REPEATS);
+                return;
+            }
+            let affordable = (self.effort.total.as_secs_f64() / seconds.max(1e-9)) as usize;
+            self.most = affordable.min(self.effort.samples).max(self.effort.fewest);
+        }
+        self.samples.push(seconds / f64::from(self.repeats));
+    }
+
+    fn timing(self) -> Timing {
+        Timing { samples: self.samples, repeats: self.repeats }
+    }
 }
 
 #[cfg(test)]

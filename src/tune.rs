@@ -36,7 +36,20 @@ impl Gpu {
     ///
     /// Each candidate is compiled and timed over tensors of its own, with as much effort as given; those that are predicted or
     /// seen to be far behind are left out.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn tune(
+        &self,
+        tuning: &mut Tuning,
+        layer: impl Into<Fused>,
+        operation: Operation,
+        input: impl AsRef<[usize]>,
+        effort: Effort,
+    ) -> Result<Plan> {
+        pollster::block_on(self.tune_async(tuning, layer, operation, input, effort))
+    }
+
+    /// As `tune`, without blocking.
+    pub async fn tune_async(
         &self,
         tuning: &mut Tuning,
         layer: impl Into<Fused>,
@@ -66,13 +79,13 @@ impl Gpu {
             // What this device cannot hold is none either.
             let Ok(bound) = self.prepare(&forced).and_then(|prepared| prepared.bind(&buffers)) else { continue };
             // The first run compiles what the driver left to do, and is waited for.
-            timer.run(&bound, 1)?;
-            let once = timer.run(&bound, 1)?.as_secs_f64();
+            timer.run_async(&bound, 1).await?;
+            let once = timer.run_async(&bound, 1).await?.as_secs_f64();
             if once > best * HOPELESS {
                 seconds.insert(choice, once);
                 continue;
             }
-            let median = timer.measure(&bound, effort)?.seconds();
+            let median = timer.measure_async(&bound, effort).await?.seconds();
             best = best.min(median);
             seconds.insert(choice, median);
         }

@@ -1,76 +1,10 @@
 //! The answers that PyTorch computed (`tests/goldens`), by every kernel.
 
+use crate::golden::{Golden, rounded, tensor};
 use crate::harness::{Case, Data, assert_promise, candidates, gpu, run};
-use conv1d::reference::Exact;
-use conv1d::{Conv1d, ConvTranspose1d, Layer, Operation, Padding, PaddingMode, PlanOptions};
+use conv1d::{Operation, PlanOptions};
 use safetensors::SafeTensors;
-use serde::Deserialize;
-use std::path::{Path, PathBuf};
-
-#[derive(Debug, Deserialize)]
-struct Golden {
-    id: String,
-    stride: usize,
-    dilation: usize,
-    groups: usize,
-    pad_left: usize,
-    pad_right: usize,
-    padding_mode: String,
-    transposed: bool,
-    output_padding: usize,
-    batched: bool,
-    tensors: std::collections::BTreeMap<String, Vec<usize>>,
-    file: PathBuf,
-}
-
-impl Golden {
-    fn layer(&self) -> Layer {
-        let padding = Padding::Explicit { left: self.pad_left, right: self.pad_right };
-        let mode = match self.padding_mode.as_str() {
-            "zeros" => PaddingMode::Zeros,
-            "reflect" => PaddingMode::Reflect,
-            "replicate" => PaddingMode::Replicate,
-            "circular" => PaddingMode::Circular,
-            other => panic!("{}: unknown padding mode {other}", self.id),
-        };
-        let (w, channels) = (&self.tensors["w"], self.tensors["x"].iter().rev().nth(1).copied().unwrap());
-        if self.transposed {
-            ConvTranspose1d::new(channels, w[1] * self.groups, w[2])
-                .stride(self.stride)
-                .dilation(self.dilation)
-                .groups(self.groups)
-                .padding(padding)
-                .output_padding(self.output_padding)
-                .into()
-        } else {
-            Conv1d::new(channels, w[0], w[2])
-                .stride(self.stride)
-                .dilation(self.dilation)
-                .groups(self.groups)
-                .padding(padding)
-                .padding_mode(mode)
-                .into()
-        }
-    }
-
-    fn input(&self) -> [usize; 3] {
-        match self.tensors["x"][..] {
-            [n, c, l] if self.batched => [n, c, l],
-            [c, l] if !self.batched => [1, c, l],
-            ref other => panic!("{}: input {other:?}", self.id),
-        }
-    }
-}
-
-fn tensor(file: &SafeTensors<'_>, id: &str, name: &str) -> Option<Vec<f32>> {
-    let view = file.tensor(&format!("{id}/{name}")).ok()?;
-    Some(view.data().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect())
-}
-
-/// A golden value was rounded to `f32` once: half a unit in its last place more than the bound of the exact one.
-fn rounded(golden: f32, exact: &Exact) -> f64 {
-    exact.bound() + f64::from(golden.abs()) * f64::from(f32::EPSILON) / 2.0 + f64::from(f32::MIN_POSITIVE)
-}
+use std::path::Path;
 
 fn check_folder(folder: &str, expected_cases: usize) {
     // Where the tests run away from their sources, the environment says where those are.

@@ -1,10 +1,12 @@
 //! The integration tests: one binary, one device.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod case;
 mod cases;
 mod determinism;
 mod errors;
 mod fused;
+mod golden;
 mod goldens;
 mod harness;
 mod host;

@@ -31,7 +31,11 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Day>, String> {
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(path).map_err(|e| said(e.to_string()))?;
     let header = reader.headers().map_err(|e| said(e.to_string()))?.clone();
     let column = |name: &str| header.iter().position(|column| column.eq_ignore_ascii_case(name));
-    let needed = |name: &str| column(name).ok_or_else(|| said(format!("no column {name}; there are {header:?}")));
+    let needed = |name: &str| {
+        column(name).ok_or_else(|| {
+            said(format!("no column {name}; there are: {}", header.iter().collect::<Vec<_>>().join(", ")))
+        })
+    };
     let date = column("date");
     let [open, high, low, close, volume] =
         [needed("open")?, needed("high")?, needed("low")?, needed("close")?, needed("volume")?];

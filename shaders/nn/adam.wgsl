@@ -57,5 +57,7 @@ fn adam(
     let square = params.beta2 * squares[i] + params.rest2 * gradient * gradient;
     means[i] = mean;
     squares[i] = square;
-    parameters[i] = parameter - step_size * mean / (sqrt(square) * square_scale + params.epsilon);
+    // What never had a gradient stays, with an epsilon of 0 too.
+    let step = select(step_size * mean / (sqrt(square) * square_scale + params.epsilon), 0.0, mean == 0.0);
+    parameters[i] = parameter - step;
 }

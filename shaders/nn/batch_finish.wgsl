@@ -57,7 +57,8 @@ fn batch_finish(
         running_mean[channel] += params.momentum * (mean - running_mean[channel]);
         running_variance[channel] += params.momentum * (unbiased - running_variance[channel]);
         if (channel == 0u) {
-            batches[0] += 1u;
+            // Not back to 0.
+            batches[0] = max(batches[0], batches[0] + 1u);
         }
     }
     statistics[2u * channel] = mean;

@@ -48,7 +48,8 @@ fn clip(
     sum = sum_lanes(lane, sum);
     if (lane == 0u) {
         let norm = sqrt(sum);
-        clipping[0] = min(1.0, params.limit / (norm + 1e-6));
+        // A norm that is no number makes all parameters none, as in PyTorch.
+        clipping[0] = select(params.limit / (norm + 1e-6), 1.0, norm + 1e-6 <= params.limit);
         clipping[1] = norm;
     }
 }

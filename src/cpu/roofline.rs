@@ -4,7 +4,7 @@ use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 use std::convert::Infallible;
 use std::hint::black_box;
-use std::time::Instant;
+use web_time::Instant;
 
 /// Sums that wait for nothing but themselves: two multiply-adds a cycle of a latency of four need eight, five cycles ten.
 const SUMS: usize = 10;

@@ -16,8 +16,14 @@ pub struct Adapter {
 }
 
 /// All adapters of this machine.
+#[cfg(not(target_arch = "wasm32"))]
 pub fn adapters() -> Vec<Adapter> {
-    let adapters = pollster::block_on(instance().enumerate_adapters(wgpu::Backends::all()));
+    pollster::block_on(adapters_async())
+}
+
+/// As `adapters`, without blocking. A browser shows one.
+pub async fn adapters_async() -> Vec<Adapter> {
+    let adapters = instance().enumerate_adapters(wgpu::Backends::all()).await;
     adapters.iter().map(|a| Adapter { info: a.get_info(), limits: a.limits(), features: a.features() }).collect()
 }
 

@@ -8,12 +8,15 @@
 mod adapters;
 mod buffers;
 mod cache;
+mod pending;
 mod prepared;
 mod roofline;
 mod tensor;
 mod timer;
 
-pub use adapters::{Adapter, adapters};
+#[cfg(not(target_arch = "wasm32"))]
+pub use adapters::adapters;
+pub use adapters::{Adapter, adapters_async};
 pub use buffers::{Buffers, Workspace};
 pub use prepared::{Bound, Prepared};
 pub use tensor::Tensor;
@@ -25,6 +28,7 @@ use crate::geometry::{Fused, Operation};
 use crate::kernels::program::{STORAGE_BUFFERS, STORAGE_TEXTURES, Specialised};
 use crate::plan::{Plan, PlanOptions, TunedOn, Tuning};
 use crate::shader::{self, BindingKind, Interface};
+use pending::Pending;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -71,6 +75,7 @@ struct Inner {
     tuning: Mutex<Option<Arc<Tuning>>>,
     /// Set when the device is lost, where this crate opened it.
     lost: Arc<AtomicBool>,
+    pending: Pending,
     /// Bound where a step has nothing to read: WebGPU has no empty bindings.
     nothing: wgpu::Buffer,
     /// The same for what a step may write: one dispatch cannot have a buffer in both ways.
@@ -89,16 +94,18 @@ struct Pipeline {
 
 impl Gpu {
     /// Opens the adapter that `CONV1D_ADAPTER` names part of, or the one that wgpu deems fastest.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn new() -> Result<Gpu> {
         Gpu::with_options(&GpuOptions::default())
     }
 
     /// Opens an adapter with all that it offers of limits, and time stamps and a pipeline cache where it has them.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn with_options(options: &GpuOptions) -> Result<Gpu> {
         pollster::block_on(Gpu::open(options))
     }
 
-    /// As [`Gpu::with_options`], without blocking.
+    /// Opens an adapter without blocking, which is how a browser does it.
     pub async fn open(options: &GpuOptions) -> Result<Gpu> {
         let adapter = adapters::choose(options.adapter.as_deref()).await?;
         let stamps = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::TIMESTAMP_QUERY_INSIDE_ENCODERS;
@@ -140,7 +147,8 @@ impl Gpu {
                 mapped_at_creation: false,
             })
         };
-        let (nothing, nothing_written) = guarded(&device, || (nothing(), nothing()))?;
+        let pending = Pending::default();
+        let (nothing, nothing_written) = pending.guarded(&device, || (nothing(), nothing()), |error| error)?;
         let inner = Inner {
             device,
             queue,
@@ -150,6 +158,7 @@ impl Gpu {
             cache: Mutex::default(),
             tuning: Mutex::default(),
             lost: Arc::default(),
+            pending,
             nothing,
             nothing_written,
         };
@@ -232,18 +241,39 @@ impl Gpu {
                 bound.record(&mut pass);
             }
             self.queue().submit([encoder.finish()]);
-            // Without waiting: this is where a lost device is told.
+            // Without waiting: this is where a lost device is told. Browsers tell it by themselves.
+            #[cfg(not(target_arch = "wasm32"))]
             drop(self.device().poll(wgpu::PollType::Poll));
         })
     }
 
+    /// Waits until it is known of every call so far whether it succeeded, and returns the first error since the last time.
+    ///
+    /// In a browser calls return before that is known: what fails, a shader that does not compile for one, is told here, and by
+    /// [`Tensor::read_async`] in place of values that mean nothing. Elsewhere every call says so itself, and this has nothing to add.
+    pub async fn settled(&self) -> Result<()> {
+        let settled = self.inner.pending.settled().await;
+        self.check_lost()?;
+        settled
+    }
+
     fn guarded<T>(&self, call: impl FnOnce() -> T) -> Result<T> {
-        let value = guarded(self.device(), call);
-        // Errors of a lost device reach no error scope: everything seems to succeed.
+        self.guarded_as(call, |error| error)
+    }
+
+    /// As [`Gpu::guarded`], with errors told in another way.
+    fn guarded_as<T>(&self, call: impl FnOnce() -> T, told: impl FnOnce(Error) -> Error + 'static) -> Result<T> {
+        let value = self.inner.pending.guarded(self.device(), call, told);
+        self.check_lost()?;
+        value
+    }
+
+    /// Errors of a lost device reach no error scope: everything seems to succeed.
+    fn check_lost(&self) -> Result<()> {
         if self.inner.lost.load(Ordering::Acquire) {
             return Err(Error::DeviceLost { message: "the driver gave it up, or it was destroyed".into() });
         }
-        value
+        Ok(())
     }
 
     /// Whether something of this crate lives on this device.
@@ -270,7 +300,7 @@ impl Gpu {
         let name = shader.source.name;
         let device = self.device();
         let cache = lock(&self.inner.cache).clone();
-        self.guarded(|| {
+        let create = || {
             let module = shader_module(device, name, text, self.inner.checked);
             let entries: Vec<_> =
                 interface.bindings.iter().zip(0..).map(|(&kind, binding)| layout_entry(binding, kind)).collect();
@@ -294,8 +324,8 @@ impl Gpu {
                 cache: cache.as_ref(),
             });
             Pipeline { pipeline, layout }
-        })
-        .map_err(|error| match error {
+        };
+        self.guarded_as(create, move |error| match error {
             Error::Validation { message } => Error::Shader { shader: name, message },
             error => error,
         })
@@ -373,36 +403,4 @@ fn shader_module(device: &wgpu::Device, name: &'static str, text: String, checke
     //   operands into windows that contain every element a dispatch touches, `Prepared::bind` checks that each window lies
     //   in its buffer, and the tests run every kernel with the checks on and off, with guard words around what is written.
     unsafe { device.create_shader_module_trusted(descriptor, checks) }
-}
-
-/// Calls wgpu with its errors captured: they come back as an [`Error`] instead of reaching the application's handler.
-fn guarded<T>(device: &wgpu::Device, call: impl FnOnce() -> T) -> Result<T> {
-    let memory = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-    let internal = device.push_error_scope(wgpu::ErrorFilter::Internal);
-    let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
-    let value = call();
-    let (validation, internal, memory) = (validation.pop(), internal.pop(), memory.pop());
-    pollster::block_on(async {
-        // Out of memory first: what follows it fails validation.
-        let errors = [memory.await, internal.await, validation.await];
-        errors.iter().flatten().next().map_or(Ok(value), |error| Err(convert(error)))
-    })
-}
-
-fn convert(error: &wgpu::Error) -> Error {
-    // The display of a wgpu error names the call; what failed is in its sources.
-    let mut message = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !message.contains(&cause_text) {
-            message = format!("{message}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    match error {
-        wgpu::Error::OutOfMemory { .. } => Error::OutOfMemory { message },
-        _ if message.contains("device is lost") || message.contains("device lost") => Error::DeviceLost { message },
-        _ => Error::Validation { message },
-    }
 }

@@ -3,8 +3,8 @@ use crate::error::{Error, Result};
 use crate::kernels::params::params;
 use crate::kernels::program::{Source, Specialised};
 use crate::roofline::Roofline;
-use crate::timing::{Effort, measure};
-use std::time::{Duration, Instant};
+use crate::timing::{Effort, measure_async};
+use web_time::{Duration, Instant};
 
 static PEAK: Source =
     Source { name: "peak", wgsl: include_str!("../../shaders/peak.wgsl"), params: PeakParams::FIELDS };
@@ -40,64 +40,81 @@ fn plain(source: &'static Source) -> Specialised {
 impl Gpu {
     /// Measures the highest rates of this device: multiply-adds of `f32` from registers, as `a * b + c` in WGSL, and copying
     /// from memory to memory, by a shader or by the device's own copy, whichever is faster. Of the samples the fastest counts.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn roofline(&self, effort: Effort) -> Result<Roofline> {
-        Ok(Roofline { flops: self.peak_flops(effort)?, bytes: self.copy_bytes(effort)? })
+        pollster::block_on(self.roofline_async(effort))
     }
 
-    /// The multiply-adds of [`Gpu::roofline`] alone: operations per second.
+    /// As `roofline`, without blocking.
+    pub async fn roofline_async(&self, effort: Effort) -> Result<Roofline> {
+        Ok(Roofline { flops: self.peak_flops_async(effort).await?, bytes: self.copy_bytes_async(effort).await? })
+    }
+
+    /// The multiply-adds of [`Gpu::roofline_async`] alone: operations per second.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn peak_flops(&self, effort: Effort) -> Result<f64> {
+        pollster::block_on(self.peak_flops_async(effort))
+    }
+
+    /// As `peak_flops`, without blocking.
+    pub async fn peak_flops_async(&self, effort: Effort) -> Result<f64> {
         let timer = Timer::new(self);
         let params = PeakParams { iterations: ITERATIONS, factor: 0.999, addend: 0.001, never: -1.0 };
         let output = self.storage_buffer("conv1d peak", 4)?;
         let most = self.caps().max_workgroups.min(65_535);
         let mut workgroups = FEW_WORKGROUPS.min(most);
         loop {
-            let bound =
-                self.bind_alone(&plain(&PEAK), bytemuck::bytes_of(&params), &[output.slice(..)], workgroups.into())?;
-            timer.run(&bound, 1)?;
-            if timer.run(&bound, 1)? >= LONG || workgroups == most {
-                let once = timer.measure(&bound, effort)?.min();
+            let buffers = [output.slice(..)];
+            let bound = self.bind_alone(&plain(&PEAK), bytemuck::bytes_of(&params), &buffers, workgroups.into())?;
+            timer.run_async(&bound, 1).await?;
+            if timer.run_async(&bound, 1).await? >= LONG || workgroups == most {
+                let once = timer.measure_async(&bound, effort).await?.min();
                 return Ok(FLOPS * f64::from(ITERATIONS) * f64::from(workgroups) / once);
             }
             workgroups = workgroups.saturating_mul(4).min(most);
         }
     }
 
-    /// The copying of [`Gpu::roofline`] alone: bytes read and written per second, over as much memory as there is.
+    /// The copying of [`Gpu::roofline_async`] alone: bytes read and written per second, over as much memory as there is.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn copy_bytes(&self, effort: Effort) -> Result<f64> {
+        pollster::block_on(self.copy_bytes_async(effort))
+    }
+
+    /// As `copy_bytes`, without blocking.
+    pub async fn copy_bytes_async(&self, effort: Effort) -> Result<f64> {
         let timer = Timer::new(self);
         let caps = self.caps();
         let mut most = COPIED.min(caps.max_binding_bytes).min(caps.max_buffer_bytes);
         loop {
             let workgroups = (most / COPIED_AT_ONCE).clamp(1, caps.max_workgroups.min(65_535).into());
-            match self.copy_of(workgroups, &timer, effort) {
+            match self.copy_of(workgroups, &timer, effort).await {
                 Err(Error::OutOfMemory { .. }) if workgroups > 1 => most /= 2,
                 rate => return rate,
             }
         }
     }
 
-    fn copy_of(&self, workgroups: u64, timer: &Timer, effort: Effort) -> Result<f64> {
+    async fn copy_of(&self, workgroups: u64, timer: &Timer, effort: Effort) -> Result<f64> {
         let bytes = workgroups * COPIED_AT_ONCE;
         let source = self.storage_buffer("conv1d copy", bytes)?;
         let copied = self.storage_buffer("conv1d copy", bytes)?;
         let params = CopyParams { count: (bytes / 16) as u32 };
         let buffers = [source.slice(..), copied.slice(..)];
         let bound = self.bind_alone(&plain(&COPY), bytemuck::bytes_of(&params), &buffers, workgroups)?;
-        timer.run(&bound, 1)?;
-        let shader = timer.measure(&bound, effort)?.min();
-        let own = measure(effort, |repeats| {
+        timer.run_async(&bound, 1).await?;
+        let shader = timer.measure_async(&bound, effort).await?.min();
+        let own = measure_async(effort, async |repeats| {
             let start = Instant::now();
             self.guarded(|| {
                 let mut encoder = self.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
                 (0..repeats).for_each(|_| encoder.copy_buffer_to_buffer(&source, 0, &copied, 0, bytes));
                 self.queue().submit([encoder.finish()]);
-                self.device().poll(wgpu::PollType::wait_indefinitely())
-            })?
-            .map_err(|e| Error::DeviceLost { message: e.to_string() })?;
+            })?;
+            self.finished().await?;
             Ok::<_, Error>(start.elapsed())
-        })?;
-        Ok(2.0 * bytes as f64 / shader.min(own.min()))
+        });
+        Ok(2.0 * bytes as f64 / shader.min(own.await?.min()))
     }
 }
 

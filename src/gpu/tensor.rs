@@ -81,7 +81,25 @@ impl Tensor {
         self.gpu.guarded(|| self.gpu.queue().write_buffer(&self.buffer, 0, bytemuck::cast_slice(values)))
     }
 
+    /// Takes the values of another tensor of as many on the same device, as they are once everything queued so far has run.
+    pub fn copy_from(&self, other: &Tensor) -> Result<()> {
+        other.belongs_to(&self.gpu, "the other tensor")?;
+        if other.len() != self.len() {
+            return Err(Error::DataLength { tensor: "the other tensor", got: other.len(), expected: self.len() });
+        }
+        // A tensor is its own copy; WebGPU refuses to make it one.
+        if self.is_empty() || self.buffer == other.buffer {
+            return Ok(());
+        }
+        self.gpu.guarded(|| {
+            let mut encoder = self.gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            encoder.copy_buffer_to_buffer(&other.buffer, 0, &self.buffer, 0, self.len() as u64 * 4);
+            self.gpu.queue().submit([encoder.finish()]);
+        })
+    }
+
     /// Waits for the device and copies the values to the host.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn read(&self) -> Result<Vec<f32>> {
         pollster::block_on(self.read_async())
     }
@@ -108,7 +126,9 @@ impl Tensor {
             staging
         })?;
         let lost = |message: String| Error::DeviceLost { message };
-        // In a browser this does nothing: its event loop completes the mapping.
+        // In a browser it is the event loop that completes the mapping, and errors are known only now.
+        gpu.settled().await?;
+        #[cfg(not(target_arch = "wasm32"))]
         gpu.device().poll(wgpu::PollType::wait_indefinitely()).map_err(|e| lost(e.to_string()))?;
         let mapped = receiver.receive().await.ok_or_else(|| lost("the mapping was dropped".into()))?;
         mapped.map_err(|e| lost(e.to_string()))?;

@@ -1,14 +1,7 @@
 use super::{Bound, Gpu, Tensor};
 use crate::error::{Error, Result};
-use crate::timing::{Effort, Timing, measure};
-use std::time::{Duration, Instant};
-
-/// What a call gives, and the time that it takes.
-fn timed<T>(call: impl FnOnce() -> T) -> (T, Duration) {
-    let start = Instant::now();
-    let value = call();
-    (value, start.elapsed())
-}
+use crate::timing::{Effort, Timing, measure_async};
+use web_time::{Duration, Instant};
 
 /// Runs of one submission at most.
 const MOST_REPEATS: u32 = 1000;
@@ -49,8 +42,8 @@ impl Stamps {
         Ok(Stamps { set, resolved, words: gpu.zeros([4])?, nanoseconds })
     }
 
-    fn elapsed(&self) -> Result<Duration> {
-        let words: Vec<u64> = self.words.read()?.iter().map(|word| word.to_bits().into()).collect();
+    async fn elapsed(&self) -> Result<Duration> {
+        let words: Vec<u64> = self.words.read_async().await?.iter().map(|word| word.to_bits().into()).collect();
         let stamp = |index: usize| words[2 * index] | words[2 * index + 1] << 32;
         let ticks = stamp(1).saturating_sub(stamp(0)) as f64;
         Ok(Duration::from_secs_f64(ticks * self.nanoseconds * 1e-9))
@@ -73,26 +66,38 @@ impl Timer {
 
     /// How long a bound operation of this device takes. It has run once before, to its end: what is still queued, or still to
     /// be compiled, would count.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn measure(&self, bound: &Bound, effort: Effort) -> Result<Timing> {
-        measure(effort, |repeats| self.run(bound, repeats))
+        pollster::block_on(self.measure_async(bound, effort))
+    }
+
+    /// As `measure`, without blocking.
+    pub async fn measure_async(&self, bound: &Bound, effort: Effort) -> Result<Timing> {
+        measure_async(effort, async |repeats| self.run_async(bound, repeats).await).await
     }
 
     /// Runs a bound operation of this device a number of times, to the end, and says how long that took.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn run(&self, bound: &Bound, repeats: u32) -> Result<Duration> {
+        pollster::block_on(self.run_async(bound, repeats))
+    }
+
+    /// As `run`, without blocking.
+    pub async fn run_async(&self, bound: &Bound, repeats: u32) -> Result<Duration> {
         self.gpu.check_own(bound.gpu(), "the bound operation")?;
         let mut taken = Duration::ZERO;
         let mut left = repeats;
         while left > 0 {
             let now = left.min(MOST_REPEATS);
-            taken += self.submit(bound, now)?;
+            taken += self.submit(bound, now).await?;
             left -= now;
         }
         Ok(taken)
     }
 
-    fn submit(&self, bound: &Bound, repeats: u32) -> Result<Duration> {
+    async fn submit(&self, bound: &Bound, repeats: u32) -> Result<Duration> {
         let device = self.gpu.device();
-        let (waited, taken) = self.gpu.guarded(|| {
+        let start = self.gpu.guarded(|| {
             let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             {
                 let timestamp_writes = self.stamps.as_ref().map(|stamps| wgpu::ComputePassTimestampWrites {
@@ -109,15 +114,34 @@ impl Timer {
                 encoder.copy_buffer_to_buffer(&stamps.resolved, 0, stamps.words.buffer(), 0, 16);
             }
             let commands = encoder.finish();
-            timed(|| {
-                self.gpu.queue().submit([commands]);
-                device.poll(wgpu::PollType::wait_indefinitely())
-            })
+            let start = Instant::now();
+            self.gpu.queue().submit([commands]);
+            start
         })?;
-        waited.map_err(|e| Error::DeviceLost { message: e.to_string() })?;
+        self.gpu.finished().await?;
+        let taken = start.elapsed();
         match &self.stamps {
             None => Ok(taken),
-            Some(stamps) => stamps.elapsed(),
+            Some(stamps) => stamps.elapsed().await,
+        }
+    }
+}
+
+impl Gpu {
+    /// Waits until the device has done everything that is queued.
+    pub(super) async fn finished(&self) -> Result<()> {
+        #[cfg(not(target_arch = "wasm32"))]
+        {
+            let waited = self.guarded(|| self.device().poll(wgpu::PollType::wait_indefinitely()))?;
+            waited.map(drop).map_err(|e| Error::DeviceLost { message: e.to_string() })
+        }
+        #[cfg(target_arch = "wasm32")]
+        {
+            let (sender, receiver) = futures_intrusive::channel::shared::oneshot_channel();
+            self.queue().on_submitted_work_done(move || drop(sender.send(())));
+            let done = receiver.receive().await;
+            self.settled().await?;
+            done.ok_or_else(|| Error::DeviceLost { message: "nobody says that the work is done".into() })
         }
     }
 }

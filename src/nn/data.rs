@@ -2,7 +2,9 @@
 
 use super::random::{key, permuted};
 use crate::error::{Error, Result};
+#[cfg(not(target_arch = "wasm32"))]
 use std::ops::{ControlFlow, Range};
+#[cfg(not(target_arch = "wasm32"))]
 use std::sync::mpsc::sync_channel;
 
 /// What a target is made of.
@@ -61,6 +63,7 @@ pub trait Dataset: Sync {
 }
 
 /// Batches made ready ahead of the device.
+#[cfg(not(target_arch = "wasm32"))]
 const AHEAD: usize = 2;
 
 /// Stream of the random numbers that order the samples of the first epoch; those of layers and dropouts are other ones.
@@ -88,6 +91,7 @@ impl<'a, D: Dataset> Loader<'a, D> {
     }
 
     /// Gives the batches of the steps to `each`, which may end it. They are made on another thread where there can be one.
+    #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn run(
         &self,
         steps: Range<u64>,
@@ -112,7 +116,8 @@ impl<'a, D: Dataset> Loader<'a, D> {
         })
     }
 
-    fn make(&self, step: u64) -> Batch<D::Target> {
+    /// The batch of a step.
+    pub(super) fn make(&self, step: u64) -> Batch<D::Target> {
         let batches = self.samples / self.batch as u64;
         let order = key(self.seed, ORDER.wrapping_add((step / batches) as u32));
         let first = step % batches * self.batch as u64;
@@ -129,8 +134,9 @@ impl<'a, D: Dataset> Loader<'a, D> {
 }
 
 /// Inputs and targets.
-type Batch<T> = (Vec<f32>, Vec<T>);
+pub(super) type Batch<T> = (Vec<f32>, Vec<T>);
 
+#[cfg(not(target_arch = "wasm32"))]
 fn all<T>(
     batches: impl Iterator<Item = Batch<T>>,
     mut each: impl FnMut(&[f32], &[T]) -> Result<ControlFlow<()>>,

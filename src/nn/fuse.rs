@@ -8,16 +8,22 @@ impl Graph {
     /// The graph that is run: the same numbers, in fewer passes over memory. Without gradients, batch normalisation goes into the
     /// weights of the convolution before it.
     pub(super) fn fused(&self, mode: Mode, gradients: bool) -> Graph {
-        let mut graph = self.clone();
-        if mode == Mode::Evaluation {
-            graph.drop_nothing();
-        }
+        let mut graph = self.apart(mode);
         graph.fuse_activations();
         graph.fuse_dropout_into_sums();
         if mode == Mode::Evaluation && !gradients {
             graph.fold_batch_norms();
         }
         graph.fuse_sums_into_convolutions();
+        graph
+    }
+
+    /// The graph with every operation by itself, but those that do nothing.
+    pub(super) fn apart(&self, mode: Mode) -> Graph {
+        let mut graph = self.clone();
+        if mode == Mode::Evaluation {
+            graph.drop_nothing();
+        }
         graph.compute_output();
         graph
     }

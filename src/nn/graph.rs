@@ -22,6 +22,14 @@ pub enum Init {
     NormsOf(Value),
 }
 
+/// The name of what is no tensor in a safetensors file.
+pub(super) const RESERVED: &str = "__metadata__";
+
+/// A hash that stays what it is: FNV-1a.
+pub(super) fn hash(bytes: impl IntoIterator<Item = u8>) -> u64 {
+    bytes.into_iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+}
+
 /// What a parameter is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -175,6 +183,13 @@ impl Graph {
         trained.fold(0, |n, p| n.saturating_add(p.len()))
     }
 
+    /// A number that other networks do not have: a hash of all operations, and of the parameters but for how they start.
+    pub(super) fn fingerprint(&self) -> u64 {
+        let parameters: Vec<_> = self.parameters.iter().map(|p| (&p.name, &p.shape, p.kind)).collect();
+        let text = format!("{parameters:?} {:?} {:?}", self.nodes, self.output);
+        hash(text.bytes())
+    }
+
     /// Adds a module whose parameters are called `name.` and what it calls them.
     pub fn module(&mut self, name: impl Into<String>, module: &(impl Module + ?Sized), x: Value) -> Value {
         self.scope.push(name.into());
@@ -306,6 +321,18 @@ impl Graph {
             let wrong = |message: &str| Error::Parameter { name: parameter.name.clone(), message: message.into() };
             if !names.insert(&parameter.name) {
                 return Err(wrong("two parameters of the network have this name"));
+            }
+            if parameter.name == RESERVED {
+                return Err(wrong("safetensors files keep this name for notes"));
+            }
+            if parameter.shape.is_empty() {
+                return Err(wrong("it has no dimensions: a single value has the shape [1]"));
+            }
+            if let Init::NormsOf(of) = parameter.init {
+                let rows = self.parameter_of(of).and_then(|index| self.parameters[index].shape.first());
+                if rows.is_none_or(|&rows| rows as u64 != parameter.len()) {
+                    return Err(wrong("it is to start as the norms of rows that are not there, or not as many"));
+                }
             }
             if parameter.shape.contains(&0) {
                 return Err(wrong("a dimension of its shape is 0"));

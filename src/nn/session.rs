@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{Bound, Buffers, Gpu, Tensor, Workspace};
 use crate::plan::{Plan, PlanOptions};
 use std::fmt;
+#[cfg(not(target_arch = "wasm32"))]
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,7 +35,8 @@ pub struct SessionOptions {
     pub parameter_gradients: bool,
     /// Whether the gradient with respect to the input is computed.
     pub input_gradient: bool,
-    /// Whether every value between the layers keeps memory of its own, so that it can be looked at: [`Session::value`].
+    /// Whether every value between the layers keeps memory of its own, so that it can be looked at: [`Session::value`]. Nothing is
+    /// fused then.
     pub keep_values: bool,
     /// Decides which elements dropout drops.
     pub seed: u64,
@@ -126,7 +128,8 @@ pub struct Network {
 }
 
 impl Network {
-    /// A network whose parameters start as PyTorch starts them, with random numbers that follow from the seed.
+    /// A network whose parameters start as PyTorch starts them, with random numbers that follow from the seed. Arguments of layers and
+    /// their shapes are checked where it is bound to an input.
     pub fn new(gpu: &Gpu, network: &(impl Module + ?Sized), seed: u64) -> Result<Network> {
         let graph = Graph::of(network);
         let layout = Layout::of(&graph);
@@ -148,25 +151,39 @@ impl Network {
     }
 
     /// Reads parameters and statistics back, by PyTorch's names.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn state_dict(&self) -> Result<StateDict> {
-        let state = self.state.read()?;
+        pollster::block_on(self.state_dict_async())
+    }
+
+    /// As `state_dict`, without blocking.
+    pub async fn state_dict_async(&self) -> Result<StateDict> {
+        let state = self.state.read_async().await?;
         Ok(StateDict { entries: self.graph.entries(&self.layout, &state, |_| true), ..StateDict::default() })
     }
 
     /// Takes all parameters and statistics from a dictionary: those of this network, all and no others, or nothing is changed. Who has
     /// only some of them puts them into [`Network::state_dict`] and loads that.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn load_state_dict(&self, dict: &StateDict) -> Result<()> {
-        let mut state = self.state.read()?;
+        pollster::block_on(self.load_state_dict_async(dict))
+    }
+
+    /// As `load_state_dict`, without blocking.
+    pub async fn load_state_dict_async(&self, dict: &StateDict) -> Result<()> {
+        let mut state = self.state.read_async().await?;
         self.graph.fill(&self.layout, &mut state, &dict.entries, |_| true)?;
         self.state.write(&state)
     }
 
     /// Writes the state dictionary to a safetensors file.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         self.state_dict()?.save(path)
     }
 
     /// Reads the state dictionary from a safetensors file.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn load(&self, path: impl AsRef<Path>) -> Result<()> {
         self.load_state_dict(&StateDict::load(path)?)
     }
@@ -276,7 +293,11 @@ impl Session {
         let wanted = Wanted { parameters: options.parameter_gradients, input: options.input_gradient };
         // Of the graph as it was written: errors name its layers, and what follows can rely on it.
         network.graph.shapes(input)?;
-        let graph = network.graph.fused(options.mode, wanted.any());
+        let graph = if options.keep_values {
+            network.graph.apart(options.mode)
+        } else {
+            network.graph.fused(options.mode, wanted.any())
+        };
         let batch_statistics = options.mode == Mode::Training;
         let request = Request { graph: &graph, input, batch_statistics, wanted, training, seed: options.seed };
         let planner = |fused, operation, shape: &[usize]| gpu.plan(fused, operation, shape, &options.plan);
@@ -432,20 +453,26 @@ impl Session {
     }
 
     /// Reads the gradients of all parameters back, by PyTorch's names.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn gradients(&self) -> Result<StateDict> {
+        pollster::block_on(self.gradients_async())
+    }
+
+    /// As `gradients`, without blocking.
+    pub async fn gradients_async(&self) -> Result<StateDict> {
         let Some(gradients) = &self.arenas.gradients else { return Ok(StateDict::default()) };
-        let gradients = gradients.read()?;
+        let gradients = gradients.read_async().await?;
         let entries = self.network.graph.entries(&self.network.layout, &gradients, |kind| kind == Kind::Trained);
         Ok(StateDict { entries, ..StateDict::default() })
     }
 
-    /// What the last operation of a layer gave, where values are kept. Layers go by the names of their parameters, and operations
-    /// that are done in one go by the first one's.
+    /// What the last operation of a layer gave, where values are kept. Layers go by the names that [`Network::summary`] lists.
     pub fn value(&self, layer: &str) -> Result<Tensor> {
         let named = self.program.values.iter().rev().find(|named| named.name == layer);
-        let named = named.ok_or_else(|| Error::Parameter {
-            name: layer.into(),
-            message: "the network computes no layer of this name".into(),
+        let named = named.ok_or_else(|| {
+            let mut names: Vec<&str> = self.program.values.iter().map(|named| &*named.name).collect();
+            names.dedup();
+            Error::Parameter { name: layer.into(), message: format!("no layer has this name; there are {names:?}") }
         })?;
         let tensor = &self.program.tensors[named.value.0];
         if named.value == self.program.output {

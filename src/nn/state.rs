@@ -1,7 +1,7 @@
 //! State dictionaries: the parameters and statistics of a network by the names that PyTorch gives them, in memory and in safetensors
 //! files.
 
-use super::graph::{Graph, Kind, Parameter};
+use super::graph::{Graph, Kind, Parameter, RESERVED, hash};
 use super::program::Layout;
 use crate::error::{Error, Result};
 use crate::files;
@@ -53,33 +53,42 @@ pub struct StateDict {
 }
 
 impl StateDict {
-    /// Reads a safetensors file: tensors of 32 or 64 bits floating point, which are rounded, of `bfloat16` and `float16`, and of
-    /// integers of 32 and 64 bits.
+    /// Reads a safetensors file: what [`StateDict::from_bytes`] reads.
     pub fn load(path: impl AsRef<Path>) -> Result<StateDict> {
         let path = path.as_ref();
-        let bytes = files::read_whole(path)?;
-        StateDict::from_bytes(&bytes).map_err(|message| Error::file(path, message))
+        parse(&files::read_whole(path)?).map_err(|message| Error::file(path, message))
     }
 
     /// Writes a safetensors file, beside the one that it then replaces: whoever stops it leaves the old one.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        let bytes = self.to_bytes().map_err(|message| Error::file(path, message))?;
+        let bytes = self.serialize().map_err(|message| Error::file(path, message))?;
         files::write_whole(path, &bytes)
     }
 
-    fn from_bytes(bytes: &[u8]) -> Result<StateDict, String> {
-        let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| e.to_string())?;
-        let file = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
-        let mut entries = BTreeMap::new();
-        for (name, view) in file.iter() {
-            let values = values(&view).ok_or_else(|| format!("{name} is of {:?}, which is not read", view.dtype()))?;
-            entries.insert(name.to_owned(), Entry { shape: view.shape().to_vec(), values });
-        }
-        Ok(StateDict { entries, metadata: header.metadata().clone().unwrap_or_default() })
+    /// Takes a safetensors file that is in memory: tensors of 32 or 64 bits floating point, which are rounded, of `bfloat16` and `float16`, and of
+    /// integers of 32 and 64 bits.
+    pub fn from_bytes(bytes: &[u8]) -> Result<StateDict> {
+        parse(bytes).map_err(damaged)
     }
 
-    fn to_bytes(&self) -> Result<Vec<u8>, String> {
+    /// A safetensors file, in memory.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        self.serialize().map_err(damaged)
+    }
+
+    /// A hash of all tensors.
+    pub(super) fn checksum(&self) -> u64 {
+        hash(self.entries.iter().flat_map(|(name, entry)| {
+            let shape = entry.shape.iter().flat_map(|&d| (d as u64).to_le_bytes());
+            name.bytes().chain(shape).chain(little_endian(entry).1)
+        }))
+    }
+
+    fn serialize(&self) -> Result<Vec<u8>, String> {
+        if self.entries.contains_key(RESERVED) {
+            return Err(format!("no tensor can be called {RESERVED}"));
+        }
         let bytes: Vec<(Dtype, Vec<u8>)> = self.entries.values().map(little_endian).collect();
         let views = self.entries.iter().zip(&bytes).map(|((name, entry), (dtype, bytes))| {
             let view = TensorView::new(*dtype, entry.shape.clone(), bytes).map_err(|e| format!("{name}: {e}"))?;
@@ -91,10 +100,39 @@ impl StateDict {
     }
 }
 
+fn parse(bytes: &[u8]) -> Result<StateDict, String> {
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| e.to_string())?;
+    let file = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
+    let mut entries = BTreeMap::new();
+    for (name, view) in file.iter() {
+        let values = values(&view).ok_or_else(|| format!("{name} is of {:?}, which is not read", view.dtype()))?;
+        if overflows(&view, &values) {
+            return Err(format!("{name} has numbers beyond those of 32 bits"));
+        }
+        entries.insert(name.to_owned(), Entry { shape: view.shape().to_vec(), values });
+    }
+    Ok(StateDict { entries, metadata: header.metadata().clone().unwrap_or_default() })
+}
+
+fn damaged(message: String) -> Error {
+    Error::Parameter { name: "the state dictionary".into(), message }
+}
+
 fn little_endian(entry: &Entry) -> (Dtype, Vec<u8>) {
     match &entry.values {
         Values::Floats(values) => (Dtype::F32, values.iter().flat_map(|v| v.to_le_bytes()).collect()),
         Values::Integers(values) => (Dtype::I64, values.iter().flat_map(|v| v.to_le_bytes()).collect()),
+    }
+}
+
+/// Whether a number of 64 bits has become infinite.
+fn overflows(view: &TensorView<'_>, values: &Values) -> bool {
+    match values {
+        Values::Floats(values) if view.dtype() == Dtype::F64 => {
+            let wide = view.data().as_chunks::<8>().0.iter().map(|&bytes| f64::from_le_bytes(bytes));
+            wide.zip(values).any(|(wide, value)| wide.is_finite() && !value.is_finite())
+        }
+        _ => false,
     }
 }
 

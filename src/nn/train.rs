@@ -8,9 +8,13 @@ use super::state::{Entry, StateDict};
 use crate::error::{Error, Result};
 use crate::gpu::{Bound, Tensor};
 use crate::plan::PlanOptions;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
+#[cfg(not(target_arch = "wasm32"))]
+use std::collections::VecDeque;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+#[cfg(not(target_arch = "wasm32"))]
+use std::path::Path;
+use std::path::PathBuf;
 
 /// What training makes small: a mean over the batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -171,6 +175,8 @@ impl Optimizer {
                         return Err(Error::argument(argument, beta, "at least 0 and less than 1"));
                     }
                 }
+                // What the first step multiplies its mean by.
+                not_negative("the learning rate over 1 - beta1", adam.learning_rate / (1.0 - adam.beta1))?;
                 not_negative("epsilon", adam.epsilon.into())?;
                 not_negative("the weight decay", adam.weight_decay.into())?;
             }
@@ -262,6 +268,7 @@ pub struct Progress {
 /// Steps that are counted, which no run reaches.
 const MOST_STEPS: u64 = 1 << 48;
 /// Steps that may be queued on the device: one that runs, and one that waits for it.
+#[cfg(not(target_arch = "wasm32"))]
 const QUEUED: usize = 2;
 /// Steps whose losses are read in one go.
 const LOSSES_AT_ONCE: u64 = 32;
@@ -299,6 +306,7 @@ pub struct Trainer {
     stepped: bool,
     /// Steps whose losses were read.
     read: u64,
+    #[cfg(not(target_arch = "wasm32"))]
     queued: VecDeque<wgpu::SubmissionIndex>,
 }
 
@@ -332,6 +340,7 @@ impl Trainer {
             steps: 0,
             stepped: false,
             read: 0,
+            #[cfg(not(target_arch = "wasm32"))]
             queued: VecDeque::new(),
         })
     }
@@ -348,7 +357,7 @@ impl Trainer {
 
     /// Sets the learning rate of the steps to come. Part of checkpoints.
     pub fn set_learning_rate(&mut self, learning_rate: f64) -> Result<()> {
-        not_negative("the learning rate", learning_rate)?;
+        self.optimizer.with_learning_rate(learning_rate).check()?;
         self.learning_rate = learning_rate;
         Ok(())
     }
@@ -392,8 +401,18 @@ impl Trainer {
         gpu.run(&self.step_pass)?;
         self.steps += 1;
         self.stepped = true;
+        // A page waits where it asks for losses.
+        #[cfg(not(target_arch = "wasm32"))]
+        self.wait_for_all_but(QUEUED)?;
+        Ok(())
+    }
+
+    /// Waits until so few steps are queued.
+    #[cfg(not(target_arch = "wasm32"))]
+    fn wait_for_all_but(&mut self, queued: usize) -> Result<()> {
+        let gpu = self.network.gpu();
         self.queued.push_back(gpu.queue().submit(None));
-        if self.queued.len() > QUEUED
+        if self.queued.len() > queued
             && let Some(submission_index) = self.queued.pop_front()
         {
             let wait = wgpu::PollType::Wait { submission_index: Some(submission_index), timeout: None };
@@ -412,9 +431,15 @@ impl Trainer {
 
     /// Waits, and reads the losses of the steps since the last call, 1024 of them at most. Each is that of its batch before the
     /// step.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn losses(&mut self) -> Result<Vec<Progress>> {
+        pollster::block_on(self.losses_async())
+    }
+
+    /// As `losses`, without blocking.
+    pub async fn losses_async(&mut self) -> Result<Vec<Progress>> {
         let Some(losses) = self.session.losses().filter(|_| self.read < self.steps) else { return Ok(Vec::new()) };
-        let kept = losses.read()?;
+        let kept = losses.read_async().await?;
         let first = self.read.max(self.steps.saturating_sub(KEPT_LOSSES as u64));
         let progress = (first..self.steps)
             // The place on the device goes by the step's 32-bit word.
@@ -425,9 +450,15 @@ impl Trainer {
     }
 
     /// Waits, and reads the norm of all gradients together of the last step, before clipping. None without clipping, or a step.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn gradient_norm(&self) -> Result<Option<f32>> {
+        pollster::block_on(self.gradient_norm_async())
+    }
+
+    /// As `gradient_norm`, without blocking.
+    pub async fn gradient_norm_async(&self) -> Result<Option<f32>> {
         match self.session.clipping() {
-            Some(clipping) if self.stepped => Ok(clipping.read()?.get(1).copied()),
+            Some(clipping) if self.stepped => Ok(clipping.read_async().await?.get(1).copied()),
             _ => Ok(None),
         }
     }
@@ -435,8 +466,10 @@ impl Trainer {
     /// Trains until so many steps are done, on batches of a dataset in an order that follows from the seed: every sample once an
     /// epoch, but for those that fill no batch. Batches are made on another thread while the device works.
     ///
-    /// `observe` is told of every step, a few steps later, and can end the training. A run that is resumed from a checkpoint goes on
-    /// with the batches where it stopped.
+    /// `observe` is told of every step, 32 steps at a time, and can end the training; steps that are done by then stay done. Checkpoints
+    /// are written as often as they say and at the end, but not once `observe` has ended it. A run that is resumed from a checkpoint
+    /// goes on with the batches where it stopped. What a dataset panics with comes through.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn fit<D: Dataset>(
         &mut self,
         data: &D,
@@ -444,66 +477,114 @@ impl Trainer {
         checkpoints: Option<&Checkpoints>,
         mut observe: impl FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<()> {
-        self.check_target::<D::Target>()?;
+        let loader = self.loader(data)?;
         if checkpoints.is_some_and(|c| c.every == 0) {
             return Err(Error::Zero { argument: "steps between checkpoints" });
         }
-        let target = self.session.target().map_or(0, Tensor::len);
-        let [batch, input] = [self.session.input().shape()[0], self.session.input().len()];
-        let loader = Loader::new(data, batch, input, target, self.seed)?;
         loader.run(self.steps..until, |input, target| {
             self.step(input, target)?;
             let save = checkpoints.filter(|c| self.steps.is_multiple_of(c.every) || self.steps == until);
             let mut flow = ControlFlow::Continue(());
             if save.is_some() || self.steps.is_multiple_of(LOSSES_AT_ONCE) || self.steps == until {
-                for progress in self.losses()? {
-                    if flow.is_continue() {
-                        flow = observe(progress);
-                    }
-                }
+                let losses = self.losses()?;
+                flow = self.tell(losses, &mut observe);
             }
-            if let Some(checkpoints) = save {
+            // Whoever ends it may have seen what is not worth keeping.
+            if let Some(checkpoints) = save.filter(|_| flow.is_continue()) {
                 self.save(&checkpoints.path)?;
             }
             Ok(flow)
         })
     }
 
+    /// As `fit`, without blocking and without checkpoints; batches are made in between.
+    pub async fn fit_async<D: Dataset>(
+        &mut self,
+        data: &D,
+        until: u64,
+        mut observe: impl FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<()> {
+        let loader = self.loader(data)?;
+        for step in self.steps..until {
+            let (input, target) = loader.make(step);
+            self.step(&input, &target)?;
+            if self.steps.is_multiple_of(LOSSES_AT_ONCE) || self.steps == until {
+                let losses = self.losses_async().await?;
+                if self.tell(losses, &mut observe).is_break() {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells of steps, one after another, until somebody has enough; the losses of the others can still be read.
+    fn tell(&mut self, steps: Vec<Progress>, observe: &mut impl FnMut(Progress) -> ControlFlow<()>) -> ControlFlow<()> {
+        steps.into_iter().try_for_each(|progress| {
+            self.read = progress.step;
+            observe(progress)
+        })
+    }
+
+    fn loader<'d, D: Dataset>(&self, data: &'d D) -> Result<Loader<'d, D>> {
+        self.check_target::<D::Target>()?;
+        let target = self.session.target().map_or(0, Tensor::len);
+        let [batch, input] = [self.session.input().shape()[0], self.session.input().len()];
+        Loader::new(data, batch, input, target, self.seed)
+    }
+
     /// Writes a checkpoint, from which [`Trainer::resume`] goes on bit for bit: parameters, statistics, what the optimiser remembers,
     /// and the step. A file that is there is replaced once the new one is whole.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        pollster::block_on(self.checkpoint_async())?.save(path)
+    }
+
+    /// What [`Trainer::resume_async`] goes on from: the tensors and notes of a checkpoint.
+    pub async fn checkpoint_async(&self) -> Result<StateDict> {
         let (graph, layout) = (self.network.graph(), self.network.layout());
         let mut dict = StateDict::default();
         let mut add = |prefix: &str, entries: BTreeMap<String, Entry>| {
             dict.entries.extend(entries.into_iter().map(|(name, entry)| (format!("{prefix}.{name}"), entry)));
         };
-        add("model", self.network.state_dict()?.entries);
+        add("model", self.network.state_dict_async().await?.entries);
         for (name, memory) in self.optimizer.memories().iter().zip(self.session.optimizer_memory()) {
-            let values = memory.read()?;
+            let values = memory.read_async().await?;
             add(&format!("optimizer.{name}"), graph.entries(layout, &values, |kind| kind == Kind::Trained));
         }
         let notes = [
             ("step", self.steps.to_string()),
             ("learning_rate", self.learning_rate.to_bits().to_string()),
             ("run", self.run()),
+            ("checksum", dict.checksum().to_string()),
         ];
         dict.metadata = notes.map(|(name, value)| (name.to_owned(), value)).into_iter().collect();
-        dict.save(path)
+        Ok(dict)
     }
 
     /// All that decides what a step does beside the numbers in a checkpoint.
     fn run(&self) -> String {
-        let optimizer = self.optimizer.with_learning_rate(0.0);
+        let optimizer = format!("{:?}", self.optimizer.with_learning_rate(0.0)).replace("learning_rate: 0.0, ", "");
         let (loss, clip, seed, shape) = (self.loss, self.clip_norm, self.seed, self.session.input().shape());
-        format!("{loss:?}, {optimizer:?}, clip {clip:?}, seed {seed}, batches {shape:?}")
+        let network = self.network.graph().fingerprint();
+        format!("network {network:016x}, {loss:?}, {optimizer}, clip {clip:?}, seed {seed}, batches {shape:?}")
     }
 
     /// Goes on where a checkpoint was written: of the same network, with the same loss, optimiser (but for the learning rate, which is
     /// the checkpoint's), clipping, seed and batch. An error leaves everything as it was.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn resume(&mut self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        let dict = StateDict::load(path)?;
-        let wrong = |message: String| Error::file(path, message);
+        let resumed = pollster::block_on(self.resume_async(StateDict::load(path)?));
+        resumed.map_err(|error| match error {
+            Error::Parameter { .. } | Error::StateKeys { .. } => Error::file(path, error),
+            error => error,
+        })
+    }
+
+    /// As `resume`, from a checkpoint in memory.
+    pub async fn resume_async(&mut self, dict: StateDict) -> Result<()> {
+        let wrong = |message: String| Error::Parameter { name: "the checkpoint".into(), message };
         let note =
             |name: &str| dict.metadata.get(name).ok_or_else(|| wrong(format!("it has no {name}: no checkpoint")));
         let number = |name: &str| {
@@ -514,7 +595,10 @@ impl Trainer {
         if steps > MOST_STEPS {
             return Err(Error::TooLarge { what: "steps of a checkpoint", value: steps, limit: MOST_STEPS });
         }
-        not_negative("the learning rate", learning_rate)?;
+        self.optimizer.with_learning_rate(learning_rate).check()?;
+        if number("checksum")? != dict.checksum() {
+            return Err(wrong("it is damaged: its checksum is another".into()));
+        }
         let (run, own) = (note("run")?, self.run());
         if *run != own {
             return Err(wrong(format!("it is of another run: {run}; this one is {own}")));
@@ -534,7 +618,7 @@ impl Trainer {
         let trained = layout.trained as usize;
         let mut contents = Vec::new();
         for (index, (_, entries)) in parts.iter().enumerate() {
-            let mut values = if index == 0 { self.network.state().read()? } else { vec![0.0; trained] };
+            let mut values = if index == 0 { self.network.state().read_async().await? } else { vec![0.0; trained] };
             graph.fill(layout, &mut values, entries, |kind| index == 0 || kind == Kind::Trained)?;
             contents.push(values);
         }

@@ -280,9 +280,11 @@ fn values_between_layers_can_be_kept() {
     let network = Network::new(gpu(), &FeatureExtractor::new(2, 3), 1).unwrap();
     let session = network.session_with([1, 2, 50], &SessionOptions::default().keep_values()).unwrap();
     let y = forward(&session, &values(1, 100));
-    let medium = session.value("medium_conv.0").unwrap();
-    assert_eq!(medium.shape(), [1, 3, 50]);
-    assert_eq!(medium.read().unwrap(), y[150..300]);
+    let relu = session.value("medium_conv.2").unwrap();
+    assert_eq!(relu.shape(), [1, 3, 50]);
+    assert_eq!(relu.read().unwrap(), y[150..300]);
+    // By itself, before the normalisation and the activation.
+    assert!(session.value("medium_conv.0").unwrap().read().unwrap().iter().any(|&v| v < 0.0));
     assert!(matches!(session.value("no_such_layer"), Err(Error::Parameter { .. })));
     let session = network.session([1, 2, 50]).unwrap();
     assert!(matches!(session.value("medium_conv.0"), Err(Error::Parameter { .. })));
@@ -304,6 +306,34 @@ fn sharing_memory_changes_nothing() {
     assert_eq!((&shared.0, &shared.1), (&kept.0, &kept.1));
     assert!(shared.2.values < kept.2.values);
     assert_eq!(kept.2.values, kept.2.values_apart);
+}
+
+/// What one session gives is another's input, without a way through the host.
+#[test]
+fn sessions_in_a_row_are_the_whole() {
+    let whole = Network::new(gpu(), &WaveNetStack::new(3).layers(4), 8).unwrap();
+    let state = whole.state_dict().unwrap();
+    let x = values(1, 2 * 3 * 30);
+    let y = forward(&whole.session([2, 3, 30]).unwrap(), &x);
+    let halves = [0, 2].map(|first| {
+        let row = Sequential::new()
+            .then(CausalConv1d::new(3, 3, 2).dilation(1 << first))
+            .then(CausalConv1d::new(3, 3, 2).dilation(2 << first));
+        let network = Network::new(gpu(), &row, 1).unwrap();
+        let mut part = network.state_dict().unwrap();
+        for (name, entry) in &mut part.entries {
+            let (layer, rest) = name.split_once('.').unwrap();
+            *entry = state.entries[&format!("{}.{rest}", first + layer.parse::<usize>().unwrap())].clone();
+        }
+        network.load_state_dict(&part).unwrap();
+        network.session([2, 3, 30]).unwrap()
+    });
+    halves[0].input().write(&x).unwrap();
+    halves[0].forward().unwrap();
+    halves[1].input().copy_from(halves[0].output()).unwrap();
+    halves[1].forward().unwrap();
+    assert_eq!(halves[1].output().read().unwrap(), y);
+    assert!(matches!(halves[1].input().copy_from(&gpu().zeros([5]).unwrap()), Err(Error::DataLength { .. })));
 }
 
 #[test]
@@ -345,6 +375,16 @@ fn wrong_networks_and_calls_are_errors_that_name_the_layer() {
     assert!(Network::new(gpu(), &twice, 0).unwrap_err().to_string().contains("two parameters"));
     let nothing = Network::new(gpu(), &Linear::new(0, 2), 0).unwrap_err().to_string();
     assert_eq!(nothing, "weight: a dimension of its shape is 0");
+    struct Parameter(&'static str, Vec<usize>);
+    impl Module for Parameter {
+        fn add_to(&self, graph: &mut conv1d::nn::Graph, x: conv1d::nn::Value) -> conv1d::nn::Value {
+            graph.parameter(self.0, self.1.clone(), conv1d::nn::Init::Constant(0.0));
+            x
+        }
+    }
+    for (name, shape) in [("__metadata__", vec![1]), ("scalar", vec![])] {
+        assert!(matches!(Network::new(gpu(), &Parameter(name, shape), 0), Err(Error::Parameter { .. })), "{name}");
+    }
     assert_eq!(error(&Activation::Relu, [usize::MAX, 2, 0]), "length must be at least 1, got 0");
     assert!(error(&Activation::Relu, [usize::MAX, 2, 1]).contains("more than"));
     let wide = Parallel::new().with("a", Activation::Relu).with("b", Activation::Tanh);
@@ -367,10 +407,12 @@ fn wrong_networks_and_calls_are_errors_that_name_the_layer() {
 /// A value of another graph, as whoever keeps one by mistake has it.
 #[test]
 fn values_of_other_graphs_are_refused() {
-    struct Foreign(conv1d::nn::Value, bool);
+    struct Foreign(conv1d::nn::Value, bool, bool);
     impl Module for Foreign {
         fn add_to(&self, graph: &mut conv1d::nn::Graph, x: conv1d::nn::Value) -> conv1d::nn::Value {
-            graph.parameter("norm", [1], conv1d::nn::Init::NormsOf(self.0));
+            if self.2 {
+                graph.parameter("norm", [1], conv1d::nn::Init::NormsOf(self.0));
+            }
             if self.1 { self.0 } else { graph.add(x, self.0) }
         }
     }
@@ -385,9 +427,12 @@ fn values_of_other_graphs_are_refused() {
     let last = Last(std::cell::Cell::new(None));
     conv1d::nn::Graph::of(&last);
     for output in [false, true] {
-        let network = Network::new(gpu(), &Foreign(last.0.get().unwrap(), output), 0).unwrap();
+        let foreign = Foreign(last.0.get().unwrap(), output, false);
+        let network = Network::new(gpu(), &foreign, 0).unwrap();
         assert_eq!(network.graph().receptive_field(), 1);
         assert!(matches!(network.session([1, 1, 4]), Err(Error::Shape { .. })));
+        let foreign = Foreign(last.0.get().unwrap(), output, true);
+        assert!(matches!(Network::new(gpu(), &foreign, 0), Err(Error::Parameter { .. })));
     }
 }
 
@@ -450,6 +495,10 @@ fn state_dictionaries_of_other_precisions() {
     let brains: Vec<u8> = [0x3F80u16, 0xC020].iter().flat_map(|h| h.to_le_bytes()).collect();
     let doubles: Vec<u8> = [1.0f64, -2.5].iter().flat_map(|h| h.to_le_bytes()).collect();
     let folder = tempfile::tempdir().unwrap();
+    let huge: Vec<u8> = [1e300f64, 0.0].iter().flat_map(|h| h.to_le_bytes()).collect();
+    let view = TensorView::new(Dtype::F64, vec![2], &huge).unwrap();
+    let bytes = safetensors::serialize([("v", view)], None).unwrap();
+    assert!(matches!(StateDict::from_bytes(&bytes), Err(Error::Parameter { .. })));
     for (dtype, bytes) in [(Dtype::F16, halves), (Dtype::BF16, brains), (Dtype::F64, doubles)] {
         let view = TensorView::new(dtype, vec![2], &bytes).unwrap();
         let path = folder.path().join("file");

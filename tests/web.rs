@@ -1,0 +1,253 @@
+//! The library in a browser: every kernel in every tile, every operation, PyTorch's answers, a network. Run by `make test-web`.
+#![cfg(target_arch = "wasm32")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod case;
+mod golden;
+
+use case::{Case, Data, assert_promise};
+use conv1d::nn::{Adam, Loss, Mode, Network, SessionOptions, StateDict, Tcn, TcnBlock, Values};
+use conv1d::{
+    Activation, Buffers, Conv1d, ConvTranspose1d, Effort, Error, Fused, Gpu, GpuOptions, Operation, Padding,
+    PaddingMode, Plan, PlanOptions, Residual, Role, Timer, Wanted,
+};
+use golden::{Golden, rounded, tensor};
+use safetensors::SafeTensors;
+use wasm_bindgen_test::{console_log, wasm_bindgen_test, wasm_bindgen_test_configure};
+
+wasm_bindgen_test_configure!(run_in_browser);
+
+async fn open() -> Gpu {
+    Gpu::open(&GpuOptions::default()).await.unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// What a plan writes.
+async fn run(gpu: &Gpu, plan: &Plan, data: &Data, bias: bool) -> Result<Vec<f32>, Error> {
+    let mut tensors = Vec::new();
+    for role in plan.inputs().into_iter().filter(|&role| bias || role != Role::Bias) {
+        tensors.push((role, gpu.tensor(data.of(role), role.shape(plan.shapes()))?));
+    }
+    let output = gpu.zeros(plan.output().shape(plan.shapes()))?;
+    let mut buffers = Buffers::new().with(plan.output(), output.buffer().slice(..));
+    for (role, tensor) in &tensors {
+        buffers = buffers.with(*role, tensor.buffer().slice(..));
+    }
+    gpu.run(&gpu.prepare(plan)?.bind(&buffers)?)?;
+    output.read_async().await
+}
+
+/// Every operation of a case by every kernel in every tile that the planner could choose keeps the promise.
+async fn assert_case(gpu: &Gpu, case: &Case) -> usize {
+    let data = Data::new(case);
+    let mut runs = 0;
+    for operation in Operation::ALL {
+        let chosen = gpu.plan(case.fused, operation, case.input, &PlanOptions::default()).unwrap();
+        let exact = data.exact(case, operation, true);
+        for candidate in chosen.candidates() {
+            let options = PlanOptions::default().kernel(candidate.choice.to_string());
+            let Ok(plan) = gpu.plan(case.fused, operation, case.input, &options) else { continue };
+            let what = format!("{case:?} {operation:?} {}", plan.choice());
+            let got = run(gpu, &plan, &data, true).await.unwrap_or_else(|e| panic!("{what}: {e}"));
+            assert_promise(&got, &exact, &what);
+            runs += 1;
+        }
+    }
+    runs
+}
+
+async fn assert_cases(cases: impl IntoIterator<Item = (Fused, [usize; 3])>) {
+    let gpu = open().await;
+    let mut runs = 0;
+    for (fused, input) in cases {
+        runs += assert_case(&gpu, &Case::new(fused, input)).await;
+    }
+    console_log!("{runs} runs, all within the bound");
+}
+
+#[wasm_bindgen_test]
+async fn every_kernel_forward_and_back() {
+    let conv = Conv1d::new;
+    assert_cases([
+        (conv(3, 5, 4).padding(Padding::Same).into(), [2, 3, 37]),
+        (conv(4, 6, 3).stride(2).dilation(3).groups(2).padding(Padding::Causal).into(), [1, 4, 50]),
+        (conv(6, 6, 5).groups(6).padding(Padding::Full).into(), [2, 6, 20]),
+        (conv(8, 9, 1).into(), [1, 8, 70]),
+    ])
+    .await;
+}
+
+#[wasm_bindgen_test]
+async fn every_kernel_transposed() {
+    assert_cases([
+        (ConvTranspose1d::new(4, 6, 5).stride(3).groups(2).output_padding(1).into(), [2, 4, 11]),
+        (ConvTranspose1d::new(3, 2, 4).dilation(2).into(), [1, 3, 20]),
+    ])
+    .await;
+}
+
+#[wasm_bindgen_test]
+async fn every_kernel_with_padding_of_samples() {
+    let modes = [PaddingMode::Constant(0.5), PaddingMode::Reflect, PaddingMode::Circular, PaddingMode::Replicate];
+    let layer = |mode| Conv1d::new(2, 3, 5).padding(Padding::both(3)).padding_mode(mode).into();
+    assert_cases(modes.map(|mode| (layer(mode), [1, 2, 12]))).await;
+}
+
+#[wasm_bindgen_test]
+async fn every_kernel_with_activations() {
+    let conv = Conv1d::new(4, 4, 3).padding(Padding::Same);
+    let layers = [
+        conv.activation(Activation::Gelu),
+        conv.activation(Activation::Relu).residual(Residual::BeforeActivation),
+        conv.activation(Activation::Tanh).residual(Residual::AfterActivation),
+    ];
+    assert_cases(layers.map(|fused| (fused, [1, 4, 24]))).await;
+}
+
+async fn assert_goldens(index: &str, tensors: &[u8]) {
+    let gpu = open().await;
+    let goldens: Vec<Golden> = serde_json::from_str(index).unwrap();
+    let file = SafeTensors::deserialize(tensors).unwrap();
+    let mut answers = 0;
+    for golden in &goldens {
+        let case = Case::new(golden.layer(), golden.input());
+        let get = |name: &str| tensor(&file, &golden.id, name);
+        let (bias, base) = (get("b"), Data::new(&case));
+        let data = Data {
+            x: get("x").unwrap(),
+            w: get("w").unwrap(),
+            b: bias.clone().unwrap_or(base.b),
+            dy: get("dy").unwrap_or(base.dy),
+            residual: base.residual,
+            saved: base.saved,
+        };
+        for (operation, name) in [
+            (Operation::Forward, "y"),
+            (Operation::InputGradient, "dx"),
+            (Operation::WeightGradient, "dw"),
+            (Operation::BiasGradient, "db"),
+        ] {
+            let Some(answer) = get(name) else { continue };
+            let plan = gpu.plan(case.fused, operation, case.input, &PlanOptions::default()).unwrap();
+            let exact = data.exact(&case, operation, bias.is_some());
+            let what = format!("{} {name} {}", golden.id, plan.choice());
+            let got = run(&gpu, &plan, &data, bias.is_some()).await.unwrap_or_else(|e| panic!("{what}: {e}"));
+            for ((&got, &answer), exact) in got.iter().zip(&answer).zip(&exact) {
+                let off = (f64::from(got) - f64::from(answer)).abs();
+                assert!(off <= rounded(answer, exact), "{what}: {got}, PyTorch {answer}");
+            }
+            answers += 1;
+        }
+    }
+    console_log!("{answers} answers of {} cases", goldens.len());
+}
+
+#[wasm_bindgen_test]
+async fn convolutions_of_pytorch() {
+    let index = include_str!("goldens/layers_forward/index.json");
+    assert_goldens(index, include_bytes!("goldens/layers_forward/cases.safetensors")).await;
+}
+
+#[wasm_bindgen_test]
+async fn transposed_convolutions_of_pytorch() {
+    let index = include_str!("goldens/layers_transposed/index.json");
+    assert_goldens(index, include_bytes!("goldens/layers_transposed/cases.safetensors")).await;
+}
+
+/// A network from PyTorch: its output and gradients. How near is the native tests' affair; here it must be the same network.
+#[wasm_bindgen_test]
+async fn a_network_of_pytorch() {
+    let gpu = open().await;
+    let file = StateDict::from_bytes(include_bytes!("goldens/models/tcn_block.safetensors")).unwrap();
+    let floats = |name: &str| match &file.entries[name].values {
+        Values::Floats(values) => values.clone(),
+        other => panic!("{other:?}"),
+    };
+    let mut state = StateDict::default();
+    for (name, entry) in &file.entries {
+        state.entries.extend(name.strip_prefix("state.").map(|name| (name.to_owned(), entry.clone())));
+    }
+    let network = Network::new(&gpu, &TcnBlock::new(4, 8, 3).dilation(2).dropout(0.0), 1).unwrap();
+    network.load_state_dict_async(&state).await.unwrap();
+    let session = network.session_with([3, 4, 37], &SessionOptions::default().gradients()).unwrap();
+    session.input().write(&floats("x")).unwrap();
+    session.forward().unwrap();
+    session.output_gradient().unwrap().write(&floats("dy")).unwrap();
+    session.backward().unwrap();
+    let near = |got: &[f32], name: &str| {
+        let golden = floats(name);
+        let size = golden.iter().fold(0.0f32, |most, v| most.max(v.abs()));
+        let off = got.iter().zip(&golden).fold(0.0f32, |most, (a, b)| most.max((a - b).abs()));
+        assert!(got.len() == golden.len() && off <= 1e-5 * size, "{name}: off by {off} of {size}");
+    };
+    near(&session.output().read_async().await.unwrap(), "y");
+    near(&session.input_gradient().unwrap().read_async().await.unwrap(), "dx");
+    let gradients = session.gradients_async().await.unwrap();
+    for (name, entry) in &gradients.entries {
+        let Values::Floats(values) = &entry.values else { panic!("{name}") };
+        near(values, &format!("grad.{name}"));
+    }
+}
+
+#[wasm_bindgen_test]
+async fn training_runs_in_a_browser() {
+    let gpu = open().await;
+    let network = Network::new(&gpu, &Tcn::new(2, 6, 1).layers(2).dropout(0.0), 1).unwrap();
+    let mut trainer = network.trainer([4, 2, 16], Loss::MeanSquaredError, Adam::new(0.02)).unwrap();
+    let x = case::values(1, 4 * 2 * 16);
+    for _ in 0..30 {
+        trainer.step(&x, &[1.0f32, -1.0, 0.5, 0.0]).unwrap();
+    }
+    let losses = trainer.losses_async().await.unwrap();
+    assert!(losses[29].loss < 0.2 * losses[0].loss, "{losses:?}");
+    let checkpoint = trainer.checkpoint_async().await.unwrap();
+    let bytes = checkpoint.to_bytes().unwrap();
+    trainer.resume_async(StateDict::from_bytes(&bytes).unwrap()).await.unwrap();
+    let evaluated = network.session_with([4, 2, 16], &SessionOptions::default().mode(Mode::Evaluation)).unwrap();
+    evaluated.forward().unwrap();
+    assert_eq!(evaluated.output().read_async().await.unwrap().len(), 4);
+}
+
+/// The calls with tensors, and how long something takes.
+#[wasm_bindgen_test]
+async fn tensors_and_times() {
+    let gpu = open().await;
+    let conv = Conv1d::new(1, 1, 3);
+    let x = gpu.tensor(&[1.0, 2.0, 3.0, 4.0, 5.0], [1, 1, 5]).unwrap();
+    let w = gpu.tensor(&[1.0, 0.0, -1.0], [1, 1, 3]).unwrap();
+    let y = gpu.conv1d(&conv, &x, &w, None).unwrap();
+    assert_eq!(y.read_async().await.unwrap(), [-2.0, -2.0, -2.0]);
+    let gradients = gpu.conv1d_backward(&conv, &x, &w, &y, Wanted::ALL).unwrap();
+    assert_eq!(gradients.input.unwrap().read_async().await.unwrap(), [-2.0, -2.0, 0.0, 2.0, 2.0]);
+    let long = gpu.tensor(&[1.0, 2.0, 3.0, 4.0], [4]).unwrap();
+    let short = gpu.tensor(&[1.0, 10.0], [2]).unwrap();
+    let valid = gpu.correlate(&short, &long, conv1d::Mode::Valid).unwrap();
+    assert_eq!(valid.read_async().await.unwrap(), [43.0, 32.0, 21.0]);
+
+    let plan = conv.plan(Operation::Forward, [1, 1, 5], gpu.caps()).unwrap();
+    let buffers = Buffers::new()
+        .with(Role::Input, x.buffer().slice(..))
+        .with(Role::Weight, w.buffer().slice(..))
+        .with(Role::Output, y.buffer().slice(..));
+    let bound = gpu.prepare(&plan).unwrap().bind(&buffers).unwrap();
+    let timer = Timer::new(&gpu);
+    timer.run_async(&bound, 1).await.unwrap();
+    let effort = Effort { samples: 3, ..Effort::within(std::time::Duration::from_millis(200)) };
+    assert!(timer.measure_async(&bound, effort).await.unwrap().seconds() > 0.0);
+}
+
+/// What a browser refuses is an error where results are read, and told once.
+#[wasm_bindgen_test]
+async fn errors_of_the_browser_are_errors() {
+    let gpu = open().await;
+    let x = gpu.zeros([16]).unwrap();
+    // A buffer that is gone: the browser says so when the work is handed in.
+    let conv = Conv1d::new(1, 1, 3);
+    let w = gpu.zeros([1, 1, 3]).unwrap();
+    w.buffer().destroy();
+    let y = gpu.conv1d(&conv, &x.reshape([1, 1, 16]).unwrap(), &w, None).unwrap();
+    assert!(matches!(y.read_async().await, Err(Error::Validation { .. })));
+    gpu.settled().await.unwrap();
+    assert_eq!(x.read_async().await.unwrap(), [0.0; 16]);
+    let wrong = conv.groups(3).plan(Operation::Forward, [1, 1, 5], gpu.caps());
+    assert!(matches!(wrong, Err(Error::GroupsDoNotDivide { .. })));
+}
