@@ -1,12 +1,13 @@
 # Two commands do everything on a fresh Debian or Ubuntu machine with Rust, cc and make: `make bench` and `make test`.
 # Where no Vulkan driver is found, they install Mesa's software one.
 
-.PHONY: help bench test test-wide lint driver
+.PHONY: help bench test test-wide test-web lint driver
 
 help:
 	@echo "make bench      GPU against CPU on layers of published models, every result checked; a report in target/bench.html"
 	@echo "make test       all tests, on the machine's adapter"
 	@echo "make test-wide  the GPU tests again on lavapipe with subgroups of 16"
+	@echo "make test-web   the library's tests in headless Chromium (Debian 12 or later; installs what is missing)"
 	@echo "make lint       formatting, clippy and documentation, warnings as errors"
 
 driver:
@@ -21,6 +22,10 @@ test: driver
 # lavapipe takes its vectors, and with them its subgroups, as wide as it is told; other adapters do not look at this.
 test-wide: driver
 	LP_NATIVE_VECTOR_WIDTH=512 cargo test --locked --features cli --test main -- cases goldens
+
+# tests/web.rs in headless Chromium, on its software adapter; Debian 12 or later, where what is missing is installed.
+test-web:
+	@./scripts/test-web.sh || { status=$$?; [ $$status -eq 77 ] || exit $$status; }
 
 lint:
 	cargo fmt --all -- --check
