@@ -32,8 +32,10 @@ mod data;
 mod fuse;
 mod graph;
 mod layers;
+mod layout;
 mod memory;
 mod networks;
+mod optimizer;
 mod program;
 mod random;
 mod session;
@@ -48,9 +50,10 @@ pub use layers::{
     BatchNorm1d, CausalConv1d, Convolution, Dropout, LastStep, Linear, Parallel, SeparableConv1d, Sequential, Skip,
 };
 pub use networks::{FeatureExtractor, Tcn, TcnBlock, WaveNetStack};
+pub use optimizer::{Adam, Optimizer, Sgd};
 pub use session::{Memory, Mode, Network, Session, SessionOptions};
 #[cfg(test)]
 pub(crate) use shaders::SOURCES;
 pub use state::{Entry, StateDict, Values};
 pub use summary::{LayerSummary, Summary};
-pub use train::{Adam, Checkpoints, Loss, Optimizer, Progress, Sgd, Trainer, TrainerOptions};
+pub use train::{Checkpoints, Loss, Progress, Trainer, TrainerOptions};

@@ -1,11 +1,13 @@
 //! A network bound to an input shape: its memory is there, its dispatches are bound, and running it allocates nothing more.
 
 use super::graph::{Graph, Kind, Module};
+use super::layout::{Arena, Layout};
 use super::memory::Placement;
-use super::program::{Arena, Home, Layout, Program, Request, Step, TensorId, Training, Wanted};
+use super::optimizer::Optimizer;
+use super::program::{Home, Program, Request, Step, TensorId, Training, Wanted};
 use super::state::StateDict;
 use super::summary::Summary;
-use super::train::{Loss, Optimizer, Trainer};
+use super::train::{Loss, Trainer};
 use crate::error::{Error, Result};
 use crate::gpu::{Bound, Buffers, Gpu, Tensor, Workspace};
 use crate::plan::{Plan, PlanOptions};

@@ -2,7 +2,7 @@
 //! files.
 
 use super::graph::{Graph, Kind, Parameter, RESERVED, hash};
-use super::program::Layout;
+use super::layout::Layout;
 use crate::error::{Error, Result};
 use crate::files;
 use safetensors::tensor::TensorView;
