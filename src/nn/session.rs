@@ -232,7 +232,7 @@ impl Network {
     }
 }
 
-/// A network bound to an input shape.
+/// A network bound to an input shape. Clones share its memory.
 ///
 /// ```
 /// use conv1d::Gpu;
