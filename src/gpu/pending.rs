@@ -28,13 +28,8 @@ fn captured<T>(
     (value, said)
 }
 
-/// Errors of calls that have returned: none, where every call waits for its own.
-#[cfg(not(target_arch = "wasm32"))]
-#[derive(Debug, Default)]
-pub(super) struct Pending {}
-
-#[cfg(not(target_arch = "wasm32"))]
 impl Pending {
+    /// Calls wgpu with its errors captured, and returns them now or keeps them for later.
     pub(super) fn guarded<T>(
         &self,
         device: &wgpu::Device,
@@ -42,7 +37,19 @@ impl Pending {
         told: impl FnOnce(Error) -> Error + 'static,
     ) -> Result<T> {
         let (value, said) = captured(device, call, told);
-        pollster::block_on(said).map_or(Ok(value), Err)
+        self.hear(said).map(|()| value)
+    }
+}
+
+/// Errors of calls that have returned: none, where every call waits for its own.
+#[cfg(not(target_arch = "wasm32"))]
+#[derive(Debug, Default)]
+pub(super) struct Pending {}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl Pending {
+    fn hear(&self, said: Said) -> Result<()> {
+        pollster::block_on(said).map_or(Ok(()), Err)
     }
 
     pub(super) async fn settled(&self) -> Result<()> {
@@ -61,13 +68,7 @@ pub(super) struct Pending {
 
 #[cfg(target_arch = "wasm32")]
 impl Pending {
-    pub(super) fn guarded<T>(
-        &self,
-        device: &wgpu::Device,
-        call: impl FnOnce() -> T,
-        told: impl FnOnce(Error) -> Error + 'static,
-    ) -> Result<T> {
-        let (value, said) = captured(device, call, told);
+    fn hear(&self, said: Said) -> Result<()> {
         let mut all = lock(&self.said);
         all.push(said);
         // Those that are known need not be kept: a program may never ask.
@@ -79,7 +80,7 @@ impl Pending {
                 false
             }
         });
-        Ok(value)
+        Ok(())
     }
 
     fn note(&self, error: Option<Error>) {

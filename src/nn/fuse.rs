@@ -111,14 +111,10 @@ impl Graph {
                 let [gamma, beta, mean, variance] = [1, 2, 3, 4].map(|i| self.nodes[index].inputs[i]);
                 let convolution = self.nodes[before].clone();
                 let (x, w, bias) = (convolution.inputs[0], convolution.inputs[1], convolution.inputs.get(2).copied());
-                let channels = match fused.layer {
-                    crate::Layer::Conv(conv) => conv.out_channels,
-                    crate::Layer::Transposed(conv) => conv.out_channels,
-                };
                 let weight_op = Op::FoldWeight { layer: fused.layer, norm };
                 let weight = self.computed(&convolution.name, weight_op, vec![w, gamma, beta, mean, variance]);
                 let inputs = [gamma, beta, mean, variance].into_iter().chain(bias).collect();
-                let bias = self.computed(&convolution.name, Op::FoldBias { channels, norm }, inputs);
+                let bias = self.computed(&convolution.name, Op::FoldBias { norm }, inputs);
                 let inputs = vec![x, weight.output, bias.output];
                 let op = Op::Convolution { fused: Fused { activation, ..fused }, flat };
                 let output = self.nodes[index].output;

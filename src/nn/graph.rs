@@ -74,7 +74,7 @@ pub(super) enum Op {
     /// `w, gamma, beta, running mean, running variance`: the weight of a layer that normalises as well.
     FoldWeight { layer: Layer, norm: Norm },
     /// `gamma, beta, running mean, running variance`, and a bias where there is one: the bias of such a layer.
-    FoldBias { channels: usize, norm: Norm },
+    FoldBias { norm: Norm },
 }
 
 /// Arguments of batch normalisation.
@@ -410,7 +410,7 @@ impl Node {
                 _ => Err(wrong("the input", x, "[N, C, L]".into())),
             },
             (Op::FoldWeight { .. }, [w, ..]) => Ok(w.to_vec()),
-            (Op::FoldBias { channels, .. }, _) => Ok(vec![*channels]),
+            (Op::FoldBias { .. }, [gamma, ..]) => Ok(gamma.to_vec()),
             _ => Err(wrong("the operation", &[], "at least one value to work on".into())),
         }
     }

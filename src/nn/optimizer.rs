@@ -113,7 +113,7 @@ impl From<Adam> for Optimizer {
 }
 
 impl Optimizer {
-    /// The learning rate that it starts with.
+    /// The learning rate.
     pub fn learning_rate(&self) -> f64 {
         match self {
             Optimizer::Sgd(sgd) => sgd.learning_rate,
@@ -169,9 +169,10 @@ impl Optimizer {
     }
 
     /// The control words of a step, counted from 1.
-    pub(super) fn control(&self, step: u64, learning_rate: f64) -> [f32; CONTROL_WORDS] {
+    pub(super) fn control(&self, step: u64) -> [f32; CONTROL_WORDS] {
         // What dropout and the place of the loss go by is the number of steps before.
         let word = f32::from_bits((step - 1) as u32);
+        let learning_rate = self.learning_rate();
         let exponent = step.min(i32::MAX as u64) as i32;
         let (first, second) = match self {
             Optimizer::Sgd(_) => (0.0, 0.0),

@@ -15,63 +15,66 @@ const SHARE: u64 = 64 * LANES;
 const MOST_SHARES: u64 = 1024;
 
 macro_rules! sources {
-    ($($source:ident, $name:literal, $params:ident { $($field:ident: $type:ty),* $(,)? })*) => {
+    ($(
+        $params:ident { $($field:ident: $type:ty),* $(,)? } for $($source:ident $name:literal),+;
+    )*) => {
         $(
             params! {
-                #[doc = concat!("`Params` of `", $name, ".wgsl`.")]
+                #[doc = concat!("`Params` of", $(" `", $name, ".wgsl`"),+, ".")]
                 $params { $($field: $type),* }
             }
-            pub(super) static $source: Source = Source {
-                name: $name,
-                wgsl: include_str!(concat!("../../shaders/nn/", $name, ".wgsl")),
-                params: $params::FIELDS,
-            };
+            $(
+                pub(super) static $source: Source = Source {
+                    name: $name,
+                    wgsl: include_str!(concat!("../../shaders/nn/", $name, ".wgsl")),
+                    params: $params::FIELDS,
+                };
+            )+
         )*
         /// All of them.
         #[cfg(test)]
-        pub(crate) static SOURCES: &[&Source] = &[$(&$source),*];
+        pub(crate) static SOURCES: &[&Source] = &[$($(&$source),+),*];
     };
 }
 
 sources! {
-    POINTWISE, "pointwise", PointwiseParams {
+    PointwiseParams {
         count: u32, slope: f32, dropped: u32, scale: f32, key_low: u32, key_high: u32,
-    }
-    POINTWISE_BACK, "pointwise_back", PointwiseBackParams {
-        count: u32, slope: f32, dropped: u32, scale: f32, key_low: u32, key_high: u32,
-    }
-    PLACE, "place", PlaceParams {
-        count: u32, channels: u32, length: u32, out_channels: u32, out_length: u32, out_channel: u32, out_position: u32,
-        in_channels: u32, in_length: u32, in_channel: i32, in_position: i32, accumulate: u32,
-    }
-    WEIGHT_NORM, "weight_norm", WeightNormParams { rows: u32, length: u32 }
-    WEIGHT_NORM_BACK, "weight_norm_back", WeightNormBackParams { rows: u32, length: u32 }
-    BATCH_STATS, "batch_stats", BatchStatsParams {
+    } for POINTWISE "pointwise", POINTWISE_BACK "pointwise_back";
+    PlaceParams {
+        count: u32, channels: u32, length: u32, out_channels: u32, out_length: u32, out_channel: u32,
+        out_position: u32, in_channels: u32, in_length: u32, in_channel: i32, in_position: i32, accumulate: u32,
+    } for PLACE "place";
+    WeightNormParams { rows: u32, length: u32 } for WEIGHT_NORM "weight_norm", WEIGHT_NORM_BACK "weight_norm_back";
+    BatchStatsParams {
         workgroups: u32, channels: u32, length: u32, positions: u32, split: u32,
-    }
-    BATCH_FINISH, "batch_finish", BatchFinishParams {
+    } for BATCH_STATS "batch_stats";
+    BatchFinishParams {
         count: u32, splits: u32, positions: u32, split: u32, epsilon: f32, momentum: f32,
-    }
-    BATCH_NORM, "batch_norm", BatchNormParams { count: u32, channels: u32, length: u32, slope: f32 }
-    BATCH_SUMS, "batch_sums", BatchSumsParams {
+    } for BATCH_FINISH "batch_finish";
+    BatchNormParams { count: u32, channels: u32, length: u32, slope: f32 } for BATCH_NORM "batch_norm";
+    BatchSumsParams {
         workgroups: u32, channels: u32, length: u32, positions: u32, split: u32, slope: f32,
-    }
-    BATCH_GRADIENTS, "batch_gradients", BatchGradientsParams { count: u32, splits: u32 }
-    BATCH_BACK, "batch_back", BatchBackParams { count: u32, channels: u32, length: u32, positions: u32, slope: f32 }
-    FOLD_BATCH_NORM, "fold_batch_norm", FoldBatchNormParams {
+    } for BATCH_SUMS "batch_sums";
+    BatchGradientsParams { count: u32, splits: u32 } for BATCH_GRADIENTS "batch_gradients";
+    BatchBackParams {
+        count: u32, channels: u32, length: u32, positions: u32, slope: f32,
+    } for BATCH_BACK "batch_back";
+    FoldBatchNormParams {
         count: u32, row: u32, rows_per_group: u32, kernel: u32, channels_per_group: u32, epsilon: f32,
-    }
-    MEAN_SQUARED_ERROR, "mean_squared_error", MeanSquaredErrorParams { workgroups: u32, count: u32, share: u32 }
-    CROSS_ENTROPY, "cross_entropy", CrossEntropyParams {
+    } for FOLD_BATCH_NORM "fold_batch_norm";
+    SharesParams {
+        workgroups: u32, count: u32, share: u32,
+    } for MEAN_SQUARED_ERROR "mean_squared_error", SUM_SQUARES "sum_squares";
+    CrossEntropyParams {
         workgroups: u32, count: u32, share: u32, classes: u32, length: u32,
-    }
-    LOSS, "loss", LossParams { count: u32, kept: u32 }
-    SUM_SQUARES, "sum_squares", SumSquaresParams { workgroups: u32, count: u32, share: u32 }
-    CLIP, "clip", ClipParams { count: u32, limit: f32 }
-    SGD, "sgd", SgdParams { count: u32, momentum: f32, weight_decay: f32 }
-    ADAM, "adam", AdamParams {
+    } for CROSS_ENTROPY "cross_entropy";
+    LossParams { count: u32, kept: u32 } for LOSS "loss";
+    ClipParams { count: u32, limit: f32 } for CLIP "clip";
+    SgdParams { count: u32, momentum: f32, weight_decay: f32 } for SGD "sgd";
+    AdamParams {
         count: u32, beta1: f32, beta2: f32, rest1: f32, rest2: f32, epsilon: f32, weight_decay: f32,
-    }
+    } for ADAM "adam";
 }
 
 /// A shader over so many elements, one of each invocation.

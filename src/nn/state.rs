@@ -66,8 +66,8 @@ impl StateDict {
         files::write_whole(path, &bytes)
     }
 
-    /// Takes a safetensors file that is in memory: tensors of 32 or 64 bits floating point, which are rounded, of `bfloat16` and `float16`, and of
-    /// integers of 32 and 64 bits.
+    /// Takes a safetensors file that is in memory: tensors of 32 or 64 bits floating point, which are rounded, of `bfloat16` and
+    /// `float16`, and of integers of 32 and 64 bits.
     pub fn from_bytes(bytes: &[u8]) -> Result<StateDict> {
         parse(bytes).map_err(damaged)
     }

@@ -112,7 +112,6 @@ pub struct Trainer {
     step_pass: Bound,
     loss: Loss,
     optimizer: Optimizer,
-    learning_rate: f64,
     clip_norm: Option<f32>,
     seed: u64,
     steps: u64,
@@ -148,7 +147,6 @@ impl Trainer {
             step_pass,
             loss,
             optimizer,
-            learning_rate: optimizer.learning_rate(),
             clip_norm: options.clip_norm,
             seed: options.seed,
             steps: 0,
@@ -171,8 +169,9 @@ impl Trainer {
 
     /// Sets the learning rate of the steps to come. Part of checkpoints.
     pub fn set_learning_rate(&mut self, learning_rate: f64) -> Result<()> {
-        self.optimizer.with_learning_rate(learning_rate).check()?;
-        self.learning_rate = learning_rate;
+        let optimizer = self.optimizer.with_learning_rate(learning_rate);
+        optimizer.check()?;
+        self.optimizer = optimizer;
         Ok(())
     }
 
@@ -211,22 +210,22 @@ impl Trainer {
         let gpu = self.network.gpu();
         self.session.input().write(input)?;
         place.write(words)?;
-        self.session.control().write(&self.optimizer.control(self.steps + 1, self.learning_rate))?;
+        self.session.control().write(&self.optimizer.control(self.steps + 1))?;
         gpu.run(&self.step_pass)?;
         self.steps += 1;
         self.stepped = true;
         // A page waits where it asks for losses.
         #[cfg(not(target_arch = "wasm32"))]
-        self.wait_for_all_but(QUEUED)?;
+        self.wait_for_the_device()?;
         Ok(())
     }
 
-    /// Waits until so few steps are queued.
+    /// Waits until no more than [`QUEUED`] steps are queued.
     #[cfg(not(target_arch = "wasm32"))]
-    fn wait_for_all_but(&mut self, queued: usize) -> Result<()> {
+    fn wait_for_the_device(&mut self) -> Result<()> {
         let gpu = self.network.gpu();
         self.queued.push_back(gpu.queue().submit(None));
-        if self.queued.len() > queued
+        if self.queued.len() > QUEUED
             && let Some(submission_index) = self.queued.pop_front()
         {
             let wait = wgpu::PollType::Wait { submission_index: Some(submission_index), timeout: None };
@@ -368,7 +367,7 @@ impl Trainer {
         }
         let notes = [
             ("step", self.steps.to_string()),
-            ("learning_rate", self.learning_rate.to_bits().to_string()),
+            ("learning_rate", self.optimizer.learning_rate().to_bits().to_string()),
             ("run", self.run()),
             ("checksum", dict.checksum().to_string()),
         ];
@@ -409,7 +408,8 @@ impl Trainer {
         if steps > MOST_STEPS {
             return Err(Error::TooLarge { what: "steps of a checkpoint", value: steps, limit: MOST_STEPS });
         }
-        self.optimizer.with_learning_rate(learning_rate).check()?;
+        let optimizer = self.optimizer.with_learning_rate(learning_rate);
+        optimizer.check()?;
         if number("checksum")? != dict.checksum() {
             return Err(wrong("it is damaged: its checksum is another".into()));
         }
@@ -440,7 +440,7 @@ impl Trainer {
         for (place, values) in places.zip(&contents) {
             place.write(values)?;
         }
-        self.learning_rate = learning_rate;
+        self.optimizer = optimizer;
         (self.steps, self.read, self.stepped) = (steps, steps, false);
         Ok(())
     }

@@ -1,11 +1,11 @@
 //! The backward pass: the gradients of what an operation reads, from that of what it gave.
 
 use super::place::{Box3, Place};
-use super::{Batch, Compiler, Drop, Home, Step, TensorId, bias_and_residual};
+use super::{Batch, Compiler, Home, Step, TensorId, bias_and_residual, pointwise};
 use crate::error::Result;
 use crate::geometry::{Activation, Fused, Operation, Residual};
 use crate::lowering::Role;
-use crate::nn::graph::{Node, Op, Value};
+use crate::nn::graph::{Dropped, Node, Op, Value};
 use crate::nn::layout::Arena;
 use crate::nn::shaders::{self, each, workgroups};
 
@@ -30,8 +30,7 @@ enum Saved {
 struct PointwiseBack {
     /// Those of `a` and `b` that are wanted.
     values: [Option<Value>; 2],
-    drop: Drop,
-    dropped: bool,
+    dropout: Option<Dropped>,
     add: bool,
     activation: Activation,
     saved: Saved,
@@ -49,7 +48,7 @@ impl Compiler<'_> {
                 let (rows, length) = self.rows(node.output);
                 shaders::check_row(length, 2, self.caps)?;
                 let (dg, dv) = (self.share(node.inputs[0])?, self.share(node.inputs[1])?);
-                let params = shaders::WeightNormBackParams { rows: rows as u32, length: length as u32 };
+                let params = shaders::WeightNormParams { rows: rows as u32, length: length as u32 };
                 let tensors = [inputs[0], inputs[1], dy, dg.tensor, dv.tensor];
                 self.launch(workgroups(&shaders::WEIGHT_NORM_BACK, &[], params, rows, &tensors));
                 self.settle(dg);
@@ -61,24 +60,16 @@ impl Compiler<'_> {
                 let before = Fused::from(crate::Conv1d::new(1, 1, 1)).activation(*activation).saves_pre_activation();
                 let y = self.value(node.output)?;
                 let (a, b) = (inputs[0], inputs.get(1).copied().unwrap_or(inputs[0]));
-                let drop = Drop::new(dropout, self.request.seed);
                 let saved = if before { Saved::PreActivation(a, b) } else { Saved::Output(y) };
-                let same = *add && node.inputs[0] == node.inputs[1];
-                self.pointwise_backward(PointwiseBack {
-                    values: [needed(0).then_some(node.inputs[0]), (*add && needed(1) && !same).then(|| node.inputs[1])],
-                    drop,
-                    dropped: dropout.is_some(),
-                    add: *add,
-                    activation: *activation,
-                    saved,
-                    dy,
-                })?;
-                if same && needed(0) {
-                    // Both sides of the sum are one value: the second share by itself.
-                    let values = [None, Some(node.inputs[1])];
-                    let dropped = dropout.is_some();
-                    let back = PointwiseBack { values, drop, dropped, add: true, activation: *activation, saved, dy };
-                    self.pointwise_backward(back)?;
+                let back =
+                    |values| PointwiseBack { values, dropout: *dropout, add: *add, activation: *activation, saved, dy };
+                let wanted = [0, 1].map(|index| node.inputs.get(index).copied().filter(|_| needed(index)));
+                if wanted[0] == wanted[1] {
+                    // Both sides of the sum are one value, whose shares cannot be added to in one dispatch.
+                    self.pointwise_backward(back([wanted[0], None]))?;
+                    self.pointwise_backward(back([None, wanted[1]]))?;
+                } else {
+                    self.pointwise_backward(back(wanted))?;
                 }
             }
             Op::Concat => {
@@ -172,15 +163,15 @@ impl Compiler<'_> {
             let before = fused.residual == Residual::BeforeActivation;
             let activation = if before { fused.activation } else { Activation::Identity };
             let saved = z.map_or(Saved::Output(y), |z| Saved::PreActivation(z, z));
-            let (drop, values) = (Drop::new(&None, 0), [Some(value), None]);
-            let back = PointwiseBack { values, drop, dropped: false, add: false, activation, saved, dy };
+            let values = [Some(value), None];
+            let back = PointwiseBack { values, dropout: None, add: false, activation, saved, dy };
             self.pointwise_backward(back)?;
         }
         Ok(())
     }
 
     fn pointwise_backward(&mut self, back: PointwiseBack) -> Result<()> {
-        let PointwiseBack { values, drop, dropped, add, activation, saved, dy } = back;
+        let PointwiseBack { values, dropout, add, activation, saved, dy } = back;
         let Some(value) = values.into_iter().flatten().next() else { return Ok(()) };
         let (elements, (code, slope)) = (self.elements(value), shaders::code(activation));
         let mut gradients = [(None, 0); 2];
@@ -196,22 +187,15 @@ impl Compiler<'_> {
             Saved::Output(y) => (y, y, y, 0),
             Saved::PreActivation(a, b) => (a, a, b, 1),
         };
+        let (drops, params) = pointwise(elements, dropout, slope, self.request.seed);
         let constants = [
-            ("DROPOUT", dropped.into()),
+            drops,
             ("ADD", add.into()),
             ("DERIVATIVE", code),
             ("SAVED_INPUT", saved_input),
             ("GRADIENT_A", gradients[0].1),
             ("GRADIENT_B", gradients[1].1),
         ];
-        let params = shaders::PointwiseBackParams {
-            count: elements as u32,
-            slope,
-            dropped: drop.dropped,
-            scale: drop.scale,
-            key_low: drop.key[0],
-            key_high: drop.key[1],
-        };
         // What is not wanted is not written, but something must be bound there.
         let mut tensor = |gradient: Option<TensorId>| gradient.map_or_else(|| self.pooled(1), Ok);
         let (da, db) = (tensor(gradients[0].0)?, tensor(gradients[1].0)?);

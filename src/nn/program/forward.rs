@@ -1,7 +1,7 @@
 //! The forward pass.
 
 use super::place::{Box3, Place};
-use super::{Batch, Compiler, Drop, Step, TensorId, bias_and_residual};
+use super::{Batch, Compiler, Step, TensorId, bias_and_residual, pointwise};
 use crate::error::{Error, Result};
 use crate::geometry::{Activation, Layer, Operation};
 use crate::lowering::Role;
@@ -38,16 +38,8 @@ impl Compiler<'_> {
             Op::BatchNorm { norm, activation } => self.batch_norm(node, *norm, *activation, &inputs, y)?,
             Op::Pointwise { dropout, add, activation } => {
                 let (code, slope) = shaders::code(*activation);
-                let constants = [("DROPOUT", dropout.is_some().into()), ("ADD", (*add).into()), ("ACTIVATION", code)];
-                let drop = Drop::new(dropout, self.request.seed);
-                let params = shaders::PointwiseParams {
-                    count: elements as u32,
-                    slope,
-                    dropped: drop.dropped,
-                    scale: drop.scale,
-                    key_low: drop.key[0],
-                    key_high: drop.key[1],
-                };
+                let (drops, params) = pointwise(elements, *dropout, slope, self.request.seed);
+                let constants = [drops, ("ADD", (*add).into()), ("ACTIVATION", code)];
                 let b = inputs.get(1).copied().unwrap_or(inputs[0]);
                 let tensors = [inputs[0], b, self.control, y];
                 self.launch(each(&shaders::POINTWISE, &constants, params, elements, &tensors));
@@ -86,7 +78,7 @@ impl Compiler<'_> {
                 let tensors = [inputs[0], inputs[1], inputs[2], inputs[3], inputs[4], y];
                 self.launch(each(&shaders::FOLD_BATCH_NORM, &[("FOLDED", 0)], params, elements, &tensors));
             }
-            Op::FoldBias { norm, .. } => {
+            Op::FoldBias { norm } => {
                 let params = shaders::FoldBatchNormParams {
                     count: elements as u32,
                     row: 1,

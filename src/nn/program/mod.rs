@@ -9,7 +9,7 @@ mod training;
 use super::graph::{Dropped, Graph, Kind, Node, Value, flat_input};
 use super::layout::{Arena, Layout};
 use super::optimizer::Optimizer;
-use super::shaders::Shares;
+use super::shaders::{self, Shares};
 use super::train::Loss;
 use crate::caps::Caps;
 use crate::error::{Error, Result};
@@ -130,7 +130,6 @@ pub(super) struct Program {
     pub(super) tensors: Vec<TensorInfo>,
     pub(super) forward: Vec<Step>,
     pub(super) backward: Vec<Step>,
-    pub(super) layout: Layout,
     pub(super) control: TensorId,
     pub(super) input: TensorId,
     pub(super) output: TensorId,
@@ -150,7 +149,6 @@ impl Program {
     pub(super) fn new(request: &Request<'_>, caps: &Caps, planner: Planner<'_>) -> Result<Program> {
         let shapes = request.graph.shapes(request.input)?;
         let layout = Layout::of(request.graph);
-        layout.check(caps)?;
         let mut compiler = Compiler {
             request,
             caps,
@@ -207,7 +205,6 @@ impl Compiler<'_> {
             tensors: Vec::new(),
             forward,
             backward: Vec::new(),
-            layout: self.layout.clone(),
             control: self.control,
             input: input_tensor,
             output: output_tensor,
@@ -348,21 +345,20 @@ struct Batch {
 /// Stream of the random numbers of the first dropout; those of parameters and of the order of samples are other ones.
 const DROPOUT: u32 = 0x8000_0000;
 
-/// Dropout as the shaders see it.
-#[derive(Debug, Clone, Copy)]
-struct Drop {
-    dropped: u32,
-    scale: f32,
-    key: [u32; 2],
-}
-
-impl Drop {
-    fn new(dropout: &Option<Dropped>, seed: u64) -> Drop {
-        let Some(dropout) = dropout else { return Drop { dropped: 0, scale: 1.0, key: [0; 2] } };
+/// The constant `DROPOUT` and the parameters of both shaders of pointwise operations.
+fn pointwise(
+    elements: u64,
+    dropout: Option<Dropped>,
+    slope: f32,
+    seed: u64,
+) -> ((&'static str, u32), shaders::PointwiseParams) {
+    let mut params = shaders::PointwiseParams { count: elements as u32, slope, scale: 1.0, ..Default::default() };
+    if let Some(dropout) = dropout {
         let probability = f64::from(dropout.probability);
         // Everything dropped is a scale of zero: 2^32 random numbers do not fit.
-        let scale = if probability < 1.0 { (1.0 / (1.0 - probability)) as f32 } else { 0.0 };
-        let dropped = (probability * 2f64.powi(32)) as u32;
-        Drop { dropped, scale, key: crate::nn::random::key(seed, DROPOUT + dropout.index) }
+        params.scale = if probability < 1.0 { (1.0 / (1.0 - probability)) as f32 } else { 0.0 };
+        params.dropped = (probability * 2f64.powi(32)) as u32;
+        [params.key_low, params.key_high] = crate::nn::random::key(seed, DROPOUT + dropout.index);
     }
+    (("DROPOUT", dropout.is_some().into()), params)
 }

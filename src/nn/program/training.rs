@@ -22,7 +22,7 @@ impl Compiler<'_> {
             Loss::MeanSquaredError => {
                 let shares = Shares::of(elements, 1, self.caps)?;
                 let (target, partials) = (self.tensor(&shape, Home::Own)?, self.pooled(shares.count)?);
-                let params = shaders::MeanSquaredErrorParams {
+                let params = shaders::SharesParams {
                     workgroups: shares.count as u32,
                     count: elements as u32,
                     share: shares.share as u32,
@@ -70,7 +70,7 @@ impl Compiler<'_> {
             program.clipping = Some(clipping);
             let shares = Shares::of(trained, 1, self.caps)?;
             let partials = self.pooled(shares.count)?;
-            let params = shaders::SumSquaresParams {
+            let params = shaders::SharesParams {
                 workgroups: shares.count as u32,
                 count: trained as u32,
                 share: shares.share as u32,
