@@ -87,6 +87,28 @@ pub enum Error {
         /// Dilation.
         dilation: usize,
     },
+    /// This is no amount of padding.
+    #[error(
+        "{text:?} is no padding; there are valid, same, same-lower, causal, anti-causal, full and numbers: 2 (both sides), 3,0"
+    )]
+    UnknownPadding {
+        /// What was given.
+        text: String,
+    },
+    /// There is no padding mode of this name.
+    #[error(
+        "no padding mode is called {name:?}; there are zeros, constant=VALUE, reflect, symmetric, replicate and circular"
+    )]
+    UnknownPaddingMode {
+        /// The name.
+        name: String,
+    },
+    /// A transposed convolution crops its output and extends nothing.
+    #[error("a transposed convolution has no padding mode {mode}")]
+    TransposedPaddingMode {
+        /// Name of the mode.
+        mode: &'static str,
+    },
     /// The slope of a leaky ReLU is no finite number.
     #[error("the slope of a leaky ReLU must be finite, got {slope}")]
     Slope {

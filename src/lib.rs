@@ -68,8 +68,8 @@
 //! kernels (one file each) → [`plan`] (which kernel, which tile, why) → shader (WGSL specialised) → [`gpu`] (compiled, bound,
 //! recorded) → [`ops`] (the calls above), and [`tune`] (measured choices), and on top of all `nn`: networks of these convolutions,
 //! loaded from PyTorch, run and trained (feature `nn`, on by default). Beside them stand [`mod@reference`], the oracle,
-//! `cpu`, the fast path on the processor (feature `cpu`, on by default), and [`timing`] and [`roofline`]: how long something
-//! takes, and how long it would take at best.
+//! `cpu`, the fast path on the processor (feature `cpu`, on by default), [`timing`] and [`roofline`]: how long something
+//! takes, and how long it would take at best, and `suite`, layers of published models to measure (feature `suite`).
 
 pub mod caps;
 #[cfg(feature = "cpu")]
@@ -87,6 +87,8 @@ pub mod plan;
 pub mod reference;
 pub mod roofline;
 mod shader;
+#[cfg(feature = "suite")]
+pub mod suite;
 pub mod timing;
 pub mod tune;
 

@@ -26,13 +26,7 @@ pub(crate) struct Golden {
 impl Golden {
     pub(crate) fn layer(&self) -> Layer {
         let padding = Padding::Explicit { left: self.pad_left, right: self.pad_right };
-        let mode = match self.padding_mode.as_str() {
-            "zeros" => PaddingMode::Zeros,
-            "reflect" => PaddingMode::Reflect,
-            "replicate" => PaddingMode::Replicate,
-            "circular" => PaddingMode::Circular,
-            other => panic!("{}: unknown padding mode {other}", self.id),
-        };
+        let mode: PaddingMode = self.padding_mode.parse().unwrap();
         let (w, channels) = (&self.tensors["w"], self.tensors["x"].iter().rev().nth(1).copied().unwrap());
         if self.transposed {
             ConvTranspose1d::new(channels, w[1] * self.groups, w[2])

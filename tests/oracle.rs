@@ -1,7 +1,7 @@
 //! The oracle, checked by itself: worked examples, the Toeplitz matrix, the adjoint identity, finite differences.
 
 use crate::harness::{Case, Data, values};
-use conv1d::reference::{Exact, Oracle, Toeplitz, gamma};
+use conv1d::reference::{Exact, Oracle, Padded, Toeplitz, gamma};
 use conv1d::{Conv1d, ConvTranspose1d, Layer, Operation, Padding, PaddingMode};
 
 fn exact(exact: &[Exact]) -> Vec<f64> {
@@ -204,6 +204,33 @@ fn padding_amounts() {
                 assert_eq!(up.output_shape([1, 1, length]).unwrap()[2], length * stride);
             }
         }
+    }
+}
+
+/// The padded input, held against what `numpy.pad` makes of `[1, 2, 3, 4]`.
+#[test]
+fn padded_inputs_are_those_of_numpy() {
+    let x = [1.0, 2.0, 3.0, 4.0];
+    for (mode, expected) in [
+        (PaddingMode::Zeros, [0.0, 0.0, 1.0, 2.0, 3.0, 4.0, 0.0, 0.0, 0.0]),
+        (PaddingMode::Constant(7.0), [7.0, 7.0, 1.0, 2.0, 3.0, 4.0, 7.0, 7.0, 7.0]),
+        (PaddingMode::Reflect, [3.0, 2.0, 1.0, 2.0, 3.0, 4.0, 3.0, 2.0, 1.0]),
+        (PaddingMode::Symmetric, [2.0, 1.0, 1.0, 2.0, 3.0, 4.0, 4.0, 3.0, 2.0]),
+        (PaddingMode::Replicate, [1.0, 1.0, 1.0, 2.0, 3.0, 4.0, 4.0, 4.0, 4.0]),
+        (PaddingMode::Circular, [3.0, 4.0, 1.0, 2.0, 3.0, 4.0, 1.0, 2.0, 3.0]),
+    ] {
+        let conv = Conv1d::new(1, 1, 3).padding(Padding::Explicit { left: 2, right: 3 }).padding_mode(mode);
+        let oracle = Oracle::new(conv, [1, 1, 4]).unwrap();
+        let (positions, values): (Vec<i64>, Vec<f32>) = oracle
+            .padded()
+            .map(|(position, padded)| match padded {
+                Padded::Sample(index) => (position, x[index]),
+                Padded::Constant(value) => (position, value),
+                Padded::Nothing => (position, 0.0),
+            })
+            .unzip();
+        assert_eq!(positions, (-2..7).collect::<Vec<_>>());
+        assert_eq!(values, expected, "{mode}");
     }
 }
 

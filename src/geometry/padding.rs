@@ -75,6 +75,28 @@ impl Padding {
     }
 }
 
+/// From a name (`valid`, `same`, `same-lower`, `causal`, `anti-causal`, `full`) or from numbers of samples (`2` on both sides,
+/// `3,0` left and right).
+impl std::str::FromStr for Padding {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let number = |part: &str| part.trim().parse().map_err(|_| Error::UnknownPadding { text: text.to_owned() });
+        Ok(match text {
+            "valid" => Padding::Valid,
+            "same" => Padding::Same,
+            "same-lower" => Padding::SameLower,
+            "causal" => Padding::Causal,
+            "anti-causal" => Padding::AntiCausal,
+            "full" => Padding::Full,
+            _ => match text.split_once(',') {
+                Some((left, right)) => Padding::Explicit { left: number(left)?, right: number(right)? },
+                None => Padding::both(number(text)?),
+            },
+        })
+    }
+}
+
 /// What the samples beyond the ends of the input are.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 #[non_exhaustive]
@@ -124,5 +146,60 @@ impl PaddingMode {
             }
         }
         Ok(())
+    }
+}
+
+impl std::fmt::Display for PaddingMode {
+    /// Its name, and the value of a constant after an equals sign: `constant=0.5`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())?;
+        if let PaddingMode::Constant(value) = self { write!(f, "={value}") } else { Ok(()) }
+    }
+}
+
+/// From what its `Display` writes.
+impl std::str::FromStr for PaddingMode {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let unknown = || Error::UnknownPaddingMode { name: name.to_owned() };
+        Ok(match name {
+            "zeros" => PaddingMode::Zeros,
+            "reflect" => PaddingMode::Reflect,
+            "symmetric" => PaddingMode::Symmetric,
+            "replicate" => PaddingMode::Replicate,
+            "circular" => PaddingMode::Circular,
+            _ => {
+                let value = name.strip_prefix("constant=").ok_or_else(unknown)?;
+                PaddingMode::Constant(value.parse().map_err(|_| unknown())?)
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paddings_by_name_and_number() {
+        assert_eq!("3".parse(), Ok(Padding::both(3)));
+        assert_eq!("3, 0".parse(), Ok(Padding::Explicit { left: 3, right: 0 }));
+        assert_eq!("same-lower".parse(), Ok(Padding::SameLower));
+        for wrong in ["-1", "1,2,3", "some", "", "1,"] {
+            assert_eq!(wrong.parse::<Padding>(), Err(Error::UnknownPadding { text: wrong.to_owned() }));
+        }
+    }
+
+    #[test]
+    fn modes_by_name() {
+        use PaddingMode::{Circular, Constant, Reflect, Replicate, Symmetric, Zeros};
+        for mode in [Zeros, Constant(-1.5), Reflect, Symmetric, Replicate, Circular] {
+            assert_eq!(mode.to_string().parse(), Ok(mode));
+        }
+        assert_eq!("constant=2".parse(), Ok(Constant(2.0)));
+        for wrong in ["constant=", "constant", "mirror", ""] {
+            assert_eq!(wrong.parse::<PaddingMode>(), Err(Error::UnknownPaddingMode { name: wrong.to_owned() }));
+        }
     }
 }

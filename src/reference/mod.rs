@@ -70,9 +70,12 @@ pub fn gamma(n: u64) -> f64 {
 
 /// What a padded input holds at a position.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Padded {
+pub enum Padded {
+    /// The input sample of this index, or a copy of it.
     Sample(usize),
+    /// This value.
     Constant(f32),
+    /// A zero.
     Nothing,
 }
 
@@ -115,6 +118,16 @@ impl Oracle {
     /// Shapes of all tensors.
     pub fn shapes(&self) -> &Shapes {
         &self.shapes
+    }
+
+    /// What a row of the input of a convolution holds once it is extended: the position, from `-pad_left` to
+    /// `L + pad_right - 1`, and what is there. A transposed convolution crops its output instead: here are the positions of a row
+    /// of it before that.
+    pub fn padded(&self) -> impl Iterator<Item = (i64, Padded)> {
+        let Geometry { wide, pad_left, pad_right, mode, .. } = self.geometry;
+        let length = i64::from(wide.length);
+        (-i64::from(pad_left)..length + i64::from(pad_right))
+            .map(move |position| (position, padded(position, length, mode)))
     }
 
     /// `y [N, C_out, L_out]`.

@@ -1,11 +1,10 @@
 //! `conv1d check`: cases exported from PyTorch, by every kernel.
 
-use crate::layers::LayerSpec;
-use crate::trial::{Answers, Data};
 use crate::{Outcome, adapters};
 use clap::Args;
 use conv1d::reference::Exact;
-use conv1d::{Gpu, Operation, Plan, PlanOptions};
+use conv1d::suite::{Answers, Data, LayerSpec};
+use conv1d::{Gpu, Operation, PaddingMode, Plan, PlanOptions};
 use indicatif::ProgressBar;
 use safetensors::SafeTensors;
 use serde::Deserialize;
@@ -116,7 +115,7 @@ fn check_case(
     bar: &ProgressBar,
 ) -> Result<(), String> {
     let spec = case.spec()?;
-    let (layer, shapes) = spec.layer()?;
+    let (layer, shapes) = spec.layer().map_err(|e| e.to_string())?;
     let length = |shape: &[usize]| shape.iter().product::<usize>();
     let data = Data {
         x: case.required(tensors, "x", length(&shapes.input))?,
@@ -137,7 +136,7 @@ fn check_case(
         tally.record(&format!("{} {name} by the oracle", case.id), &answer, None, &exact, bar);
         for plan in plans(gpu, &spec, operation, kernel)? {
             let what = format!("{} {name} by {}", case.id, plan.choice());
-            let got = data.run(gpu, &plan).map_err(|e| format!("{what}: {e}"))?;
+            let got = data.run(gpu, &plan).and_then(|y| y.read()).map_err(|e| format!("{what}: {e}"))?;
             tally.record(&what, &answer, Some(&got), &exact, bar);
             tally.runs += 1;
         }
@@ -147,7 +146,7 @@ fn check_case(
 
 /// Every kernel in every tile that supports the operation.
 fn plans(gpu: &Gpu, spec: &LayerSpec, operation: Operation, kernel: Option<&str>) -> Result<Vec<Plan>, String> {
-    let (layer, _) = spec.layer()?;
+    let (layer, _) = spec.layer().map_err(|e| e.to_string())?;
     let plan = |options: &PlanOptions| Plan::new(layer, operation, spec.input(), gpu.caps(), options);
     let chosen = match kernel {
         // There is but one kernel for the bias gradient.
@@ -223,9 +222,13 @@ impl Case {
             groups: self.groups,
             transposed: self.transposed,
             output_padding: self.output_padding,
-            padding_mode: self.padding_mode.clone().unwrap_or_else(|| "zeros".into()),
+            padding_mode: self
+                .padding_mode
+                .as_deref()
+                .map_or(Ok(PaddingMode::Zeros), str::parse)
+                .map_err(|e: conv1d::Error| e.to_string())?,
         };
-        let (_, shapes) = spec.layer()?;
+        let (_, shapes) = spec.layer().map_err(|e| e.to_string())?;
         if shapes.weight != [first, second, k] {
             return Err(format!("w has the shape {:?}, expected {:?}", [first, second, k], shapes.weight));
         }

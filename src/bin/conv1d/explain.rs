@@ -1,11 +1,11 @@
 //! `conv1d explain`: the plan for a layer.
 
 use crate::Outcome;
-use crate::layers::padding_mode;
 use crate::tune;
 use clap::{Args, ValueEnum};
 use conv1d::{
-    Activation, Caps, Conv1d, ConvTranspose1d, DeviceClass, Gpu, Layer, Operation, Padding, Plan, PlanOptions, Residual,
+    Activation, Caps, Conv1d, ConvTranspose1d, DeviceClass, Gpu, Layer, Operation, Padding, PaddingMode, Plan,
+    PlanOptions, Residual,
 };
 use std::path::PathBuf;
 
@@ -27,11 +27,11 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 1)]
     groups: usize,
     /// A number, LEFT,RIGHT, or valid, same, same-lower, causal, anti-causal, full
-    #[arg(long, default_value = "valid", value_parser = padding)]
+    #[arg(long, default_value = "valid")]
     padding: Padding,
     /// zeros, constant=VALUE, reflect, symmetric, replicate or circular
     #[arg(long, default_value = "zeros")]
-    padding_mode: String,
+    padding_mode: PaddingMode,
     /// A transposed convolution
     #[arg(long)]
     transposed: bool,
@@ -109,28 +109,12 @@ enum Device {
     Discrete,
 }
 
-fn padding(text: &str) -> Result<Padding, String> {
-    let number = |text: &str| text.trim().parse().map_err(|_| format!("{text:?} is no number of samples"));
-    Ok(match text {
-        "valid" => Padding::Valid,
-        "same" => Padding::Same,
-        "same-lower" => Padding::SameLower,
-        "causal" => Padding::Causal,
-        "anti-causal" => Padding::AntiCausal,
-        "full" => Padding::Full,
-        _ => match text.split_once(',') {
-            Some((left, right)) => Padding::Explicit { left: number(left)?, right: number(right)? },
-            None => Padding::both(number(text)?),
-        },
-    })
-}
-
 pub(crate) fn run(options: &Options) -> Outcome {
     let &[_, channels, _] = options.input.as_slice() else {
         return Err(format!("--input has {} numbers, expected N,C_in,L", options.input.len()));
     };
     let (layer, receptive_field): (Layer, u64) = if options.transposed {
-        if options.padding_mode != "zeros" {
+        if options.padding_mode != PaddingMode::Zeros {
             return Err("a transposed convolution has no padding mode".into());
         }
         let conv = ConvTranspose1d::new(channels, options.out_channels, options.kernel_size)
@@ -150,7 +134,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
             .dilation(options.dilation)
             .groups(options.groups)
             .padding(options.padding)
-            .padding_mode(padding_mode(&options.padding_mode)?);
+            .padding_mode(options.padding_mode);
         (conv.into(), conv.span())
     };
     let operation = match options.op {
@@ -210,15 +194,6 @@ fn caps(device: Device) -> Caps {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn paddings_by_name_and_number() {
-        assert_eq!(padding("3"), Ok(Padding::both(3)));
-        assert_eq!(padding("3, 0"), Ok(Padding::Explicit { left: 3, right: 0 }));
-        assert_eq!(padding("same-lower"), Ok(Padding::SameLower));
-        assert!(padding("-1").is_err());
-        assert!(padding("1,2,3").is_err());
-    }
 
     #[test]
     fn activations_by_name() {

@@ -11,7 +11,6 @@ mod check;
 mod explain;
 mod interrupt;
 mod layers;
-mod trial;
 mod tune;
 mod verify;
 

@@ -34,7 +34,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
     let total = Duration::from_millis(options.effort);
     let effort = Effort { samples: 5, sample: total / 5, ..Effort::within(total) };
     for spec in specs {
-        let (layer, _) = spec.layer()?;
+        let (layer, _) = spec.layer().map_err(|e| e.to_string())?;
         for &op in &options.ops {
             let plan = gpu.tune(&mut tuning, layer, op.operation(), spec.input(), effort);
             let plan = plan.map_err(|e| format!("{} {}: {e}", spec.name, op.name()))?;

@@ -1,8 +1,9 @@
 //! `conv1d verify`: the promise on this adapter, over a built-in grid.
 
-use crate::trial::{Answers, Data, Worst, worst};
 use crate::{Outcome, adapters};
 use clap::Args;
+use conv1d::reference::Exact;
+use conv1d::suite::{Answers, Data};
 use conv1d::{Conv1d, ConvTranspose1d, Gpu, Layer, Operation, Padding, PaddingMode, Plan, PlanOptions};
 use indicatif::ProgressBar;
 
@@ -110,7 +111,7 @@ fn verify(gpu: &Gpu, layer: Layer, input: [usize; 3], operation: Operation) -> c
     for candidate in chosen.candidates() {
         let options = PlanOptions::default().kernel(candidate.choice.to_string());
         let plan = Plan::new(layer, operation, input, gpu.caps(), &options)?;
-        let (first, second) = (data.run(gpu, &plan)?, data.run(gpu, &plan)?);
+        let (first, second) = (data.run(gpu, &plan)?.read()?, data.run(gpu, &plan)?.read()?);
         let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
         let what = format!("{} of {layer:?} on {input:?} by {}", operation.name(), plan.choice());
         let none = Worst { share: 0.0, description: what.clone() };
@@ -121,4 +122,24 @@ fn verify(gpu: &Gpu, layer: Layer, input: [usize; 3], operation: Operation) -> c
         });
     }
     Ok(trials)
+}
+
+/// The worst of some results against their exact values.
+#[derive(Debug, Clone, PartialEq)]
+struct Worst {
+    share: f64,
+    description: String,
+}
+
+/// The element that uses most of its bound.
+fn worst(got: &[f32], exact: &[Exact], what: &str) -> Option<Worst> {
+    let shares = got.iter().zip(exact).map(|(&got, exact)| exact.used(got)).enumerate();
+    let (index, share) = shares.max_by(|a, b| a.1.total_cmp(&b.1))?;
+    let (e, got) = (&exact[index], got[index]);
+    let description = format!(
+        "{what}, element {index}: got {got:e}, exactly {:e}, bound {:e}, {share:.3} of it used",
+        e.value,
+        e.bound()
+    );
+    Some(Worst { share, description })
 }

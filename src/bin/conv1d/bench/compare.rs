@@ -1,7 +1,8 @@
 //! Two runs side by side: what is faster, what is slower, and what may be noise.
 
 use super::results::{Times, digits, geometric_mean, read_json};
-use crate::layers::{LayerSpec, Op};
+use crate::layers::Op;
+use conv1d::suite::LayerSpec;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -5,20 +5,16 @@ use super::results::{
 };
 use super::sweep::Job;
 use super::{Options, latency};
-use crate::layers::{LayerSpec, Op};
-use crate::trial::{Answers, Data};
+use crate::layers::Op;
 use crate::{adapters, interrupt, tune};
+use conv1d::suite::{Answers, Data, LayerSpec, Runner};
 use conv1d::timing::{Run, measure, measure_in_turn};
-use conv1d::{
-    Bound, Buffers, Conv1d, Effort, Error, Gpu, Operation, Padding, Plan, PlanOptions, Tensor, Timer, Timing, cpu,
-};
+use conv1d::{Conv1d, Effort, Error, Gpu, Operation, Padding, Plan, PlanOptions, Timer, Timing, cpu};
 use indicatif::ProgressBar;
 use std::time::{Duration, Instant};
 
 /// Multiply-adds of the oracle that check one result: about a tenth of a second.
-const ORACLE_TERMS: f64 = 10e6;
-/// Elements that are checked of a result at least, however many terms each has.
-const FEWEST_ELEMENTS: usize = 16;
+const ORACLE_TERMS: u64 = 10_000_000;
 /// How long to measure what the machine can do at most.
 const ROOFLINE: Effort = Effort { total: Duration::from_millis(700), ..Effort::FULL };
 /// Samples are not shorter, however little time there is.
@@ -222,7 +218,7 @@ impl<'a> Bench<'a> {
     }
 
     fn plan(&self, spec: &LayerSpec, op: Op, kernel: Option<String>) -> Attempt<Plan> {
-        let (layer, _) = spec.layer().map_err(Trouble::Failed)?;
+        let (layer, _) = spec.layer()?;
         let mut options = PlanOptions::default();
         options.kernel = kernel;
         Ok(self.device.gpu.plan(layer, op.operation(), spec.input(), &options)?)
@@ -235,7 +231,7 @@ impl<'a> Bench<'a> {
         plan: Plan,
         rates: &Sides<Rates>,
     ) -> Attempt<(Measured, Option<Reached>)> {
-        let (layer, shapes) = spec.layer().map_err(Trouble::Failed)?;
+        let (layer, shapes) = spec.layer()?;
         let input = spec.input();
         let data = Data::new(&shapes);
         let runner = Runner::new(&self.device.gpu, plan, &data)?;
@@ -308,15 +304,11 @@ impl<'a> Bench<'a> {
         Ok((self.device.time(&runner, effort)?, bound_used))
     }
 
-    /// The largest share of the bound: of all elements where the oracle is quick, else of as many as it can do.
+    /// The largest share of the bound.
     fn check(&self, spec: &LayerSpec, op: Op, data: &Data, runner: &Runner) -> Attempt<f64> {
-        let got = runner.output.read()?;
-        let (layer, _) = spec.layer().map_err(Trouble::Failed)?;
-        let terms = spec.flops() / 2.0 / got.len().max(1) as f64;
-        let elements = (ORACLE_TERMS / terms.max(1.0)) as usize;
-        let answers = Answers::new(layer, spec.input(), op.operation(), data)?;
+        let answers = Answers::new(spec.layer()?.0, spec.input(), op.operation(), data)?;
         // JSON has no infinity.
-        Ok(answers.largest_share(&got, elements.max(FEWEST_ELEMENTS))?.min(f64::MAX))
+        Ok(answers.largest_share_within(&runner.output.read()?, ORACLE_TERMS)?.min(f64::MAX))
     }
 }
 
@@ -342,30 +334,6 @@ fn processor(
         }?;
     }
     Ok(start.elapsed())
-}
-
-/// A bound operation with its buffers, run once.
-struct Runner {
-    plan: Plan,
-    bound: Bound,
-    output: Tensor,
-}
-
-impl Runner {
-    fn new(gpu: &Gpu, plan: Plan, data: &Data) -> conv1d::Result<Self> {
-        let tensors = data.upload(gpu, &plan)?;
-        let output = gpu.zeros(plan.output().shape(plan.shapes()))?;
-        let buffers = tensors.iter().fold(Buffers::new(), |all, (role, t)| all.with(*role, t.buffer().slice(..)));
-        let bound = gpu.prepare(&plan)?.bind(&buffers.with(plan.output(), output.buffer().slice(..)))?;
-        gpu.run(&bound)?;
-        Ok(Runner { plan, bound, output })
-    }
-
-    /// Bytes of operands and result.
-    fn bytes(&self) -> f64 {
-        let roles = self.plan.inputs().into_iter().chain([self.plan.output()]);
-        roles.map(|role| role.shape(self.plan.shapes()).iter().product::<usize>() as f64 * 4.0).sum()
-    }
 }
 
 #[cfg(test)]

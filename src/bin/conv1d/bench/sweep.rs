@@ -2,8 +2,10 @@
 
 use super::compare::Run;
 use super::results::Point;
-use crate::layers::{LayerSpec, Selection};
+use crate::layers::Selection;
 use clap::ValueEnum;
+use conv1d::PaddingMode;
+use conv1d::suite::LayerSpec;
 
 /// A layer to be measured.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,7 +85,7 @@ fn base() -> LayerSpec {
         groups: 1,
         transposed: false,
         output_padding: 0,
-        padding_mode: "zeros".to_owned(),
+        padding_mode: PaddingMode::Zeros,
     }
 }
 

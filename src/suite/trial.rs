@@ -1,15 +1,24 @@
-//! One layer with reproducible data: run by a plan, checked against the oracle.
+use crate::error::Result;
+use crate::geometry::{Layer, Operation, Shapes};
+use crate::gpu::{Bound, Buffers, Gpu, Tensor};
+use crate::lowering::Role;
+use crate::plan::Plan;
+use crate::reference::{Exact, Oracle};
 
-use conv1d::reference::{Exact, Oracle};
-use conv1d::{Gpu, Layer, Operation, Plan, Role, Shapes, Tensor};
+/// Results that are checked at least, however many terms each has.
+const FEWEST_ELEMENTS: usize = 16;
 
 /// Host data of a layer.
 #[derive(Debug, Clone)]
-pub(crate) struct Data {
-    pub(crate) x: Vec<f32>,
-    pub(crate) w: Vec<f32>,
-    pub(crate) b: Option<Vec<f32>>,
-    pub(crate) dy: Vec<f32>,
+pub struct Data {
+    /// `[N, C_in, L]`.
+    pub x: Vec<f32>,
+    /// The weight.
+    pub w: Vec<f32>,
+    /// `[C_out]`.
+    pub b: Option<Vec<f32>>,
+    /// `[N, C_out, L_out]`.
+    pub dy: Vec<f32>,
 }
 
 /// Reproducible values in -1..1 (a xorshift generator).
@@ -25,7 +34,8 @@ fn values(seed: u64, count: usize) -> Vec<f32> {
 }
 
 impl Data {
-    pub(crate) fn new(shapes: &Shapes) -> Self {
+    /// In -1..1, the same for the same shapes.
+    pub fn new(shapes: &Shapes) -> Self {
         let make = |seed, role: Role| values(seed, role.shape(shapes).iter().product());
         Data {
             x: make(1, Role::Input),
@@ -46,33 +56,37 @@ impl Data {
     }
 
     /// The tensors that a plan reads.
-    pub(crate) fn upload(&self, gpu: &Gpu, plan: &Plan) -> conv1d::Result<Vec<(Role, Tensor)>> {
+    pub fn upload(&self, gpu: &Gpu, plan: &Plan) -> Result<Vec<(Role, Tensor)>> {
         let given = plan.inputs().into_iter().filter_map(|role| self.of(role).map(|values| (role, values)));
         given.map(|(role, values)| Ok((role, gpu.tensor(values, role.shape(plan.shapes()))?))).collect()
     }
 
-    /// Runs a plan once.
-    pub(crate) fn run(&self, gpu: &Gpu, plan: &Plan) -> conv1d::Result<Vec<f32>> {
+    /// What a plan makes of them.
+    pub fn run(&self, gpu: &Gpu, plan: &Plan) -> Result<Tensor> {
         let tensors = self.upload(gpu, plan)?;
         let borrowed: Vec<(Role, &Tensor)> = tensors.iter().map(|(role, t)| (*role, t)).collect();
-        gpu.execute(plan, &borrowed)?.read()
+        gpu.execute(plan, &borrowed)
     }
 }
 
 /// The exact answers to one operation.
 #[derive(Debug)]
-pub(crate) struct Answers<'a> {
+pub struct Answers<'a> {
     oracle: Oracle,
     operation: Operation,
     data: &'a Data,
+    /// Of all results together.
+    products: u64,
 }
 
 impl<'a> Answers<'a> {
-    pub(crate) fn new(layer: Layer, input: [usize; 3], operation: Operation, data: &'a Data) -> conv1d::Result<Self> {
-        Ok(Answers { oracle: Oracle::new(layer, input)?, operation, data })
+    /// Of a layer on an input `[N, C_in, L]`.
+    pub fn new(layer: Layer, input: [usize; 3], operation: Operation, data: &'a Data) -> Result<Self> {
+        Ok(Answers { oracle: Oracle::new(layer, input)?, operation, data, products: layer.cost(input)?.flops / 2 })
     }
 
-    pub(crate) fn all(&self) -> conv1d::Result<Vec<Exact>> {
+    /// Of every element.
+    pub fn all(&self) -> Result<Vec<Exact>> {
         let Data { x, w, b, dy } = self.data;
         match self.operation {
             Operation::Forward => self.oracle.forward(x, w, b.as_deref()),
@@ -82,7 +96,8 @@ impl<'a> Answers<'a> {
         }
     }
 
-    fn at(&self, index: usize) -> conv1d::Result<Exact> {
+    /// Of one element.
+    pub fn at(&self, index: usize) -> Result<Exact> {
         let Data { x, w, b, dy } = self.data;
         match self.operation {
             Operation::Forward => self.oracle.forward_at(x, w, b.as_deref(), index),
@@ -92,8 +107,14 @@ impl<'a> Answers<'a> {
         }
     }
 
+    /// As [`Answers::largest_share`], of as many results as the oracle reckons in about so many products, and of 16 at least.
+    pub fn largest_share_within(&self, got: &[f32], products: u64) -> Result<f64> {
+        let each = (self.products / got.len().max(1) as u64).max(1);
+        self.largest_share(got, ((products / each) as usize).max(FEWEST_ELEMENTS))
+    }
+
     /// The largest share of the bound that any of up to `elements` evenly spread results uses, first and last included.
-    pub(crate) fn largest_share(&self, got: &[f32], elements: usize) -> conv1d::Result<f64> {
+    pub fn largest_share(&self, got: &[f32], elements: usize) -> Result<f64> {
         let last = got.len().saturating_sub(1);
         let count = elements.clamp(2, got.len().max(2));
         let mut largest = 0.0f64;
@@ -105,22 +126,31 @@ impl<'a> Answers<'a> {
     }
 }
 
-/// The worst of some results against their exact values.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Worst {
-    pub(crate) share: f64,
-    pub(crate) description: String,
+/// A plan bound to tensors of its own, to be timed.
+#[derive(Debug)]
+pub struct Runner {
+    /// The plan.
+    pub plan: Plan,
+    /// Ready to be run.
+    pub bound: Bound,
+    /// What it writes.
+    pub output: Tensor,
 }
 
-/// The element that uses most of its bound.
-pub(crate) fn worst(got: &[f32], exact: &[Exact], what: &str) -> Option<Worst> {
-    let shares = got.iter().zip(exact).map(|(&got, exact)| exact.used(got)).enumerate();
-    let (index, share) = shares.max_by(|a, b| a.1.total_cmp(&b.1))?;
-    let (e, got) = (&exact[index], got[index]);
-    let description = format!(
-        "{what}, element {index}: got {got:e}, exactly {:e}, bound {:e}, {share:.3} of it used",
-        e.value,
-        e.bound()
-    );
-    Some(Worst { share, description })
+impl Runner {
+    /// Uploads what the plan reads, and runs it once.
+    pub fn new(gpu: &Gpu, plan: Plan, data: &Data) -> Result<Self> {
+        let tensors = data.upload(gpu, &plan)?;
+        let output = gpu.zeros(plan.output().shape(plan.shapes()))?;
+        let buffers = tensors.iter().fold(Buffers::new(), |all, (role, t)| all.with(*role, t.buffer().slice(..)));
+        let bound = gpu.prepare(&plan)?.bind(&buffers.with(plan.output(), output.buffer().slice(..)))?;
+        gpu.run(&bound)?;
+        Ok(Runner { plan, bound, output })
+    }
+
+    /// Bytes of operands and result, each once.
+    pub fn bytes(&self) -> f64 {
+        let roles = self.plan.inputs().into_iter().chain([self.plan.output()]);
+        roles.map(|role| role.shape(self.plan.shapes()).iter().product::<usize>() as f64 * 4.0).sum()
+    }
 }

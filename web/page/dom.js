@@ -1,0 +1,80 @@
+// Small things that all parts use.
+
+/** @param {string} id */
+export const byId = (id) => document.getElementById(id);
+
+/** An element with a text. */
+export function message(tag, text) {
+  const element = document.createElement(tag);
+  element.textContent = text;
+  return element;
+}
+
+/** An SVG element with attributes, in a parent. */
+export function svg(parent, tag, attributes = {}, text = undefined) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  if (text !== undefined) element.textContent = text;
+  parent?.append(element);
+  return element;
+}
+
+/** A number as one would write it: at most four significant digits, a real minus sign. */
+export function number(value) {
+  if (!Number.isFinite(value)) return String(value);
+  const magnitude = Math.abs(value);
+  const text = magnitude !== 0 && (magnitude >= 1e6 || magnitude < 1e-3)
+    ? value.toExponential(2)
+    : String(Number(value.toPrecision(4)));
+  return text.replace("-", "−");
+}
+
+/** Shows an error in its place, or takes it away. */
+export function tell(id, error) {
+  const place = byId(id);
+  place.hidden = !error;
+  place.textContent = error ? String(error.message ?? error) : "";
+}
+
+/** Hands a file to the visitor. */
+export function save(name, type, content) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([content], { type }));
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
+
+/** Calls back when the width of an element changes. */
+export function onWidth(element, draw) {
+  let width = 0;
+  new ResizeObserver(() => {
+    if (element.clientWidth !== width) {
+      width = element.clientWidth;
+      if (width > 0) draw();
+    }
+  }).observe(element);
+}
+
+/**
+ * Runs only the newest of many requests, one at a time: `run` gets what was asked for last once what is running has ended.
+ * `stale()` inside says whether something newer waits.
+ */
+export function newest(run) {
+  let waiting = null;
+  let running = false;
+  return async (request) => {
+    waiting = { request };
+    if (running) return;
+    running = true;
+    try {
+      while (waiting) {
+        const { request } = waiting;
+        waiting = null;
+        await run(request, () => waiting !== null);
+      }
+    } finally {
+      running = false;
+    }
+  };
+}

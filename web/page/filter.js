@@ -1,0 +1,445 @@
+// A recording through a filter whose taps can be dragged.
+
+import { Recording, design, response } from "./conv1d_web.js";
+import { byId, newest, number, onWidth, save, svg, tell } from "./dom.js";
+import { MOST_SAMPLES, Player, RATE, decode, peak, record, sounds, wav } from "./sound.js";
+
+/** Samples of a channel that are filtered at once, so that the page stays awake. */
+const BLOCK = 2 ** 18;
+/** Samples that are shown at least. */
+const CLOSEST = 64;
+const designs = {
+  "low-pass": "low-pass", "high-pass": "high-pass", smooth: "mean", difference: "difference", echo: "echo", identity: "identity",
+  own: "your own",
+};
+
+let engine = null;
+let before = [];
+let after = [];
+/** How much of `after` belongs to the taps as they are. */
+let ready = 0;
+let recording = null;
+let taps = new Float32Array(1);
+let dilation = 1;
+let focusedTap = 0;
+let stopRecording = null;
+let hearing = null;
+const player = new Player();
+
+// ---- The signal ----
+
+async function load(read, name) {
+  tell("filter-error", null);
+  byId("filter-status").textContent = `Reading ${name}…`;
+  try {
+    const { channels, cut } = await read();
+    before = channels;
+    after = before.map((channel) => new Float32Array(channel.length));
+    ready = 0;
+    byId("filter-cursor").max = before[0].length - 1;
+    byId("filter-cursor").value = Math.floor(before[0].length / 4);
+    const what = `${name}: ${time(before[0].length)}, ${before.length === 1 ? "mono" : "stereo"} at ${RATE / 1000} kHz`;
+    byId("filter-status").textContent = cut ? `${what}; cut, it has ${time(cut * RATE)}` : what;
+    if (hearing) hear(hearing);
+    const fresh = new Float32Array(before.length * before[0].length);
+    before.forEach((channel, c) => fresh.set(channel, c * channel.length));
+    await filter({ samples: fresh });
+  } catch (error) {
+    byId("filter-status").textContent = "";
+    tell("filter-error", new Error(`${name}: ${error.message ?? error}`));
+  }
+}
+
+const time = (samples) => `${number(samples / RATE)} s`;
+
+/** Filters what is in view first, then all of it; starts anew where the taps have changed meanwhile. */
+const run = newest(async (_, stale) => {
+  try {
+    if (waitingSamples) {
+      recording?.free();
+      recording = null;
+      const samples = waitingSamples;
+      waitingSamples = null;
+      recording = new Recording(samples, before.length);
+    }
+    if (!recording || recording.length !== before[0].length) return;
+    const started = performance.now();
+    const length = before[0].length;
+    const [from, to] = view();
+    if (to - from < length) await part(from, Math.min(to, from + BLOCK));
+    drawWaves();
+    for (let at = 0; at < length && !stale(); at += BLOCK) {
+      await part(at, Math.min(at + BLOCK, length));
+      ready = Math.min(at + BLOCK, length);
+    }
+    if (stale()) return;
+    tell("filter-error", null);
+    const loudest = peak(after);
+    byId("filter-loudness").textContent = `${time(length)} filtered in ${number(performance.now() - started)} ms; loudest sample ${number(loudest)}${loudest > 1 ? ", played softer" : ""}`;
+    byId("filter-loudness").dataset.done = String(Number(byId("filter-loudness").dataset.done ?? 0) + 1);
+    drawWaves();
+    if (hearing === "after") hear("after");
+  } catch (error) {
+    tell("filter-error", error);
+  }
+});
+
+let waitingSamples = null;
+
+/** @param {{ samples?: Float32Array }} [change] */
+function filter(change = {}) {
+  if (change.samples) waitingSamples = change.samples;
+  ready = 0;
+  drawTaps();
+  drawResponse();
+  return run(null);
+}
+
+async function part(from, to) {
+  const filtered = await recording.filtered(engine, taps, dilation, from, to);
+  after.forEach((channel, c) => channel.set(filtered.subarray(c * (to - from), (c + 1) * (to - from)), from));
+}
+
+// ---- Views ----
+
+/** First and last sample in view. */
+function view() {
+  const length = before[0].length;
+  const zoom = Number(byId("filter-zoom").value);
+  const shown = Math.max(Math.round(length * (Math.min(CLOSEST, length) / length) ** zoom), 1);
+  const from = Math.round((length - shown) * Number(byId("filter-from").value));
+  return [from, from + shown];
+}
+
+function drawWaves() {
+  if (before.length === 0) return;
+  const [from, to] = view();
+  byId("filter-from-at").textContent = time(from);
+  byId("filter-zoom-at").textContent = to - from < 1000 ? `${to - from} samples` : time(to - from);
+  drawWave(byId("filter-before"), before, from, to, "--soft");
+  drawWave(byId("filter-after"), after, from, to, "--accent");
+  readCursor();
+}
+
+function readCursor() {
+  const at = Math.min(Math.max(Math.floor(Number(byId("filter-cursor").value)) || 0, 0), before[0].length - 1);
+  const values = (channels) => channels.map((channel) => channel[at].toFixed(6).replace("-", "−")).join(", ");
+  byId("filter-value-before").textContent = values(before);
+  byId("filter-value-after").textContent = values(after);
+}
+
+function drawWave(canvas, channels, from, to, colour) {
+  const scale = devicePixelRatio;
+  const [width, height] = [canvas.clientWidth * scale, canvas.clientHeight * scale];
+  if (width === 0) return;
+  Object.assign(canvas, { width, height });
+  const context = canvas.getContext("2d");
+  const style = getComputedStyle(document.documentElement);
+  const tall = height / channels.length;
+  channels.forEach((channel, c) => {
+    const y = (value) => tall * (c + 0.5 - 0.48 * Math.max(-1, Math.min(1, value)));
+    context.strokeStyle = style.getPropertyValue("--line");
+    context.lineWidth = scale;
+    line(context, [[0, y(0)], [width, y(0)]]);
+    context.strokeStyle = context.fillStyle = style.getPropertyValue(colour);
+    const shown = to - from;
+    if (shown > width) {
+      for (let column = 0; column < width; column++) {
+        let [least, most] = [Infinity, -Infinity];
+        const end = from + Math.ceil(((column + 1) * shown) / width);
+        for (let i = from + Math.floor((column * shown) / width); i < end && i < to; i++) {
+          least = Math.min(least, channel[i]);
+          most = Math.max(most, channel[i]);
+        }
+        context.fillRect(column, y(most), 1, Math.max(y(least) - y(most), scale));
+      }
+    } else {
+      context.lineWidth = 1.5 * scale;
+      line(context, Array.from({ length: shown }, (_, i) => [((i + 0.5) * width) / shown, y(channel[from + i])]));
+    }
+  });
+  const cursor = Number(byId("filter-cursor").value);
+  if (cursor >= from && cursor < to) {
+    const x = ((cursor - from + 0.5) * width) / (to - from);
+    context.strokeStyle = style.getPropertyValue("--input-gradient");
+    context.lineWidth = scale;
+    line(context, [[x, 0], [x, height]]);
+  }
+}
+
+function line(context, points) {
+  context.beginPath();
+  points.forEach(([x, y], i) => (i === 0 ? context.moveTo(x, y) : context.lineTo(x, y)));
+  context.stroke();
+}
+
+// ---- Taps ----
+
+function drawTaps() {
+  const picture = byId("filter-taps");
+  const [width, height] = [picture.clientWidth, 200];
+  if (width === 0) return;
+  picture.setAttribute("viewBox", `0 0 ${width} ${height}`);
+  const each = width / taps.length;
+  const y = (value) => height / 2 - (value / top) * (height / 2 - 8);
+  if (picture.querySelectorAll(".tap").length !== taps.length || picture.dataset.width !== String(width)) {
+    const hadFocus = picture.contains(document.activeElement);
+    picture.dataset.width = String(width);
+    picture.replaceChildren();
+    svg(picture, "line", { class: "axis", x1: 0, x2: width, y1: height / 2, y2: height / 2 });
+    taps.forEach((_, i) => {
+      const tap = svg(picture, "g", { class: "tap", role: "slider", "aria-label": `Tap ${i - (taps.length - 1) / 2}`, "aria-valuemin": "-4", "aria-valuemax": "4" });
+      svg(tap, "rect", { class: "field", x: i * each, y: 0, width: each, height });
+      svg(tap, "rect", { class: "bar", x: i * each + each * 0.15, width: each * 0.7, rx: Math.min(3, each * 0.2) });
+    });
+    if (hadFocus) picture.querySelectorAll(".tap")[focusedTap]?.focus();
+  }
+  focusedTap = Math.min(focusedTap, taps.length - 1);
+  picture.querySelectorAll(".tap").forEach((tap, i) => {
+    const [a, b] = [y(0), y(taps[i])];
+    const bar = tap.querySelector(".bar");
+    bar.setAttribute("y", Math.min(a, b) - 1);
+    bar.setAttribute("height", Math.abs(a - b) + 2);
+    tap.setAttribute("aria-valuenow", taps[i].toFixed(4));
+    tap.setAttribute("tabindex", i === focusedTap ? "0" : "-1");
+  });
+}
+
+/** What half the height of the editor stands for: a little more than the largest tap. */
+let top = 1;
+const rescale = () => { top = Math.max(...taps.map(Math.abs), 0.02) * 1.25; };
+
+function setTap(index, value) {
+  taps[index] = Math.min(Math.max(value, -4), 4);
+  byId("filter-design").value = "own";
+  showTap(index);
+  filter();
+}
+
+function showTap(index) {
+  focusedTap = index;
+  byId("filter-tap").textContent = `Tap ${number(index - (taps.length - 1) / 2)}: ${number(taps[index])}`;
+}
+
+function startTaps() {
+  const picture = byId("filter-taps");
+  const under = (event) => {
+    const box = picture.getBoundingClientRect();
+    const index = Math.min(Math.max(Math.floor(((event.clientX - box.left) / box.width) * taps.length), 0), taps.length - 1);
+    const value = ((0.5 - (event.clientY - box.top) / box.height) * 200 * top) / (100 - 8);
+    return [index, Math.min(Math.max(value, -top * 1.08), top * 1.08)];
+  };
+  let last = null;
+  picture.addEventListener("pointerdown", (event) => {
+    picture.setPointerCapture(event.pointerId);
+    last = under(event);
+    setTap(...last);
+    picture.querySelectorAll(".tap")[last[0]]?.focus({ preventScroll: true });
+    event.preventDefault();
+  });
+  picture.addEventListener("pointermove", (event) => {
+    if (!last) return;
+    const [index, value] = under(event);
+    const [from, start] = last;
+    // A quick pointer jumps over taps: they lie on the line that it drew.
+    for (let i = from; i !== index; i += Math.sign(index - from)) taps[i] = start + ((value - start) * (i - from)) / (index - from);
+    last = [index, value];
+    setTap(index, value);
+  });
+  const end = () => {
+    if (last) {
+      last = null;
+      rescale();
+      drawTaps();
+    }
+  };
+  picture.addEventListener("pointerup", end);
+  picture.addEventListener("pointercancel", end);
+  picture.addEventListener("keydown", (event) => {
+    const by = (event.shiftKey ? 0.1 : 0.01) * Math.max(top, 0.1);
+    const change = { ArrowUp: by, ArrowDown: -by }[event.key];
+    const go = { ArrowLeft: -1, ArrowRight: 1, Home: -taps.length, End: taps.length }[event.key];
+    if (change !== undefined) {
+      setTap(focusedTap, Math.fround(taps[focusedTap] + change));
+      if (Math.abs(taps[focusedTap]) > top) { rescale(); drawTaps(); }
+    } else if (event.key === "0" || event.key === "Delete") {
+      setTap(focusedTap, 0);
+    } else if (go !== undefined) {
+      showTap(Math.min(Math.max(focusedTap + go, 0), taps.length - 1));
+      drawTaps();
+      picture.querySelectorAll(".tap")[focusedTap].focus();
+    } else {
+      return;
+    }
+    event.preventDefault();
+  });
+  picture.addEventListener("focusin", (event) => {
+    const index = [...picture.querySelectorAll(".tap")].indexOf(event.target);
+    if (index >= 0) showTap(index);
+  });
+}
+
+/** Cutoff in Hz: the range goes from 20 Hz to half the sample rate, each step as many times as the last. */
+function cutoff() {
+  return 20 * (RATE / 2 / 20) ** Number(byId("filter-cutoff").value);
+}
+
+function redesign() {
+  const count = Math.min(Math.max(Number(byId("filter-taps-count").value) || 1, 1), 127) | 1;
+  byId("filter-taps-count").value = count;
+  const name = byId("filter-design").value;
+  byId("filter-cutoff").disabled = !name.endsWith("pass");
+  byId("filter-cutoff-hz").textContent = `${Math.round(cutoff())} Hz`;
+  if (name === "own") {
+    const centred = new Float32Array(count);
+    for (let i = 0; i < count; i++) centred[i] = taps[i + (taps.length - count) / 2] ?? 0;
+    taps = centred;
+  } else {
+    taps = design(name, count, Math.min((cutoff() * dilation) / RATE, 0.5));
+  }
+  rescale();
+  filter();
+}
+
+function drawResponse() {
+  const picture = byId("filter-response");
+  const [width, height] = [picture.clientWidth, 160];
+  if (width === 0) return;
+  picture.setAttribute("viewBox", `0 0 ${width} ${height}`);
+  picture.replaceChildren();
+  const [left, bottom] = [42, height - 20];
+  const y = (db) => 6 + ((20 - Math.max(-80, Math.min(20, db))) / 100) * (bottom - 6);
+  const x = (frequency) => left + (Math.log(frequency / 20) / Math.log(RATE / 2 / 20)) * (width - left - 4);
+  for (const db of [0, -20, -40, -60]) {
+    svg(picture, "line", { class: "axis", x1: left, x2: width, y1: y(db), y2: y(db) });
+    svg(picture, "text", { class: "tick", x: 0, y: y(db) + 4 }, `${number(db)} dB`);
+  }
+  for (const [frequency, text] of [[100, "100 Hz"], [1000, "1 kHz"], [10_000, "10 kHz"]]) {
+    svg(picture, "line", { class: "axis", x1: x(frequency), x2: x(frequency), y1: 6, y2: bottom });
+    svg(picture, "text", { class: "tick", x: x(frequency) - 14, y: height - 4 }, text);
+  }
+  const points = 2048;
+  const decibels = response(taps, dilation, points);
+  const path = [];
+  let column = -1;
+  for (let i = 1; i < points; i++) {
+    const frequency = ((RATE / 2) * i) / (points - 1);
+    if (frequency < 20 || Math.floor(x(frequency)) === column) continue;
+    column = Math.floor(x(frequency));
+    path.push(`${path.length === 0 ? "M" : "L"}${x(frequency).toFixed(1)} ${y(decibels[i]).toFixed(1)}`);
+  }
+  svg(picture, "path", { class: "curve", d: path.join("") });
+}
+
+// ---- Hearing ----
+
+function hear(which) {
+  const channels = which === "before" ? before : after;
+  hearing = which;
+  player.play(channels, 0.9 / Math.max(1, peak(channels)));
+  showHearing();
+}
+
+function showHearing() {
+  byId("filter-play-before").setAttribute("aria-pressed", String(hearing === "before"));
+  byId("filter-play-after").setAttribute("aria-pressed", String(hearing === "after"));
+  byId("filter-stop").disabled = hearing === null;
+}
+
+function startSource() {
+  const choice = byId("filter-sound");
+  choice.append(...Object.keys(sounds).map((name) => new Option(name)));
+  const made = () => load(async () => ({ channels: sounds[choice.value](), cut: 0 }), choice.value);
+  choice.addEventListener("change", made);
+  const open = (file) => {
+    if (!file) return;
+    // A file of that size would fill the memory before it could be cut.
+    if (file.size > MOST_SAMPLES * 8) return tell("filter-error", new Error(`${file.name} has ${Math.round(file.size / 1e6)} MB; at most ${Math.round((MOST_SAMPLES * 8) / 1e6)} can be read`));
+    load(async () => decode(await file.arrayBuffer()), file.name);
+  };
+  byId("filter-file").addEventListener("change", (event) => {
+    open(event.target.files[0]);
+    event.target.value = "";
+  });
+  const section = byId("filter");
+  const over = (is) => (event) => {
+    event.preventDefault();
+    section.classList.toggle("over", is);
+  };
+  section.addEventListener("dragover", over(true));
+  section.addEventListener("dragleave", over(false));
+  section.addEventListener("drop", (event) => {
+    over(false)(event);
+    open(event.dataTransfer.files[0]);
+  });
+  byId("filter-record").addEventListener("click", async () => {
+    const button = byId("filter-record");
+    try {
+      if (stopRecording) {
+        const stop = stopRecording;
+        stopRecording = null;
+        button.textContent = "Record";
+        const bytes = await stop;
+        await load(() => decode(bytes), "the microphone");
+      } else {
+        tell("filter-error", null);
+        stopRecording = await record();
+        button.textContent = "Stop recording";
+      }
+    } catch (error) {
+      stopRecording = null;
+      button.textContent = "Record";
+      const denied = error.name === "NotAllowedError";
+      tell("filter-error", denied ? new Error("The microphone was not allowed; the browser's site settings can change that.") : error);
+    }
+  });
+  made();
+}
+
+/** @param {import("./conv1d_web.js").Engine} opened */
+export function startFilter(opened) {
+  engine = opened;
+  byId("filter-design").append(...Object.entries(designs).map(([value, text]) => new Option(text, value)));
+  startTaps();
+  for (const id of ["filter-design", "filter-taps-count"]) byId(id).addEventListener("change", redesign);
+  byId("filter-cutoff").addEventListener("input", redesign);
+  byId("filter-dilation").addEventListener("change", (event) => {
+    dilation = Math.min(Math.max(Math.floor(Number(event.target.value)) || 1, 1), 96_000);
+    event.target.value = dilation;
+    redesign();
+  });
+  const moved = () => {
+    drawWaves();
+    if (ready < before[0].length) run(null);
+  };
+  byId("filter-from").addEventListener("input", moved);
+  byId("filter-zoom").addEventListener("input", moved);
+  byId("filter-cursor").addEventListener("input", drawWaves);
+  for (const id of ["filter-before", "filter-after"]) {
+    const follow = (event) => {
+      if (event.type === "pointermove" && event.buttons === 0) return;
+      const [from, to] = view();
+      const box = event.target.getBoundingClientRect();
+      const share = Math.min(Math.max((event.clientX - box.left) / box.width, 0), 1);
+      byId("filter-cursor").value = Math.min(from + Math.floor(share * (to - from)), to - 1);
+      drawWaves();
+    };
+    byId(id).addEventListener("pointerdown", follow);
+    byId(id).addEventListener("pointermove", follow);
+    onWidth(byId(id), drawWaves);
+  }
+  onWidth(byId("filter-taps"), drawTaps);
+  onWidth(byId("filter-response"), drawResponse);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawWaves);
+  byId("filter-play-before").addEventListener("click", () => hear("before"));
+  byId("filter-play-after").addEventListener("click", () => hear("after"));
+  byId("filter-stop").addEventListener("click", () => {
+    player.stop;
+    hearing = null;
+    showHearing();
+  });
+  byId("filter-save").addEventListener("click", () => save("filtered.wav", "audio/wav", wav(after)));
+  showHearing();
+  redesign();
+  startSource();
+}

@@ -1,0 +1,658 @@
+// The worked example: parameters in a form, the convolution as a diagram, one sum at a time.
+
+import { referenceExample } from "./conv1d_web.js";
+import { byId, message, newest, number, svg, tell } from "./dom.js";
+
+const CELL = 46;
+const ROW = 62;
+const LABEL = 74;
+const MOST_SHOWN = 24;
+
+const limits = { inChannels: 4, outChannels: 4, groups: 4, length: 24, kernelSize: 9, stride: 8, dilation: 8 };
+const labels = {
+  inChannels: "Input channels", outChannels: "Output channels", groups: "Groups", length: "Length", kernelSize: "Kernel size",
+  stride: "Stride", dilation: "Dilation",
+};
+const paddings = {
+  valid: "none (valid)", same: "same", "same-lower": "same, odd one left", causal: "causal", "anti-causal": "anti-causal",
+  full: "full", explicit: "left and right:",
+};
+const modes = {
+  zeros: "zeros", constant: "a constant:", reflect: "reflected", symmetric: "symmetric", replicate: "replicated",
+  circular: "circular",
+};
+
+const plain = {
+  inChannels: 1, outChannels: 1, groups: 1, stride: 1, dilation: 1, padding: "valid", left: 1, right: 1, mode: "zeros", constant: 1,
+  input: [[1, 2, 3, 4, 5]], weight: [[1, 0, -1]], bias: [0], outputGradient: [], operation: "forward",
+};
+const presets = {
+  "the worked example": {},
+  "stride 2": { stride: 2, input: [[1, 2, 3, 4, 5, 6, 7, 8, 9]] },
+  "dilation 2, causal": { dilation: 2, padding: "causal", input: [[1, 2, 3, 4, 5, 6, 7, 8]] },
+  "same length, reflected": { padding: "same", mode: "reflect" },
+  "two channels into one": { inChannels: 2, input: [[1, 2, 3, 4, 5], [5, 4, 3, 2, 1]], weight: [[1, 0, -1], [0.5, 1, 0.5]] },
+  "two groups": {
+    inChannels: 2, outChannels: 2, groups: 2, bias: [0, 1], input: [[1, 2, 3, 4, 5], [5, 4, 3, 2, 1]],
+    weight: [[1, 0, -1], [0.5, 1, 0.5]],
+  },
+  "moving average": { input: [[4, 8, 6, 5, 3, 7, 9, 2]], weight: [[0.25, 0.25, 0.25, 0.25]] },
+};
+
+/** What each operation is, in the notation of torch.nn.Conv1d. */
+const operations = {
+  forward: {
+    name: "forward", symbol: "y", formula: "y[o,i] = b[o] + Σ w[o,c,k] · x[c, i·stride + k·dilation − left]",
+    of: (term) => term.output, product: "forward", factors: ["weight", "value"],
+  },
+  inputGradient: {
+    name: "input gradient", symbol: "dx", formula: "dx[c,m] = Σ w[o,c,k] · dy[o,i], wherever x[c,m] took part in y[o,i]",
+    of: (term) => term.sample, product: "inputGradient", factors: ["weight", "gradient"],
+  },
+  weightGradient: {
+    name: "weight gradient", symbol: "dw", formula: "dw[o,c,k] = Σ dy[o,i] · x[c, i·stride + k·dilation − left]",
+    of: (term) => term.weight, product: "weightGradient", factors: ["gradient", "value"],
+  },
+  biasGradient: {
+    name: "bias gradient", symbol: "db", formula: "db[o] = Σ dy[o,i]", of: () => -1, product: null, factors: ["gradient"],
+  },
+};
+
+let engine = null;
+let settings = structuredClone(plain);
+let example = null;
+let terms = [];
+let step = 0;
+let playing = 0;
+
+const clamp = (value, least, most) => Math.min(Math.max(Math.round(Number(value)) || least, least), most);
+const resized = (row, length) => Array.from({ length }, (_, i) => row?.[i] ?? 0);
+const kernelSize = () => settings.weight[0].length;
+const perGroup = () => Math.max(1, Math.floor(settings.inChannels / settings.groups));
+
+/** Rows of numbers as the other parameters need them. */
+function fit(length, kernel) {
+  settings.input = Array.from({ length: settings.inChannels }, (_, c) => resized(settings.input[c], length));
+  settings.weight = Array.from({ length: settings.outChannels * perGroup() }, (_, r) => resized(settings.weight[r] ?? settings.weight[0], kernel));
+  settings.bias = resized(settings.bias, settings.outChannels);
+}
+
+// ---- The form ----
+
+function select(id, options, label, change) {
+  const element = document.createElement("select");
+  element.id = id;
+  element.append(...Object.entries(options).map(([value, text]) => new Option(text, value)));
+  element.addEventListener("change", () => change(element.value));
+  return labelled(label, element);
+}
+
+function labelled(label, element) {
+  const outer = message("label", label);
+  outer.append(element);
+  return outer;
+}
+
+function numberInput(id, label, { least, most, step: by = 1 }, change) {
+  const element = document.createElement("input");
+  Object.assign(element, { type: "number", id, min: least, max: most, step: by });
+  element.addEventListener("change", () => change(element.value));
+  return labelled(label, element);
+}
+
+function buildForm() {
+  const form = byId("steps-form");
+  for (const [name, most] of Object.entries(limits)) {
+    form.append(numberInput("steps-" + name, labels[name], { least: 1, most }, (value) => {
+      const sized = clamp(value, 1, most);
+      const length = name === "length" ? sized : settings.input[0].length;
+      const kernel = name === "kernelSize" ? sized : kernelSize();
+      if (name in settings) settings[name] = sized;
+      fit(length, kernel);
+      update();
+    }));
+  }
+  const set = (name, read) => (value) => { settings[name] = read(value); update(); };
+  form.append(
+    select("steps-padding", paddings, "Padding", set("padding", String)),
+    numberInput("steps-left", "Left", { least: 0, most: 24 }, set("left", (v) => clamp(v, 0, 24))),
+    numberInput("steps-right", "Right", { least: 0, most: 24 }, set("right", (v) => clamp(v, 0, 24))),
+    select("steps-mode", modes, "Padded with", set("mode", String)),
+    numberInput("steps-constant", "Constant", { least: "", most: "", step: "any" }, set("constant", (v) => Number(v) || 0)),
+  );
+  const values = document.createElement("div");
+  values.className = "values";
+  values.id = "steps-values";
+  form.append(values);
+  form.addEventListener("submit", (event) => event.preventDefault());
+}
+
+/** Numbers from a text; what is none is told. */
+function parse(text) {
+  const parts = text.replaceAll("−", "-").split(/[\s,;]+/).filter(Boolean);
+  const bad = parts.find((part) => !Number.isFinite(Number(part)));
+  if (bad !== undefined) throw new Error(`“${bad}” is no number`);
+  if (parts.length === 0) throw new Error("there must be at least one number");
+  return parts.map(Number);
+}
+
+/** A row of values as a text field; its number of values may change that of all rows. */
+function valuesInput(id, label, row, change) {
+  const element = document.createElement("input");
+  Object.assign(element, { type: "text", id, value: row.map(String).join(" "), spellcheck: false });
+  element.addEventListener("change", () => {
+    try {
+      change(parse(element.value));
+      update();
+    } catch (error) {
+      tell("steps-error", new Error(`${label}: ${error.message}`));
+      element.setAttribute("aria-invalid", "true");
+    }
+  });
+  return labelled(label, element);
+}
+
+function showForm() {
+  const shown = { ...settings, length: settings.input[0].length, kernelSize: kernelSize() };
+  for (const name of [...Object.keys(limits), "padding", "left", "right", "mode", "constant"]) byId("steps-" + name).value = shown[name];
+  byId("steps-left").parentElement.hidden = byId("steps-right").parentElement.hidden = settings.padding !== "explicit";
+  byId("steps-constant").parentElement.hidden = settings.mode !== "constant";
+  const values = byId("steps-values");
+  const focused = values.contains(document.activeElement) ? document.activeElement.id : null;
+  const few = (numbers, most) => {
+    if (numbers.length > most) throw new Error(`at most ${most} numbers`);
+    return numbers;
+  };
+  values.replaceChildren(
+    ...settings.input.map((row, c) => valuesInput(`steps-x-${c}`, `x[${c}]`, row, (numbers) => {
+      settings.input[c] = few(numbers, limits.length);
+      fit(numbers.length, kernelSize());
+    })),
+    ...settings.weight.map((row, r) => valuesInput(`steps-w-${r}`, `w[${Math.floor(r / perGroup())},${r % perGroup()}]`, row, (numbers) => {
+      settings.weight[r] = few(numbers, limits.kernelSize);
+      fit(settings.input[0].length, numbers.length);
+    })),
+    valuesInput("steps-bias", "bias", settings.bias, (numbers) => { settings.bias = resized(few(numbers, settings.outChannels), settings.outChannels); }),
+  );
+  if (example && settings.operation !== "forward") {
+    const [channels, length] = example.output;
+    for (let o = 0; o < channels; o++) {
+      const row = example.outputGradient.slice(o * length, (o + 1) * length);
+      values.append(valuesInput(`steps-dy-${o}`, `dy[${o}]`, row, (numbers) => {
+        settings.outputGradient = [...example.outputGradient];
+        resized(few(numbers, length), length).forEach((value, i) => { settings.outputGradient[o * length + i] = value; });
+      }));
+    }
+  }
+  if (focused) byId(focused)?.focus();
+}
+
+// ---- Computing ----
+
+const compute = newest(async () => {
+  const { padding, left, right, mode, constant } = settings;
+  const request = {
+    ...settings, kernelSize: kernelSize(), input: settings.input.flat(), weight: settings.weight.flat(),
+    padding: padding === "explicit" ? `${left},${right}` : padding,
+    paddingMode: mode === "constant" ? `constant=${constant}` : mode,
+  };
+  try {
+    example = engine ? await engine.workedExample(request) : await referenceExample(request);
+    settings.outputGradient = [...example.outputGradient];
+    tell("steps-error", null);
+    reportFirst();
+  } catch (error) {
+    example = null;
+    tell("steps-error", error);
+  }
+  for (const id of ["steps-scroll", "steps-step", "steps-back", "steps-next", "steps-play"]) byId(id).toggleAttribute("inert", !example);
+  showForm();
+  showOperation();
+});
+
+/** Once: how long it took from opening the page to the first result. */
+function reportFirst() {
+  const place = byId("started");
+  if (!place.textContent) place.textContent = `First result ${Math.round(performance.now())} ms after opening this page.`;
+}
+
+function update() {
+  pause();
+  return compute();
+}
+
+// ---- Steps ----
+
+const answer = () => example[settings.operation];
+const gradientAt = (index) => example.outputGradient[index];
+
+/** Indices of a flat index, as they are written. */
+function at(symbol, index) {
+  const [, perRow, kernel] = example.weight;
+  const length = symbol === "x" || symbol === "dx" ? example.input[1] : example.output[1];
+  if (symbol === "db" || symbol === "b") return `${symbol}[${index}]`;
+  if (symbol === "w" || symbol === "dw") {
+    return `${symbol}[${Math.floor(index / (perRow * kernel))},${Math.floor(index / kernel) % perRow},${index % kernel}]`;
+  }
+  return `${symbol}[${Math.floor(index / length)},${index % length}]`;
+}
+
+/** The terms of the sum of one step, as pairs of factors with their product. */
+function sum(index) {
+  const operation = operations[settings.operation];
+  if (settings.operation === "biasGradient") {
+    const length = example.output[1];
+    return Array.from({ length }, (_, i) => {
+      const output = index * length + i;
+      return { term: { output }, factors: [["dy", output, gradientAt(output)]], product: gradientAt(output) };
+    });
+  }
+  const factor = {
+    weight: (term) => ["w", term.weight, settings.weight.flat()[term.weight]],
+    value: (term) => [term.sample === undefined ? "pad" : "x", term.sample ?? term.position, term.value],
+    gradient: (term) => ["dy", term.output, gradientAt(term.output)],
+  };
+  return terms[index].map((term) => ({ term, factors: operation.factors.map((name) => factor[name](term)), product: term[operation.product] }));
+}
+
+function showOperation() {
+  const operation = operations[settings.operation];
+  byId("steps-formula").textContent = operation.formula;
+  for (const input of document.querySelectorAll("#steps-operation input")) input.checked = input.value === settings.operation;
+  if (!example) {
+    byId("steps-diagram").replaceChildren();
+    byId("steps-equation").textContent = "";
+    byId("steps-count").textContent = "";
+    byId("steps-code").textContent = "";
+    byId("steps-results").tBodies[0].replaceChildren();
+    return;
+  }
+  const count = answer().values.length;
+  terms = Array.from({ length: count }, () => []);
+  for (const term of example.terms) {
+    const index = operation.of(term);
+    if (index !== undefined && index >= 0) terms[index].push(term);
+  }
+  step = Math.min(step, count - 1);
+  byId("steps-step").max = count - 1;
+  byId("steps-code").textContent = example.code;
+  showResults();
+  draw();
+  showStep();
+  if (!byId("steps").hidden) history.replaceState(null, "", link());
+}
+
+function showResults() {
+  const rows = Object.entries(operations).map(([key, { symbol, name }]) => {
+    const { values, exact, bound, by } = example[key];
+    const shape = { y: example.output, dx: example.input, dw: example.weight, db: [values.length] }[symbol];
+    const row = document.createElement("tr");
+    row.dataset.operation = key;
+    const error = values.reduce((most, value, i) => {
+      const off = Math.abs(value - exact[i]);
+      return Math.max(most, off === 0 ? 0 : off / bound[i]);
+    }, 0);
+    const cells = [`${symbol}, ${name}`, nested(Array.from(values, number), shape), engine ? `${by}, on the GPU` : "the reference", error.toFixed(2)];
+    row.append(...cells.map((text, i) => {
+      const cell = message("td", text);
+      if (i === 1 || i === 2) cell.className = "text";
+      return cell;
+    }));
+    return row;
+  });
+  byId("steps-results").tBodies[0].replaceChildren(...rows);
+}
+
+/** Values in brackets as their shape says. */
+function nested(values, shape) {
+  if (shape.length === 1) return `[${values.join(", ")}]`;
+  const each = values.length / shape[0];
+  return `[${Array.from({ length: shape[0] }, (_, i) => nested(values.slice(i * each, (i + 1) * each), shape.slice(1))).join(", ")}]`;
+}
+
+function showStep() {
+  const operation = operations[settings.operation];
+  const { values, exact } = answer();
+  byId("steps-step").value = step;
+  byId("steps-count").textContent = `${step + 1} of ${values.length}`;
+  byId("steps-back").disabled = step === 0;
+  byId("steps-next").disabled = step === values.length - 1;
+  const parts = sum(step);
+  const names = [];
+  const products = [];
+  if (settings.operation === "forward") {
+    const channel = Math.floor(step / example.output[1]);
+    if (settings.bias[channel] !== 0) {
+      names.push([`b[${channel}]`]);
+      products.push([number(settings.bias[channel])]);
+    }
+  }
+  for (const { factors } of parts.slice(0, MOST_SHOWN)) {
+    names.push(factors.map(([symbol, index]) => [symbol === "pad" ? `pad[${number(index)}]` : at(symbol, index), symbol]));
+    products.push(factors.map(([symbol, , value]) => [value < 0 ? `(${number(value)})` : number(value), symbol]));
+  }
+  const equation = byId("steps-equation");
+  equation.replaceChildren();
+  const mark = ([text, symbol]) => {
+    const part = message("span", text);
+    part.className = { w: "second", x: "first", pad: "first", dy: settings.operation === "inputGradient" ? "first" : "second" }[symbol] ?? "";
+    return part;
+  };
+  const write = (sums) => {
+    if (sums.length === 0) equation.append("0");
+    sums.forEach((factors, i) => {
+      if (i > 0) equation.append(" + ");
+      if (typeof factors === "string" || typeof factors[0] === "string") equation.append(String(factors));
+      else factors.forEach((factor, j) => equation.append(...(j > 0 ? [" · ", mark(factor)] : [mark(factor)])));
+    });
+    if (parts.length > MOST_SHOWN) equation.append(` + ${parts.length - MOST_SHOWN} more`);
+  };
+  equation.append(mark([at(operation.symbol, step), ""]), " = ");
+  write(names);
+  equation.append(document.createElement("br"), " = ");
+  write(products);
+  equation.append(document.createElement("br"), " = ");
+  const result = message("span", number(values[step]));
+  result.className = "sum";
+  result.id = "steps-result";
+  equation.append(result);
+  const off = Math.abs(values[step] - exact[step]);
+  equation.append(off === 0 ? "" : ` (exactly ${number(exact[step])})`);
+  if (parts.length === 0) equation.append(settings.operation === "inputGradient" ? " (no output sees this sample)" : "");
+  highlight(parts);
+}
+
+// ---- The diagram ----
+
+let cells = {};
+
+/** A box with a number. */
+function cell(parent, x, y, kind, text, index) {
+  const group = svg(parent, "g", { class: "cell " + kind, transform: `translate(${x} ${y})` });
+  svg(group, "rect", { x: 2, y: 2, width: CELL - 4, height: CELL - 8, rx: 5 });
+  svg(group, "text", { x: CELL / 2, y: CELL / 2 - 2 }, text);
+  if (index !== undefined) svg(group, "text", { x: CELL / 2, y: CELL + 4, class: "index" }, index);
+  return group;
+}
+
+/** Rows of the kernel, of the padded input and of the output, each output under the middle of what it sees. */
+function draw() {
+  const picture = byId("steps-diagram");
+  picture.replaceChildren();
+  const { input: [channels, length], weight: [, perRow, kernel], output: [outputs, positions], padded } = example;
+  const { stride, dilation, operation } = settings;
+  const first = padded[0].position;
+  const left = (position) => LABEL + (position - first) * CELL;
+  const middle = ((kernel - 1) * dilation) / 2;
+  const centre = (i) => left(first + i * stride + middle);
+  const gradients = operation !== "forward";
+  // Taps are drawn beside what they are multiplied with.
+  const tapRow = (here) => (here ? ROW * 0.7 : 0);
+
+  cells = { padded: new Map(), weights: [], outputs: [], taps: new Map(), lines: svg(picture, "g"), x: new Map() };
+  let y = 10;
+  const weights = settings.weight.flat();
+  const group = (o) => Math.floor(o / (outputs / settings.groups));
+  for (let o = 0; o < outputs; o++) {
+    svg(picture, "text", { x: 4, y: y + CELL / 2, class: "name" }, `${operation === "weightGradient" ? "dw" : "w"}[${o}]`);
+    for (let r = 0; r < perRow * kernel; r++) {
+      const index = o * perRow * kernel + r;
+      const x = LABEL + (r + Math.floor(r / kernel) * 0.5) * CELL;
+      const box = cell(picture, x, y, "", operation === "weightGradient" ? "" : number(weights[index]), perRow > 1 && r % kernel === 0 ? `x[${group(o) * perRow + r / kernel}]` : undefined);
+      cells.weights.push(box);
+      if (operation === "weightGradient") choose(box, index);
+    }
+    y += ROW;
+  }
+  y += 10;
+  for (let c = 0; c < channels; c++) {
+    svg(picture, "text", { x: 4, y: y + CELL / 2, class: "name" }, `${operation === "inputGradient" ? "dx" : "x"}[${c}]`);
+    for (const { position, sample, constant } of padded) {
+      const inside = position >= 0 && position < length;
+      const index = sample === undefined ? undefined : c * length + sample;
+      const text = operation === "inputGradient" ? "" : number(index === undefined ? constant : settings.input[c][sample]);
+      const box = cell(picture, left(position), y, inside ? "" : "padding", text, number(position));
+      cells.padded.set(`${c},${position}`, box);
+      if (inside) cells.x.set(index, box);
+      if (inside && operation === "inputGradient") choose(box, index);
+    }
+    y += ROW + tapRow(operation === "forward");
+  }
+  y += 10;
+  for (let o = 0; o < outputs; o++) {
+    y += tapRow(operation === "inputGradient");
+    svg(picture, "text", { x: 4, y: y + CELL / 2, class: "name" }, `${gradients ? "dy" : "y"}[${o}]`);
+    for (let i = 0; i < positions; i++) {
+      const index = o * positions + i;
+      const box = cell(picture, centre(i), y, "", gradients ? number(gradientAt(index)) : "", i);
+      cells.outputs.push(box);
+      if (operation === "forward") choose(box, index);
+    }
+    y += ROW;
+  }
+  if (operation === "biasGradient") {
+    svg(picture, "text", { x: 4, y: y + CELL / 2, class: "name" }, "db");
+    cells.bias = Array.from({ length: outputs }, (_, o) => {
+      const box = cell(picture, LABEL + o * CELL, y, "", "", o);
+      choose(box, o);
+      return box;
+    });
+    y += ROW;
+  }
+  const reach = Math.max(left(padded.at(-1).position), centre(positions - 1), LABEL + (perRow * (kernel + 0.5) - 1.5) * CELL) + CELL + 4;
+  Object.assign(picture.style, { width: `${reach}px`, height: `${y}px` });
+  picture.setAttribute("viewBox", `0 0 ${reach} ${y}`);
+  picture.setAttribute("preserveAspectRatio", "xMinYMin");
+}
+
+function choose(box, index) {
+  box.classList.add("click");
+  box.addEventListener("click", () => { pause(); step = index; showStep(); });
+}
+
+const place = (box) => box.getAttribute("transform").match(/-?[\d.]+/g).map(Number);
+const middleOf = (box) => { const [x, y] = place(box); return [x + CELL / 2, y + CELL / 2]; };
+
+/** Marks what goes into this step. */
+function highlight(parts) {
+  const picture = byId("steps-diagram");
+  for (const box of picture.querySelectorAll(".first, .second, .sum, .done")) box.classList.remove("first", "second", "sum", "done");
+  cells.lines.replaceChildren();
+  const { operation } = settings;
+  const { values } = answer();
+  const results = { forward: cells.outputs, inputGradient: cells.x, weightGradient: cells.weights, biasGradient: cells.bias }[operation];
+  const result = (index) => (results instanceof Map ? results.get(index) : results[index]);
+  for (let index = 0; index < values.length; index++) {
+    const box = result(index);
+    box.querySelector("text").textContent = index <= step ? number(values[index]) : "";
+    if (index < step) box.classList.add("done");
+  }
+  result(step).classList.add("sum");
+  const line = (a, b) => {
+    const [[x1, y1], [x2, y2]] = [middleOf(a), middleOf(b)];
+    svg(cells.lines, "line", { x1, y1, x2, y2 });
+  };
+  if (operation === "inputGradient") tapsAbove(parts);
+  for (const { term } of parts) {
+    const output = cells.outputs[term.output];
+    if (operation === "biasGradient") {
+      output.classList.add("second");
+      line(output, result(step));
+      continue;
+    }
+    const sample = cells.padded.get(`${term.channel},${term.position}`);
+    const weight = cells.weights[term.weight];
+    if (operation === "forward") {
+      sample.classList.add("first");
+      weight.classList.add("second");
+      slidingTap(term, sample);
+      line(sample, output);
+    } else if (operation === "inputGradient") {
+      output.classList.add("first");
+      weight.classList.add("second");
+      if (!sample.classList.contains("sum")) sample.classList.add("sum");
+      line(sample, output);
+    } else {
+      sample.classList.add("first");
+      output.classList.add("second");
+      line(sample, output);
+    }
+  }
+}
+
+/** A weight below the sample that it is multiplied with. From step to step it slides along. */
+function slidingTap(term, box) {
+  const [, perRow, kernel] = example.weight;
+  const key = term.weight % (perRow * kernel);
+  let tap = cells.taps.get(key);
+  if (!tap) {
+    tap = drawTap();
+    cells.taps.set(key, tap);
+  }
+  const [x, y] = place(box);
+  tap.setAttribute("transform", `translate(${x} ${y + ROW - 8})`);
+  tap.querySelector("text").textContent = number(settings.weight.flat()[term.weight]);
+}
+
+/** Weights above the output gradient that they are multiplied with: more than one where padding repeats a sample. */
+function tapsAbove(parts) {
+  for (const tap of cells.taps.values()) tap.remove();
+  cells.taps.clear();
+  const seen = new Map();
+  for (const { term } of parts) {
+    const earlier = seen.get(term.output) ?? 0;
+    seen.set(term.output, earlier + 1);
+    const [x, y] = place(cells.outputs[term.output]);
+    const tap = drawTap();
+    tap.setAttribute("transform", `translate(${x + earlier * 14} ${y - CELL + 8 - earlier * 4})`);
+    tap.querySelector("text").textContent = number(settings.weight.flat()[term.weight]);
+    cells.taps.set(cells.taps.size, tap);
+  }
+}
+
+function drawTap() {
+  const tap = svg(byId("steps-diagram"), "g", { class: "tap" });
+  svg(tap, "rect", { x: 4, y: 2, width: CELL - 8, height: CELL - 14, rx: 5 });
+  svg(tap, "text", { x: CELL / 2, y: CELL / 2 - 5 });
+  return tap;
+}
+
+// ---- Playing ----
+
+function pause() {
+  clearInterval(playing);
+  playing = 0;
+  byId("steps-play").textContent = "Play";
+}
+
+function move(by) {
+  if (!example) return;
+  const next = step + by;
+  if (next < 0 || next >= answer().values.length) return pause();
+  step = next;
+  showStep();
+}
+
+function play() {
+  if (playing) return pause();
+  if (!example) return;
+  if (step === answer().values.length - 1) {
+    step = 0;
+    showStep();
+  }
+  byId("steps-play").textContent = "Pause";
+  playing = setInterval(() => move(1), 1100);
+}
+
+// ---- Links ----
+
+/** The settings as part of an address. */
+function link() {
+  const changed = Object.fromEntries(Object.entries(settings).filter(([name, value]) => JSON.stringify(value) !== JSON.stringify(plain[name])));
+  if (settings.outputGradient.every((value) => value === 1)) delete changed.outputGradient;
+  return Object.keys(changed).length > 0 ? `#steps?${encodeURIComponent(JSON.stringify(changed))}` : "#steps";
+}
+
+/** The settings of an address, as far as they are such. */
+function fromLink(hash) {
+  const text = hash.split("?")[1];
+  if (!text) return null;
+  try {
+    const given = JSON.parse(decodeURIComponent(text));
+    const read = structuredClone(plain);
+    const rows = (value, most) => {
+      const list = [].concat(value).slice(0, 16).map((row) => [].concat(row).map(Number).slice(0, most));
+      if (list.length === 0 || list.some((row) => row.length === 0 || !row.every(Number.isFinite))) throw new Error("no numbers");
+      return list;
+    };
+    for (const name of ["inChannels", "outChannels", "groups", "stride", "dilation"]) {
+      if (name in given) read[name] = clamp(given[name], 1, limits[name]);
+    }
+    for (const name of ["left", "right"]) if (name in given) read[name] = clamp(given[name], 0, 24);
+    if (given.padding in paddings) read.padding = given.padding;
+    if (given.mode in modes) read.mode = given.mode;
+    if (given.operation in operations) read.operation = given.operation;
+    if (Number.isFinite(given.constant)) read.constant = given.constant;
+    if (given.input) read.input = rows(given.input, limits.length);
+    if (given.weight) read.weight = rows(given.weight, limits.kernelSize);
+    if (given.bias) read.bias = rows([given.bias], limits.outChannels)[0];
+    if (given.outputGradient) read.outputGradient = rows([given.outputGradient], 1024)[0];
+    return read;
+  } catch {
+    return null;
+  }
+}
+
+function take(hash) {
+  const given = fromLink(hash);
+  if (!given) return;
+  settings = given;
+  fit(settings.input[0].length, settings.weight[0].length);
+  step = 0;
+  update();
+}
+
+/** @param {import("./conv1d_web.js").Engine | null} opened */
+export function startSteps(opened) {
+  engine = opened;
+  buildForm();
+  const preset = byId("steps-preset");
+  preset.append(...Object.keys(presets).map((name) => new Option(name)));
+  preset.addEventListener("change", () => {
+    settings = { ...structuredClone(plain), ...structuredClone(presets[preset.value]), operation: settings.operation };
+    step = 0;
+    update();
+  });
+  byId("steps-operation").append(...Object.entries(operations).map(([key, { name }]) => {
+    const input = document.createElement("input");
+    Object.assign(input, { type: "radio", name: "operation", value: key });
+    input.addEventListener("change", () => {
+      pause();
+      settings.operation = key;
+      step = 0;
+      showForm();
+      showOperation();
+    });
+    const label = document.createElement("label");
+    label.append(input, ` ${name}`);
+    return label;
+  }));
+  byId("steps-back").addEventListener("click", () => { pause(); move(-1); });
+  byId("steps-next").addEventListener("click", () => { pause(); move(1); });
+  byId("steps-play").addEventListener("click", play);
+  byId("steps-step").addEventListener("input", (event) => { pause(); step = Number(event.target.value); if (example) showStep(); });
+  byId("steps-link").addEventListener("click", async () => {
+    const address = new URL(link(), location.href).href;
+    try {
+      await navigator.clipboard.writeText(address);
+      byId("steps-linked").textContent = "Copied.";
+    } catch {
+      byId("steps-linked").textContent = address;
+    }
+  });
+  addEventListener("hashchange", () => take(location.hash));
+  settings = fromLink(location.hash) ?? settings;
+  fit(settings.input[0].length, settings.weight[0].length);
+  showForm();
+  update();
+}
