@@ -344,6 +344,7 @@ function showHearing() {
   byId("filter-play-before").setAttribute("aria-pressed", String(hearing === "before"));
   byId("filter-play-after").setAttribute("aria-pressed", String(hearing === "after"));
   byId("filter-stop").disabled = hearing === null;
+  byId("filter").dataset.playing = player.playing ? "yes" : "no";
 }
 
 function startSource() {
@@ -379,7 +380,7 @@ function startSource() {
         const stop = stopRecording;
         stopRecording = null;
         button.textContent = "Record";
-        const bytes = await stop;
+        const bytes = await stop();
         await load(() => decode(bytes), "the microphone");
       } else {
         tell("filter-error", null);
@@ -434,7 +435,7 @@ export function startFilter(opened) {
   byId("filter-play-before").addEventListener("click", () => hear("before"));
   byId("filter-play-after").addEventListener("click", () => hear("after"));
   byId("filter-stop").addEventListener("click", () => {
-    player.stop;
+    player.stop();
     hearing = null;
     showHearing();
   });

@@ -44,8 +44,8 @@ export async function decode(bytes) {
   let buffer;
   try {
     buffer = await new OfflineAudioContext(1, 1, RATE).decodeAudioData(bytes);
-  } catch {
-    throw new Error("the browser cannot read this as sound");
+  } catch (cause) {
+    throw new Error("the browser cannot read this as sound", { cause });
   }
   const channels = Math.min(buffer.numberOfChannels, 2);
   if (buffer.length === 0) throw new Error("there is no sound in it");

@@ -125,6 +125,8 @@ function buildForm() {
   values.id = "steps-values";
   form.append(values);
   form.addEventListener("submit", (event) => event.preventDefault());
+  // A number beyond its limits becomes the limit once it is left.
+  form.addEventListener("focusout", () => setTimeout(showForm));
 }
 
 /** Numbers from a text; what is none is told. */
@@ -136,55 +138,76 @@ function parse(text) {
   return parts.map(Number);
 }
 
-/** A row of values as a text field; its number of values may change that of all rows. */
-function valuesInput(id, label, row, change) {
+/** A row of values as a text field; `change` takes its numbers. */
+function valuesInput(id, label, change) {
   const element = document.createElement("input");
-  Object.assign(element, { type: "text", id, value: row.map(String).join(" "), spellcheck: false });
+  Object.assign(element, { type: "text", id, spellcheck: false });
   element.addEventListener("change", () => {
     try {
       change(parse(element.value));
+      element.removeAttribute("aria-invalid");
       update();
     } catch (error) {
-      tell("steps-error", new Error(`${label}: ${error.message}`));
       element.setAttribute("aria-invalid", "true");
+      tell("steps-error", new Error(`${label}: ${error.message}`));
     }
   });
   return labelled(label, element);
 }
 
-function showForm() {
-  const shown = { ...settings, length: settings.input[0].length, kernelSize: kernelSize() };
-  for (const name of [...Object.keys(limits), "padding", "left", "right", "mode", "constant"]) byId("steps-" + name).value = shown[name];
-  byId("steps-left").parentElement.hidden = byId("steps-right").parentElement.hidden = settings.padding !== "explicit";
-  byId("steps-constant").parentElement.hidden = settings.mode !== "constant";
-  const values = byId("steps-values");
-  const focused = values.contains(document.activeElement) ? document.activeElement.id : null;
+/** The text fields that there are to be: what each is called, the numbers in it, and what it does with others. */
+function fields() {
   const few = (numbers, most) => {
     if (numbers.length > most) throw new Error(`at most ${most} numbers`);
     return numbers;
   };
-  values.replaceChildren(
-    ...settings.input.map((row, c) => valuesInput(`steps-x-${c}`, `x[${c}]`, row, (numbers) => {
+  const list = [
+    ...settings.input.map((row, c) => [`steps-x-${c}`, `x[${c}]`, row, (numbers) => {
       settings.input[c] = few(numbers, limits.length);
       fit(numbers.length, kernelSize());
-    })),
-    ...settings.weight.map((row, r) => valuesInput(`steps-w-${r}`, `w[${Math.floor(r / perGroup())},${r % perGroup()}]`, row, (numbers) => {
+    }]),
+    ...settings.weight.map((row, r) => [`steps-w-${r}`, `w[${Math.floor(r / perGroup())},${r % perGroup()}]`, row, (numbers) => {
       settings.weight[r] = few(numbers, limits.kernelSize);
       fit(settings.input[0].length, numbers.length);
-    })),
-    valuesInput("steps-bias", "bias", settings.bias, (numbers) => { settings.bias = resized(few(numbers, settings.outChannels), settings.outChannels); }),
-  );
+    }]),
+    ["steps-bias", "bias", settings.bias, (numbers) => {
+      settings.bias = resized(few(numbers, settings.outChannels), settings.outChannels);
+    }],
+  ];
   if (example && settings.operation !== "forward") {
     const [channels, length] = example.output;
     for (let o = 0; o < channels; o++) {
-      const row = example.outputGradient.slice(o * length, (o + 1) * length);
-      values.append(valuesInput(`steps-dy-${o}`, `dy[${o}]`, row, (numbers) => {
+      list.push([`steps-dy-${o}`, `dy[${o}]`, example.outputGradient.slice(o * length, (o + 1) * length), (numbers) => {
         settings.outputGradient = [...example.outputGradient];
         resized(few(numbers, length), length).forEach((value, i) => { settings.outputGradient[o * length + i] = value; });
-      }));
+      }]);
     }
   }
-  if (focused) byId(focused)?.focus();
+  return list;
+}
+
+function showForm() {
+  const shown = { ...settings, length: settings.input[0].length, kernelSize: kernelSize() };
+  for (const name of [...Object.keys(limits), "padding", "left", "right", "mode", "constant"]) {
+    const field = byId("steps-" + name);
+    if (field !== document.activeElement || field.type !== "number") field.value = shown[name];
+  }
+  byId("steps-left").parentElement.hidden = byId("steps-right").parentElement.hidden = settings.padding !== "explicit";
+  byId("steps-constant").parentElement.hidden = settings.mode !== "constant";
+  // Fields that stay are kept, so that nobody who types into one loses it.
+  const values = byId("steps-values");
+  const wanted = fields();
+  const shape = wanted.map(([id, label]) => id + label).join();
+  if (values.dataset.shape !== shape) {
+    const focused = values.contains(document.activeElement) ? document.activeElement.id : null;
+    values.dataset.shape = shape;
+    values.replaceChildren(...wanted.map(([id, label], i) => valuesInput(id, label, (numbers) => fields()[i][3](numbers))));
+    if (focused) byId(focused)?.focus();
+  }
+  for (const [id, , row] of wanted) {
+    const field = byId(id);
+    if (field !== document.activeElement && !field.ariaInvalid) field.value = row.map(String).join(" ");
+  }
 }
 
 // ---- Computing ----
