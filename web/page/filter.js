@@ -19,6 +19,8 @@ let after = [];
 /** How much of `after` belongs to the taps as they are. */
 let ready = 0;
 let recording = null;
+/** What half the height of a wave stands for: the loudest sample, before or after. */
+let loudness = 1;
 let taps = new Float32Array(1);
 let dilation = 1;
 let focusedTap = 0;
@@ -36,6 +38,7 @@ async function load(read, name) {
     before = channels;
     after = before.map((channel) => new Float32Array(channel.length));
     ready = 0;
+    loudness = Math.max(peak(before), 1e-6);
     byId("filter-cursor").max = before[0].length - 1;
     byId("filter-cursor").value = Math.floor(before[0].length / 4);
     const what = `${name}: ${time(before[0].length)}, ${before.length === 1 ? "mono" : "stereo"} at ${RATE / 1000} kHz`;
@@ -75,6 +78,7 @@ const run = newest(async (_, stale) => {
     if (stale()) return;
     tell("filter-error", null);
     const loudest = peak(after);
+    loudness = Math.max(peak(before), loudest, 1e-6);
     byId("filter-loudness").textContent = `${time(length)} filtered in ${number(performance.now() - started)} ms; loudest sample ${number(loudest)}${loudest > 1 ? ", played softer" : ""}`;
     byId("filter-loudness").dataset.done = String(Number(byId("filter-loudness").dataset.done ?? 0) + 1);
     drawWaves();
@@ -130,14 +134,14 @@ function readCursor() {
 
 function drawWave(canvas, channels, from, to, colour) {
   const scale = devicePixelRatio;
-  const [width, height] = [canvas.clientWidth * scale, canvas.clientHeight * scale];
+  const [width, bottom] = [canvas.clientWidth * scale, canvas.clientHeight * scale];
   if (width === 0) return;
-  Object.assign(canvas, { width, height });
+  Object.assign(canvas, { width, height: bottom });
   const context = canvas.getContext("2d");
   const style = getComputedStyle(document.documentElement);
-  const tall = height / channels.length;
+  const tall = bottom / channels.length;
   channels.forEach((channel, c) => {
-    const y = (value) => tall * (c + 0.5 - 0.48 * Math.max(-1, Math.min(1, value)));
+    const y = (value) => tall * (c + 0.5 - 0.48 * Math.max(-1, Math.min(1, value / loudness)));
     context.strokeStyle = style.getPropertyValue("--line");
     context.lineWidth = scale;
     line(context, [[0, y(0)], [width, y(0)]]);
@@ -163,7 +167,7 @@ function drawWave(canvas, channels, from, to, colour) {
     const x = ((cursor - from + 0.5) * width) / (to - from);
     context.strokeStyle = style.getPropertyValue("--input-gradient");
     context.lineWidth = scale;
-    line(context, [[x, 0], [x, height]]);
+    line(context, [[x, 0], [x, bottom]]);
   }
 }
 

@@ -23,7 +23,7 @@ function explainMissing(reason) {
     "Chrome and Edge have it since version 113 on Windows, macOS and ChromeOS, since 121 on Android.",
     "Safari has it since version 26 on macOS, iOS and iPadOS.",
     "Firefox has it since version 141 on Windows and 145 on macOS with Apple silicon.",
-    "On Linux, start Chrome or Chromium with --enable-unsafe-webgpu --enable-features=Vulkan, or turn on chrome://flags/#enable-unsafe-webgpu.",
+    "On Linux recent versions of Chrome have it for some GPUs. For others start Chrome or Chromium with --enable-unsafe-webgpu --enable-features=Vulkan, or turn on chrome://flags/#enable-unsafe-webgpu.",
     "If the browser is recent, graphics acceleration may be turned off in its settings, or the graphics driver be blocked: chrome://gpu says.",
   );
   trouble.replaceChildren(
