@@ -1,6 +1,6 @@
 // The benchmark: a table that grows row by row, and the roofline.
 
-import { Bench } from "./conv1d_web.js";
+import { Bench, version } from "./conv1d_web.js";
 import { byId, message, number, onWidth, save, svg, tell } from "./dom.js";
 
 /** A few that differ in what limits them. */
@@ -95,6 +95,24 @@ function draw() {
   }
 }
 
+/** What was measured, in the form that `conv1d bench --compare` reads. */
+export function file() {
+  const layers = new Map();
+  for (const row of results) {
+    const layer = layers.get(row.name) ?? { name: row.name, gflop: row.gflop, input: row.input, shrunk_to: row.shrunk ? row.input : null, ops: {} };
+    layers.set(row.name, layer);
+    layer.ops[{ forward: "fwd", "input gradient": "dgrad", "weight gradient": "wgrad" }[row.operation]] = {
+      ms: row.ms, min_ms: row.fastestMs, max_ms: row.slowestMs, samples: row.samples, gflops: row.gflops, gbps: row.gbps,
+      kernel: row.kernel, bound_used: row.error,
+    };
+  }
+  const meta = {
+    tool: "conv1d in a browser", version: version(), adapter: byId("device").textContent, browser: navigator.userAgent,
+    date: new Date().toISOString(),
+  };
+  return { meta, roofline: { gpu: bench.roofline() }, results: [...layers.values()] };
+}
+
 async function run() {
   const operations = [...document.querySelectorAll("#bench-operations input:checked")].map((input) => input.value);
   if (operations.length === 0) return tell("bench-error", new Error("Nothing is chosen to be measured."));
@@ -160,8 +178,7 @@ export function startBench(opened) {
     byId("bench-status").textContent = "Stopping after this row…";
   });
   byId("bench-save").addEventListener("click", () => {
-    const about = { device: byId("device").textContent, browser: navigator.userAgent, date: new Date().toISOString(), roofline: bench.roofline(), results };
-    save("conv1d-bench.json", "application/json", JSON.stringify(about, null, 1));
+    save("conv1d-bench.json", "application/json", JSON.stringify(file(), null, 1));
   });
   onWidth(byId("bench"), draw);
 }

@@ -76,9 +76,15 @@ function show() {
   }
 }
 
-await init();
-byId("version").textContent = version();
-engine = await open();
-if (!engine) byId("device").textContent = "No GPU";
-addEventListener("hashchange", show);
-show();
+try {
+  await init();
+  byId("version").textContent = version();
+  engine = await open();
+  if (!engine) byId("device").textContent = "No GPU";
+  addEventListener("hashchange", show);
+  show();
+} catch (error) {
+  byId("device").textContent = "Not loaded";
+  byId("trouble").textContent = `This page could not be loaded: ${error.message ?? error}`;
+  byId("trouble").hidden = false;
+}

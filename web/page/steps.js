@@ -1,44 +1,16 @@
 // The worked example: parameters in a form, the convolution as a diagram, one sum at a time.
 
 import { referenceExample } from "./conv1d_web.js";
-import { byId, message, newest, number, svg, tell } from "./dom.js";
+import { draw, highlight } from "./diagram.js";
+import { byId, message, newest, number, tell } from "./dom.js";
+import { clamp, fromLink, limits, modes, paddings, plain, presets, toLink } from "./settings.js";
 
-const CELL = 46;
-const ROW = 62;
-const LABEL = 74;
 const MOST_SHOWN = 24;
 
-const limits = { inChannels: 4, outChannels: 4, groups: 4, length: 24, kernelSize: 9, stride: 8, dilation: 8 };
 const labels = {
   inChannels: "Input channels", outChannels: "Output channels", groups: "Groups", length: "Length", kernelSize: "Kernel size",
   stride: "Stride", dilation: "Dilation",
 };
-const paddings = {
-  valid: "none (valid)", same: "same", "same-lower": "same, odd one left", causal: "causal", "anti-causal": "anti-causal",
-  full: "full", explicit: "left and right:",
-};
-const modes = {
-  zeros: "zeros", constant: "a constant:", reflect: "reflected", symmetric: "symmetric", replicate: "replicated",
-  circular: "circular",
-};
-
-const plain = {
-  inChannels: 1, outChannels: 1, groups: 1, stride: 1, dilation: 1, padding: "valid", left: 1, right: 1, mode: "zeros", constant: 1,
-  input: [[1, 2, 3, 4, 5]], weight: [[1, 0, -1]], bias: [0], outputGradient: [], operation: "forward",
-};
-const presets = {
-  "the worked example": {},
-  "stride 2": { stride: 2, input: [[1, 2, 3, 4, 5, 6, 7, 8, 9]] },
-  "dilation 2, causal": { dilation: 2, padding: "causal", input: [[1, 2, 3, 4, 5, 6, 7, 8]] },
-  "same length, reflected": { padding: "same", mode: "reflect" },
-  "two channels into one": { inChannels: 2, input: [[1, 2, 3, 4, 5], [5, 4, 3, 2, 1]], weight: [[1, 0, -1], [0.5, 1, 0.5]] },
-  "two groups": {
-    inChannels: 2, outChannels: 2, groups: 2, bias: [0, 1], input: [[1, 2, 3, 4, 5], [5, 4, 3, 2, 1]],
-    weight: [[1, 0, -1], [0.5, 1, 0.5]],
-  },
-  "moving average": { input: [[4, 8, 6, 5, 3, 7, 9, 2]], weight: [[0.25, 0.25, 0.25, 0.25]] },
-};
-
 /** What each operation is, in the notation of torch.nn.Conv1d. */
 const operations = {
   forward: {
@@ -60,12 +32,12 @@ const operations = {
 
 let engine = null;
 let settings = structuredClone(plain);
+/** What was computed last, with the settings that it was computed from. */
 let example = null;
 let terms = [];
 let step = 0;
 let playing = 0;
 
-const clamp = (value, least, most) => Math.min(Math.max(Math.round(Number(value)) || least, least), most);
 const resized = (row, length) => Array.from({ length }, (_, i) => row?.[i] ?? 0);
 const kernelSize = () => settings.weight[0].length;
 const perGroup = () => Math.max(1, Math.floor(settings.inChannels / settings.groups));
@@ -212,19 +184,23 @@ function showForm() {
 
 // ---- Computing ----
 
-const compute = newest(async () => {
-  const { padding, left, right, mode, constant } = settings;
+const compute = newest(async (_, stale) => {
+  const asked = structuredClone(settings);
+  const { padding, left, right, mode, constant } = asked;
   const request = {
-    ...settings, kernelSize: kernelSize(), input: settings.input.flat(), weight: settings.weight.flat(),
+    ...asked, kernelSize: asked.weight[0].length, input: asked.input.flat(), weight: asked.weight.flat(),
     padding: padding === "explicit" ? `${left},${right}` : padding,
     paddingMode: mode === "constant" ? `constant=${constant}` : mode,
   };
   try {
-    example = engine ? await engine.workedExample(request) : await referenceExample(request);
+    const solved = engine ? await engine.workedExample(request) : await referenceExample(request);
+    if (stale()) return;
+    example = { ...solved, settings: asked };
     settings.outputGradient = [...example.outputGradient];
     tell("steps-error", null);
     reportFirst();
   } catch (error) {
+    if (stale()) return;
     example = null;
     tell("steps-error", error);
   }
@@ -271,7 +247,7 @@ function sum(index) {
     });
   }
   const factor = {
-    weight: (term) => ["w", term.weight, settings.weight.flat()[term.weight]],
+    weight: (term) => ["w", term.weight, example.settings.weight.flat()[term.weight]],
     value: (term) => [term.sample === undefined ? "pad" : "x", term.sample ?? term.position, term.value],
     gradient: (term) => ["dy", term.output, gradientAt(term.output)],
   };
@@ -300,9 +276,9 @@ function showOperation() {
   byId("steps-step").max = count - 1;
   byId("steps-code").textContent = example.code;
   showResults();
-  draw();
+  draw(example, settings.operation, (index) => { pause(); step = index; showStep(); });
   showStep();
-  if (!byId("steps").hidden) history.replaceState(null, "", link());
+  if (!byId("steps").hidden) history.replaceState(null, "", toLink(settings));
 }
 
 function showResults() {
@@ -345,9 +321,10 @@ function showStep() {
   const products = [];
   if (settings.operation === "forward") {
     const channel = Math.floor(step / example.output[1]);
-    if (settings.bias[channel] !== 0) {
+    const bias = example.settings.bias[channel];
+    if (bias !== 0) {
       names.push([`b[${channel}]`]);
-      products.push([number(settings.bias[channel])]);
+      products.push([number(bias)]);
     }
   }
   for (const { factors } of parts.slice(0, MOST_SHOWN)) {
@@ -382,182 +359,7 @@ function showStep() {
   const off = Math.abs(values[step] - exact[step]);
   equation.append(off === 0 ? "" : ` (exactly ${number(exact[step])})`);
   if (parts.length === 0) equation.append(settings.operation === "inputGradient" ? " (no output sees this sample)" : "");
-  highlight(parts);
-}
-
-// ---- The diagram ----
-
-let cells = {};
-
-/** A box with a number. */
-function cell(parent, x, y, kind, text, index) {
-  const group = svg(parent, "g", { class: "cell " + kind, transform: `translate(${x} ${y})` });
-  svg(group, "rect", { x: 2, y: 2, width: CELL - 4, height: CELL - 8, rx: 5 });
-  svg(group, "text", { x: CELL / 2, y: CELL / 2 - 2 }, text);
-  if (index !== undefined) svg(group, "text", { x: CELL / 2, y: CELL + 4, class: "index" }, index);
-  return group;
-}
-
-/** Rows of the kernel, of the padded input and of the output, each output under the middle of what it sees. */
-function draw() {
-  const picture = byId("steps-diagram");
-  picture.replaceChildren();
-  const { input: [channels, length], weight: [, perRow, kernel], output: [outputs, positions], padded } = example;
-  const { stride, dilation, operation } = settings;
-  const first = padded[0].position;
-  const left = (position) => LABEL + (position - first) * CELL;
-  const middle = ((kernel - 1) * dilation) / 2;
-  const centre = (i) => left(first + i * stride + middle);
-  const gradients = operation !== "forward";
-  // Taps are drawn beside what they are multiplied with.
-  const tapRow = (here) => (here ? ROW * 0.7 : 0);
-
-  cells = { padded: new Map(), weights: [], outputs: [], taps: new Map(), lines: svg(picture, "g"), x: new Map() };
-  let y = 10;
-  const weights = settings.weight.flat();
-  const group = (o) => Math.floor(o / (outputs / settings.groups));
-  for (let o = 0; o < outputs; o++) {
-    svg(picture, "text", { x: 4, y: y + CELL / 2, class: "name" }, `${operation === "weightGradient" ? "dw" : "w"}[${o}]`);
-    for (let r = 0; r < perRow * kernel; r++) {
-      const index = o * perRow * kernel + r;
-      const x = LABEL + (r + Math.floor(r / kernel) * 0.5) * CELL;
-      const box = cell(picture, x, y, "", operation === "weightGradient" ? "" : number(weights[index]), perRow > 1 && r % kernel === 0 ? `x[${group(o) * perRow + r / kernel}]` : undefined);
-      cells.weights.push(box);
-      if (operation === "weightGradient") choose(box, index);
-    }
-    y += ROW;
-  }
-  y += 10;
-  for (let c = 0; c < channels; c++) {
-    svg(picture, "text", { x: 4, y: y + CELL / 2, class: "name" }, `${operation === "inputGradient" ? "dx" : "x"}[${c}]`);
-    for (const { position, sample, constant } of padded) {
-      const inside = position >= 0 && position < length;
-      const index = sample === undefined ? undefined : c * length + sample;
-      const text = operation === "inputGradient" ? "" : number(index === undefined ? constant : settings.input[c][sample]);
-      const box = cell(picture, left(position), y, inside ? "" : "padding", text, number(position));
-      cells.padded.set(`${c},${position}`, box);
-      if (inside) cells.x.set(index, box);
-      if (inside && operation === "inputGradient") choose(box, index);
-    }
-    y += ROW + tapRow(operation === "forward");
-  }
-  y += 10;
-  for (let o = 0; o < outputs; o++) {
-    y += tapRow(operation === "inputGradient");
-    svg(picture, "text", { x: 4, y: y + CELL / 2, class: "name" }, `${gradients ? "dy" : "y"}[${o}]`);
-    for (let i = 0; i < positions; i++) {
-      const index = o * positions + i;
-      const box = cell(picture, centre(i), y, "", gradients ? number(gradientAt(index)) : "", i);
-      cells.outputs.push(box);
-      if (operation === "forward") choose(box, index);
-    }
-    y += ROW;
-  }
-  if (operation === "biasGradient") {
-    svg(picture, "text", { x: 4, y: y + CELL / 2, class: "name" }, "db");
-    cells.bias = Array.from({ length: outputs }, (_, o) => {
-      const box = cell(picture, LABEL + o * CELL, y, "", "", o);
-      choose(box, o);
-      return box;
-    });
-    y += ROW;
-  }
-  const reach = Math.max(left(padded.at(-1).position), centre(positions - 1), LABEL + (perRow * (kernel + 0.5) - 1.5) * CELL) + CELL + 4;
-  Object.assign(picture.style, { width: `${reach}px`, height: `${y}px` });
-  picture.setAttribute("viewBox", `0 0 ${reach} ${y}`);
-  picture.setAttribute("preserveAspectRatio", "xMinYMin");
-}
-
-function choose(box, index) {
-  box.classList.add("click");
-  box.addEventListener("click", () => { pause(); step = index; showStep(); });
-}
-
-const place = (box) => box.getAttribute("transform").match(/-?[\d.]+/g).map(Number);
-const middleOf = (box) => { const [x, y] = place(box); return [x + CELL / 2, y + CELL / 2]; };
-
-/** Marks what goes into this step. */
-function highlight(parts) {
-  const picture = byId("steps-diagram");
-  for (const box of picture.querySelectorAll(".first, .second, .sum, .done")) box.classList.remove("first", "second", "sum", "done");
-  cells.lines.replaceChildren();
-  const { operation } = settings;
-  const { values } = answer();
-  const results = { forward: cells.outputs, inputGradient: cells.x, weightGradient: cells.weights, biasGradient: cells.bias }[operation];
-  const result = (index) => (results instanceof Map ? results.get(index) : results[index]);
-  for (let index = 0; index < values.length; index++) {
-    const box = result(index);
-    box.querySelector("text").textContent = index <= step ? number(values[index]) : "";
-    if (index < step) box.classList.add("done");
-  }
-  result(step).classList.add("sum");
-  const line = (a, b) => {
-    const [[x1, y1], [x2, y2]] = [middleOf(a), middleOf(b)];
-    svg(cells.lines, "line", { x1, y1, x2, y2 });
-  };
-  if (operation === "inputGradient") tapsAbove(parts);
-  for (const { term } of parts) {
-    const output = cells.outputs[term.output];
-    if (operation === "biasGradient") {
-      output.classList.add("second");
-      line(output, result(step));
-      continue;
-    }
-    const sample = cells.padded.get(`${term.channel},${term.position}`);
-    const weight = cells.weights[term.weight];
-    if (operation === "forward") {
-      sample.classList.add("first");
-      weight.classList.add("second");
-      slidingTap(term, sample);
-      line(sample, output);
-    } else if (operation === "inputGradient") {
-      output.classList.add("first");
-      weight.classList.add("second");
-      if (!sample.classList.contains("sum")) sample.classList.add("sum");
-      line(sample, output);
-    } else {
-      sample.classList.add("first");
-      output.classList.add("second");
-      line(sample, output);
-    }
-  }
-}
-
-/** A weight below the sample that it is multiplied with. From step to step it slides along. */
-function slidingTap(term, box) {
-  const [, perRow, kernel] = example.weight;
-  const key = term.weight % (perRow * kernel);
-  let tap = cells.taps.get(key);
-  if (!tap) {
-    tap = drawTap();
-    cells.taps.set(key, tap);
-  }
-  const [x, y] = place(box);
-  tap.setAttribute("transform", `translate(${x} ${y + ROW - 8})`);
-  tap.querySelector("text").textContent = number(settings.weight.flat()[term.weight]);
-}
-
-/** Weights above the output gradient that they are multiplied with: more than one where padding repeats a sample. */
-function tapsAbove(parts) {
-  for (const tap of cells.taps.values()) tap.remove();
-  cells.taps.clear();
-  const seen = new Map();
-  for (const { term } of parts) {
-    const earlier = seen.get(term.output) ?? 0;
-    seen.set(term.output, earlier + 1);
-    const [x, y] = place(cells.outputs[term.output]);
-    const tap = drawTap();
-    tap.setAttribute("transform", `translate(${x + earlier * 14} ${y - CELL + 8 - earlier * 4})`);
-    tap.querySelector("text").textContent = number(settings.weight.flat()[term.weight]);
-    cells.taps.set(cells.taps.size, tap);
-  }
-}
-
-function drawTap() {
-  const tap = svg(byId("steps-diagram"), "g", { class: "tap" });
-  svg(tap, "rect", { x: 4, y: 2, width: CELL - 8, height: CELL - 14, rx: 5 });
-  svg(tap, "text", { x: CELL / 2, y: CELL / 2 - 5 });
-  return tap;
+  highlight(parts, values, step);
 }
 
 // ---- Playing ----
@@ -587,47 +389,8 @@ function play() {
   playing = setInterval(() => move(1), 1100);
 }
 
-// ---- Links ----
-
-/** The settings as part of an address. */
-function link() {
-  const changed = Object.fromEntries(Object.entries(settings).filter(([name, value]) => JSON.stringify(value) !== JSON.stringify(plain[name])));
-  if (settings.outputGradient.every((value) => value === 1)) delete changed.outputGradient;
-  return Object.keys(changed).length > 0 ? `#steps?${encodeURIComponent(JSON.stringify(changed))}` : "#steps";
-}
-
-/** The settings of an address, as far as they are such. */
-function fromLink(hash) {
-  const text = hash.split("?")[1];
-  if (!text) return null;
-  try {
-    const given = JSON.parse(decodeURIComponent(text));
-    const read = structuredClone(plain);
-    const rows = (value, most) => {
-      const list = [].concat(value).slice(0, 16).map((row) => [].concat(row).map(Number).slice(0, most));
-      if (list.length === 0 || list.some((row) => row.length === 0 || !row.every(Number.isFinite))) throw new Error("no numbers");
-      return list;
-    };
-    for (const name of ["inChannels", "outChannels", "groups", "stride", "dilation"]) {
-      if (name in given) read[name] = clamp(given[name], 1, limits[name]);
-    }
-    for (const name of ["left", "right"]) if (name in given) read[name] = clamp(given[name], 0, 24);
-    if (given.padding in paddings) read.padding = given.padding;
-    if (given.mode in modes) read.mode = given.mode;
-    if (given.operation in operations) read.operation = given.operation;
-    if (Number.isFinite(given.constant)) read.constant = given.constant;
-    if (given.input) read.input = rows(given.input, limits.length);
-    if (given.weight) read.weight = rows(given.weight, limits.kernelSize);
-    if (given.bias) read.bias = rows([given.bias], limits.outChannels)[0];
-    if (given.outputGradient) read.outputGradient = rows([given.outputGradient], 1024)[0];
-    return read;
-  } catch {
-    return null;
-  }
-}
-
 function take(hash) {
-  const given = fromLink(hash);
+  const given = fromLink(hash, operations);
   if (!given) return;
   settings = given;
   fit(settings.input[0].length, settings.weight[0].length);
@@ -665,7 +428,7 @@ export function startSteps(opened) {
   byId("steps-play").addEventListener("click", play);
   byId("steps-step").addEventListener("input", (event) => { pause(); step = Number(event.target.value); if (example) showStep(); });
   byId("steps-link").addEventListener("click", async () => {
-    const address = new URL(link(), location.href).href;
+    const address = new URL(toLink(settings), location.href).href;
     try {
       await navigator.clipboard.writeText(address);
       byId("steps-linked").textContent = "Copied.";
@@ -674,7 +437,7 @@ export function startSteps(opened) {
     }
   });
   addEventListener("hashchange", () => take(location.hash));
-  settings = fromLink(location.hash) ?? settings;
+  settings = fromLink(location.hash, operations) ?? settings;
   fit(settings.input[0].length, settings.weight[0].length);
   showForm();
   update();

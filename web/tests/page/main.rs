@@ -407,6 +407,14 @@ fn the_benchmark() {
     }
     assert_eq!(page.run("return document.querySelectorAll('#bench-roofline circle').length"), rows.len());
     page.picture("bench");
+    // The file has the same rows, as `conv1d bench --compare` reads them.
+    let file = page.run("return import('./bench.js').then(({ file }) => file())");
+    let saved: usize =
+        file["results"].as_array().unwrap().iter().map(|layer| layer["ops"].as_object().unwrap().len()).sum();
+    assert_eq!(saved, rows.len());
+    let first = &file["results"][0];
+    assert_eq!(first["name"], rows[0][0].as_str());
+    assert!((first["ops"]["fwd"]["ms"].as_f64().unwrap() / read(&rows[0][3]) - 1.0).abs() < 1e-3, "{first}");
     // Again, with nothing left of before.
     page.click("#bench-operations label:nth-of-type(2)");
     page.click("#bench-operations label:nth-of-type(1)");
