@@ -1,7 +1,7 @@
 // The benchmark: a table that grows row by row, and the roofline.
 
 import { Bench, version } from "./conv1d_web.js";
-import { byId, message, number, onWidth, save, svg, tell } from "./dom.js";
+import { byId, isLost, message, number, onWidth, save, svg, tell } from "./dom.js";
 
 /** A few that differ in what limits them. */
 const few = [
@@ -38,7 +38,7 @@ function showRow(row) {
   Object.assign(line.dataset, { layer: row.name, operation: row.operation });
   line.classList.toggle("bad", !(row.error <= 1));
   const cells = [
-    row.name, row.operation, `[${row.input.join(", ")}]${row.shrunk ? " *" : ""}`, number(row.ms), number(row.gflops), number(row.gbps),
+    row.name, row.operation, `[${row.input.join(", ")}]${row.shrunk ? ` of [${row.full.join(", ")}]` : ""}`, number(row.ms), number(row.gflops), number(row.gbps),
     `${percent(row.reached)} ${row.limit}`, row.kernel, number(row.error),
   ];
   line.append(...cells.map((text, i) => {
@@ -67,7 +67,7 @@ function draw() {
   const height = Math.min(420, Math.max(280, width * 0.5));
   picture.setAttribute("viewBox", `0 0 ${width} ${height}`);
   picture.replaceChildren();
-  const [left, bottom, right, above] = [54, height - 40, width - 12, 12];
+  const [left, bottom, right, above] = [54, height - 40, width - 20, 26];
   const { gflops } = bench.roofline();
   const least = Math.min(gflops / 1000, ...results.map((row) => row.gflops / 2));
   const span = ([a, b], [from, to]) => (value) => from + ((Math.log(value) - Math.log(a)) / (Math.log(b) - Math.log(a))) * (to - from);
@@ -75,14 +75,14 @@ function draw() {
   const y = span([least, gflops * 2], [bottom, above]);
   for (let at = 0.25; at <= 1024; at *= 4) {
     svg(picture, "line", { class: "axis", x1: x(at), x2: x(at), y1: above, y2: bottom });
-    svg(picture, "text", { class: "tick", x: x(at) - 8, y: bottom + 16 }, number(at));
+    svg(picture, "text", { class: "tick", x: x(at), y: bottom + 16, "text-anchor": "middle" }, number(at));
   }
   for (let at = 10 ** Math.ceil(Math.log10(least)); at <= gflops * 2; at *= 10) {
     svg(picture, "line", { class: "axis", x1: left, x2: right, y1: y(at), y2: y(at) });
     svg(picture, "text", { class: "tick", x: 4, y: y(at) + 4 }, number(at));
   }
   svg(picture, "text", { class: "tick", x: left, y: height - 6 }, "operations for each byte");
-  svg(picture, "text", { class: "tick", x: left + 6, y: above + 12 }, "GFLOP/s");
+  svg(picture, "text", { class: "tick", x: 4, y: 14 }, "GFLOP/s");
   const roof = Array.from({ length: 49 }, (_, i) => 0.25 * 4096 ** (i / 48))
     .map((at) => [x(at), y(bench.roofAt(at))])
     .filter(([, height]) => height <= bottom);
@@ -91,7 +91,17 @@ function draw() {
     const point = svg(picture, "circle", {
       class: row.operation.replace(" ", "-"), cx: x(Math.min(Math.max(row.intensity, 0.25), 1024)), cy: y(row.gflops), r: 5,
     });
+    point.addEventListener("click", () => select(row));
     svg(point, "title", {}, `${row.name}, ${row.operation}: ${number(row.gflops)} GFLOP/s, ${percent(row.reached)} of the ${row.limit} limit`);
+  }
+}
+
+/** Marks the row of a point. */
+function select(row) {
+  for (const line of byId("bench-table").tBodies[0].rows) {
+    const is = line.dataset.layer === row.name && line.dataset.operation === row.operation;
+    line.classList.toggle("selected", is);
+    if (is) line.scrollIntoView({ block: "nearest" });
   }
 }
 
@@ -119,7 +129,11 @@ async function run() {
   tell("bench-error", null);
   stopped = false;
   results = [];
+  let failed = 0;
   byId("bench-table").tBodies[0].replaceChildren();
+  byId("bench-cards").replaceChildren();
+  byId("bench-roofline").replaceChildren();
+  const chosen = byId("bench-layers").value;
   byId("bench-run").disabled = true;
   byId("bench-stop").disabled = false;
   byId("bench-save").disabled = true;
@@ -134,7 +148,7 @@ async function run() {
     bench = fresh;
     for (const id of ["bench-table", "bench-key"]) byId(id).hidden = false;
     byId("bench-roofline").removeAttribute("hidden");
-    const layers = bench.layers().filter((name) => byId("bench-layers").value === "all" || few.includes(name));
+    const layers = bench.layers().filter((name) => chosen === "all" || few.includes(name));
     progress.max = layers.length * operations.length;
     rows: for (const name of layers) {
       for (const operation of operations) {
@@ -145,7 +159,9 @@ async function run() {
           results.push(row);
           showRow(row);
         } catch (error) {
+          failed += 1;
           showFailure(name, operation, error);
+          if (isLost(error)) throw error;
         }
         progress.value += 1;
         showCards();
@@ -154,8 +170,8 @@ async function run() {
         await new Promise((resolve) => setTimeout(resolve));
       }
     }
-    const shrunk = results.some((row) => row.shrunk) ? " *: on less input, for the time." : "";
-    status.textContent = `${stopped ? "Stopped" : "Done"}: ${results.length} rows.${shrunk}`;
+    const shrunk = results.some((row) => row.shrunk) ? " Inputs “of” larger ones are parts of what the model has, for the time." : "";
+    status.textContent = `${stopped ? "Stopped" : "Done"}: ${results.length} rows${failed > 0 ? `, ${failed} failed` : ""}.${shrunk}`;
   } catch (error) {
     status.textContent = "";
     tell("bench-error", error);

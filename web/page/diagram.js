@@ -37,16 +37,19 @@ export function draw(shown, wanted, chosen) {
   const first = padded[0].position;
   const left = (position) => LABEL + (position - first) * CELL;
   const middle = ((kernel - 1) * dilation) / 2;
-  const centre = (i) => left(first + i * stride + middle);
+  // Causal outputs stand under the sample that they belong to, others under the middle of what they see.
+  const centre = (i) => left(["causal", "anti-causal"].includes(settings.padding) ? i * stride : first + i * stride + middle);
   const gradients = operation !== "forward";
   // Taps are drawn beside what they are multiplied with.
   const tapRow = (here) => (here ? ROW * 0.7 : 0);
+  const repeats = Math.max(...meetings(example.terms));
 
   cells = { padded: new Map(), weights: [], outputs: [], taps: new Map(), lines: svg(picture, "g"), x: new Map() };
   let y = 10;
   const weights = settings.weight.flat();
+  const factors = operation !== "biasGradient";
   const group = (o) => Math.floor(o / (outputs / settings.groups));
-  for (let o = 0; o < outputs; o++) {
+  for (let o = 0; factors && o < outputs; o++) {
     svg(picture, "text", { x: 4, y: y + CELL / 2, class: "name" }, `${operation === "weightGradient" ? "dw" : "w"}[${o}]`);
     for (let r = 0; r < perRow * kernel; r++) {
       const index = o * perRow * kernel + r;
@@ -58,7 +61,7 @@ export function draw(shown, wanted, chosen) {
     y += ROW;
   }
   y += 10;
-  for (let c = 0; c < channels; c++) {
+  for (let c = 0; factors && c < channels; c++) {
     svg(picture, "text", { x: 4, y: y + CELL / 2, class: "name" }, `${operation === "inputGradient" ? "dx" : "x"}[${c}]`);
     for (const { position, sample, constant } of padded) {
       const inside = position >= 0 && position < length;
@@ -73,7 +76,7 @@ export function draw(shown, wanted, chosen) {
   }
   y += 10;
   for (let o = 0; o < outputs; o++) {
-    y += tapRow(operation === "inputGradient");
+    y += tapRow(operation === "inputGradient") * repeats;
     svg(picture, "text", { x: 4, y: y + CELL / 2, class: "name" }, `${gradients ? "dy" : "y"}[${o}]`);
     for (let i = 0; i < positions; i++) {
       const index = o * positions + i;
@@ -114,6 +117,7 @@ export function highlight(parts, values, step) {
     if (index < step) box.classList.add("done");
   }
   result(step).classList.add("sum");
+  follow(result(step));
   const line = (a, b) => {
     const [[x1, y1], [x2, y2]] = [middleOf(a), middleOf(b)];
     svg(cells.lines, "line", { x1, y1, x2, y2 });
@@ -146,6 +150,17 @@ export function highlight(parts, values, step) {
   }
 }
 
+/** Scrolls the diagram, and nothing else, so far that a box is seen. */
+function follow(box) {
+  const around = byId("steps-scroll");
+  const [outer, inner] = [around.getBoundingClientRect(), box.getBoundingClientRect()];
+  const by = (before, after) => (before < 0 ? before : Math.max(after, 0));
+  around.scrollBy({
+    left: by(inner.left - outer.left - CELL, inner.right - outer.right + CELL),
+    top: by(inner.top - outer.top - CELL, inner.bottom - outer.bottom + CELL),
+  });
+}
+
 /** A weight below the sample that it is multiplied with. From step to step it slides along. */
 function slidingTap(term, box) {
   const [, perRow, kernel] = example.weight;
@@ -170,10 +185,20 @@ function tapsAbove(parts) {
     seen.set(term.output, earlier + 1);
     const [x, y] = place(cells.outputs[term.output]);
     const tap = drawTap();
-    tap.setAttribute("transform", `translate(${x + earlier * 14} ${y - CELL + 8 - earlier * 4})`);
+    tap.setAttribute("transform", `translate(${x} ${y - CELL + 8 - earlier * ROW * 0.6})`);
     tap.querySelector("text").textContent = number(example.settings.weight.flat()[term.weight]);
     cells.taps.set(cells.taps.size, tap);
   }
+}
+
+/** How often each sample meets each output: more than once where padding repeats it. */
+function meetings(terms) {
+  const count = new Map([["none", 1]]);
+  for (const { sample, output } of terms) {
+    const key = `${sample},${output}`;
+    if (sample !== undefined) count.set(key, (count.get(key) ?? 0) + 1);
+  }
+  return count.values();
 }
 
 function drawTap() {

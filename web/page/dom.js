@@ -19,21 +19,24 @@ export function svg(parent, tag, attributes = {}, text = undefined) {
   return element;
 }
 
-/** A number as one would write it: at most four significant digits, a real minus sign. */
-export function number(value) {
-  if (!Number.isFinite(value)) return String(value);
-  const magnitude = Math.abs(value);
-  const text = magnitude !== 0 && (magnitude >= 1e6 || magnitude < 1e-3)
-    ? value.toExponential(2)
-    : String(Number(value.toPrecision(4)));
-  return text.replace("-", "−");
+/** A number as one would write it, with so many significant digits at most, and a real minus sign. */
+export function number(value, digits = 4) {
+  if (!Number.isFinite(value)) return String(value).replace("-", "−");
+  const rounded = Number(value.toPrecision(digits));
+  const magnitude = Math.abs(rounded);
+  const exponential = magnitude !== 0 && (magnitude >= 10 ** Math.max(digits, 6) || magnitude < 1e-3);
+  return (exponential ? rounded.toExponential() : String(rounded)).replaceAll("-", "−");
 }
+
+/** Whether an error says that the GPU is gone for this page. */
+export const isLost = (error) => /device was lost/.test(error?.message ?? error);
 
 /** Shows an error in its place, or takes it away. */
 export function tell(id, error) {
   const place = byId(id);
   place.hidden = !error;
   place.textContent = error ? String(error.message ?? error) : "";
+  if (isLost(error)) place.textContent += ". Reload the page to go on.";
 }
 
 /** Hands a file to the visitor. */
@@ -71,7 +74,12 @@ export function newest(run) {
       while (waiting) {
         const { request } = waiting;
         waiting = null;
-        await run(request, () => waiting !== null);
+        try {
+          await run(request, () => waiting !== null);
+        } catch (error) {
+          // What was asked for meanwhile is still wanted.
+          reportError(error);
+        }
       }
     } finally {
       running = false;

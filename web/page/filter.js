@@ -6,12 +6,16 @@ import { MOST_SAMPLES, Player, RATE, decode, peak, record, sounds, wav } from ".
 
 /** Samples of a channel that are filtered at once, so that the page stays awake. */
 const BLOCK = 2 ** 18;
+/** Points of a frequency response. */
+const POINTS = 4097;
 /** Samples that are shown at least. */
 const CLOSEST = 64;
 const designs = {
   "low-pass": "low-pass", "high-pass": "high-pass", smooth: "mean", difference: "difference", echo: "echo", identity: "identity",
   own: "your own",
 };
+/** Samples between the taps of an echo: a fifth of a second. */
+const ECHO = 9600;
 
 let engine = null;
 let before = [];
@@ -21,7 +25,7 @@ let ready = 0;
 let recording = null;
 /** What half the height of a wave stands for: the loudest sample, before or after. */
 let loudness = 1;
-let taps = new Float32Array(1);
+let taps = new Float32Array(31);
 let dilation = 1;
 let focusedTap = 0;
 let stopRecording = null;
@@ -31,10 +35,14 @@ const player = new Player();
 // ---- The signal ----
 
 async function load(read, name) {
+  const turn = ++loads;
   tell("filter-error", null);
+  const status = byId("filter-status").textContent;
   byId("filter-status").textContent = `Reading ${name}…`;
   try {
     const { channels, cut } = await read();
+    // Something else was chosen meanwhile.
+    if (turn !== loads) return;
     before = channels;
     after = before.map((channel) => new Float32Array(channel.length));
     ready = 0;
@@ -42,18 +50,20 @@ async function load(read, name) {
     byId("filter-cursor").max = before[0].length - 1;
     byId("filter-cursor").value = Math.floor(before[0].length / 4);
     const what = `${name}: ${time(before[0].length)}, ${before.length === 1 ? "mono" : "stereo"} at ${RATE / 1000} kHz`;
-    byId("filter-status").textContent = cut ? `${what}; cut, it has ${time(cut * RATE)}` : what;
+    byId("filter-status").textContent = cut ? `${what}; ${cut}` : what;
+    byId("filter-sound").value = name in sounds ? name : "";
     if (hearing) hear(hearing);
     const fresh = new Float32Array(before.length * before[0].length);
     before.forEach((channel, c) => fresh.set(channel, c * channel.length));
     await filter({ samples: fresh });
   } catch (error) {
-    byId("filter-status").textContent = "";
+    if (turn !== loads) return;
+    byId("filter-status").textContent = status;
     tell("filter-error", new Error(`${name}: ${error.message ?? error}`));
   }
 }
 
-const time = (samples) => `${number(samples / RATE)} s`;
+const time = (samples) => (samples < RATE / 100 ? `${samples} samples` : `${number(samples / RATE)} s`);
 
 /** Filters what is in view first, then all of it; starts anew where the taps have changed meanwhile. */
 const run = newest(async (_, stale) => {
@@ -81,6 +91,7 @@ const run = newest(async (_, stale) => {
     loudness = Math.max(peak(before), loudest, 1e-6);
     byId("filter-loudness").textContent = `${time(length)} filtered in ${number(performance.now() - started)} ms; loudest sample ${number(loudest)}${loudest > 1 ? ", played softer" : ""}`;
     byId("filter-loudness").dataset.done = String(Number(byId("filter-loudness").dataset.done ?? 0) + 1);
+    byId("filter-save").disabled = false;
     drawWaves();
     if (hearing === "after") hear("after");
   } catch (error) {
@@ -89,11 +100,15 @@ const run = newest(async (_, stale) => {
 });
 
 let waitingSamples = null;
+/** Signals that were asked for. */
+let loads = 0;
 
 /** @param {{ samples?: Float32Array }} [change] */
 function filter(change = {}) {
   if (change.samples) waitingSamples = change.samples;
   ready = 0;
+  byId("filter-save").disabled = true;
+  byId("filter-loudness").textContent = "";
   drawTaps();
   drawResponse();
   return run(null);
@@ -125,9 +140,13 @@ function drawWaves() {
   readCursor();
 }
 
+/** The sample that the cursor is at. */
+const cursor = () => Math.min(Math.max(Math.floor(Number(byId("filter-cursor").value)) || 0, 0), before[0].length - 1);
+
 function readCursor() {
-  const at = Math.min(Math.max(Math.floor(Number(byId("filter-cursor").value)) || 0, 0), before[0].length - 1);
-  const values = (channels) => channels.map((channel) => channel[at].toFixed(6).replace("-", "−")).join(", ");
+  const at = cursor();
+  const value = (sample) => (Math.abs(sample) < 5e-7 ? 0 : sample).toFixed(6).replace("-", "−");
+  const values = (channels) => channels.map((channel) => value(channel[at])).join(", ");
   byId("filter-value-before").textContent = values(before);
   byId("filter-value-after").textContent = values(after);
 }
@@ -162,9 +181,9 @@ function drawWave(canvas, channels, from, to, colour) {
       line(context, Array.from({ length: shown }, (_, i) => [((i + 0.5) * width) / shown, y(channel[from + i])]));
     }
   });
-  const cursor = Number(byId("filter-cursor").value);
-  if (cursor >= from && cursor < to) {
-    const x = ((cursor - from + 0.5) * width) / (to - from);
+  const at = cursor();
+  if (at >= from && at < to) {
+    const x = ((at - from + 0.5) * width) / (to - from);
     context.strokeStyle = style.getPropertyValue("--input-gradient");
     context.lineWidth = scale;
     line(context, [[x, 0], [x, bottom]]);
@@ -192,7 +211,7 @@ function drawTaps() {
     picture.replaceChildren();
     svg(picture, "line", { class: "axis", x1: 0, x2: width, y1: height / 2, y2: height / 2 });
     taps.forEach((_, i) => {
-      const tap = svg(picture, "g", { class: "tap", role: "slider", "aria-label": `Tap ${i - (taps.length - 1) / 2}`, "aria-valuemin": "-4", "aria-valuemax": "4" });
+      const tap = svg(picture, "g", { class: "tap", role: "slider", "aria-label": `Tap ${i - (taps.length - 1) / 2}`, "aria-valuemin": "-4", "aria-valuemax": "4", "aria-orientation": "vertical" });
       svg(tap, "rect", { class: "field", x: i * each, y: 0, width: each, height });
       svg(tap, "rect", { class: "bar", x: i * each + each * 0.15, width: each * 0.7, rx: Math.min(3, each * 0.2) });
     });
@@ -216,6 +235,7 @@ const rescale = () => { top = Math.max(...taps.map(Math.abs), 0.02) * 1.25; };
 function setTap(index, value) {
   taps[index] = Math.min(Math.max(value, -4), 4);
   byId("filter-design").value = "own";
+  byId("filter-cutoff").disabled = true;
   showTap(index);
   filter();
 }
@@ -246,7 +266,7 @@ function startTaps() {
     const [index, value] = under(event);
     const [from, start] = last;
     // A quick pointer jumps over taps: they lie on the line that it drew.
-    for (let i = from; i !== index; i += Math.sign(index - from)) taps[i] = start + ((value - start) * (i - from)) / (index - from);
+    for (let i = from; i !== index; i += Math.sign(index - from)) taps[i] = Math.min(Math.max(start + ((value - start) * (i - from)) / (index - from), -4), 4);
     last = [index, value];
     setTap(index, value);
   });
@@ -283,13 +303,16 @@ function startTaps() {
   });
 }
 
-/** Cutoff in Hz: the range goes from 20 Hz to half the sample rate, each step as many times as the last. */
+/**
+ * Cutoff in Hz: the range goes from 20 Hz to half the sample rate, each step as many times as the last. Taps further apart can cut at
+ * less, since they see fewer samples of a second.
+ */
 function cutoff() {
-  return 20 * (RATE / 2 / 20) ** Number(byId("filter-cutoff").value);
+  return Math.min(20 * (RATE / 2 / 20) ** Number(byId("filter-cutoff").value), RATE / 2 / dilation);
 }
 
 function redesign() {
-  const count = Math.min(Math.max(Number(byId("filter-taps-count").value) || 1, 1), 127) | 1;
+  const count = Math.min(Math.max(Number(byId("filter-taps-count").value) || taps.length, 1), 127) | 1;
   byId("filter-taps-count").value = count;
   const name = byId("filter-design").value;
   byId("filter-cutoff").disabled = !name.endsWith("pass");
@@ -300,6 +323,7 @@ function redesign() {
     taps = centred;
   } else {
     taps = design(name, count, Math.min((cutoff() * dilation) / RATE, 0.5));
+    byId("filter-tap").textContent = "";
   }
   rescale();
   filter();
@@ -322,25 +346,31 @@ function drawResponse() {
     svg(picture, "line", { class: "axis", x1: x(frequency), x2: x(frequency), y1: 6, y2: bottom });
     svg(picture, "text", { class: "tick", x: x(frequency) - 14, y: height - 4 }, text);
   }
-  const points = 2048;
-  const decibels = response(taps, dilation, points);
-  const path = [];
-  let column = -1;
-  for (let i = 1; i < points; i++) {
-    const frequency = ((RATE / 2) * i) / (points - 1);
-    if (frequency < 20 || Math.floor(x(frequency)) === column) continue;
-    column = Math.floor(x(frequency));
-    path.push(`${path.length === 0 ? "M" : "L"}${x(frequency).toFixed(1)} ${y(decibels[i]).toFixed(1)}`);
+  // Taps further apart repeat their response, folded at half the rate: of many repetitions in a column, the range is drawn.
+  const decibels = response(taps, POINTS);
+  const [least, most] = [decibels.reduce((a, b) => Math.min(a, b)), decibels.reduce((a, b) => Math.max(a, b))];
+  const folded = (cycles) => decibels[Math.round(2 * Math.abs(cycles - Math.round(cycles)) * (POINTS - 1))];
+  const edges = [[], []];
+  for (let column = left; column < width - 4; column++) {
+    const [from, to] = [column, column + 1].map((at) => (20 * (RATE / 2 / 20) ** ((at - left) / (width - left - 4)) * dilation) / RATE);
+    const near = Array.from({ length: 9 }, (_, i) => folded(from + ((to - from) * i) / 8));
+    const range = to - from >= 0.5 ? [least, most] : [Math.min(...near), Math.max(...near)];
+    edges.forEach((edge, i) => edge.push(`${column} ${y(range[i]).toFixed(1)}`));
   }
-  svg(picture, "path", { class: "curve", d: path.join("") });
+  svg(picture, "path", { class: "curve", d: `M${edges[0].join("L")}L${edges[1].reverse().join("L")}Z` });
 }
 
 // ---- Hearing ----
 
 function hear(which) {
   const channels = which === "before" ? before : after;
-  hearing = which;
-  player.play(channels, 0.9 / Math.max(1, peak(channels)));
+  try {
+    player.play(channels, 0.9 / Math.max(1, peak(channels)));
+    hearing = which;
+  } catch (error) {
+    hearing = null;
+    tell("filter-error", error);
+  }
   showHearing();
 }
 
@@ -353,9 +383,10 @@ function showHearing() {
 
 function startSource() {
   const choice = byId("filter-sound");
-  choice.append(...Object.keys(sounds).map((name) => new Option(name)));
-  const made = () => load(async () => ({ channels: sounds[choice.value](), cut: 0 }), choice.value);
-  choice.addEventListener("change", made);
+  choice.append(new Option("choose a sound", ""), ...Object.keys(sounds).map((name) => new Option(name, name)));
+  choice.value = Object.keys(sounds)[0];
+  const made = () => load(async () => ({ channels: sounds[choice.value](), cut: "" }), choice.value);
+  choice.addEventListener("change", () => choice.value && made());
   const open = (file) => {
     if (!file) return;
     // A file of that size would fill the memory before it could be cut.
@@ -379,6 +410,8 @@ function startSource() {
   });
   byId("filter-record").addEventListener("click", async () => {
     const button = byId("filter-record");
+    // Until the microphone is allowed, or what was recorded is read.
+    button.disabled = true;
     try {
       if (stopRecording) {
         const stop = stopRecording;
@@ -396,6 +429,8 @@ function startSource() {
       button.textContent = "Record";
       const denied = error.name === "NotAllowedError";
       tell("filter-error", denied ? new Error("The microphone was not allowed; the browser's site settings can change that.") : error);
+    } finally {
+      button.disabled = false;
     }
   });
   made();
@@ -406,10 +441,18 @@ export function startFilter(opened) {
   engine = opened;
   byId("filter-design").append(...Object.entries(designs).map(([value, text]) => new Option(text, value)));
   startTaps();
-  for (const id of ["filter-design", "filter-taps-count"]) byId(id).addEventListener("change", redesign);
+  byId("filter-taps-count").addEventListener("change", redesign);
+  byId("filter-design").addEventListener("change", (event) => {
+    const name = event.target.value;
+    if (name === "echo" || dilation === ECHO) {
+      dilation = name === "echo" ? ECHO : 1;
+      byId("filter-dilation").value = dilation;
+    }
+    redesign();
+  });
   byId("filter-cutoff").addEventListener("input", redesign);
   byId("filter-dilation").addEventListener("change", (event) => {
-    dilation = Math.min(Math.max(Math.floor(Number(event.target.value)) || 1, 1), 96_000);
+    dilation = Math.min(Math.max(Math.floor(Number(event.target.value)) || dilation, 1), 96_000);
     event.target.value = dilation;
     redesign();
   });
@@ -420,6 +463,7 @@ export function startFilter(opened) {
   byId("filter-from").addEventListener("input", moved);
   byId("filter-zoom").addEventListener("input", moved);
   byId("filter-cursor").addEventListener("input", drawWaves);
+  byId("filter-cursor").addEventListener("change", (event) => { event.target.value = cursor(); });
   for (const id of ["filter-before", "filter-after"]) {
     const follow = (event) => {
       if (event.type === "pointermove" && event.buttons === 0) return;
@@ -438,10 +482,17 @@ export function startFilter(opened) {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawWaves);
   byId("filter-play-before").addEventListener("click", () => hear("before"));
   byId("filter-play-after").addEventListener("click", () => hear("after"));
-  byId("filter-stop").addEventListener("click", () => {
+  const stop = () => {
     player.stop();
     hearing = null;
     showHearing();
+  };
+  byId("filter-stop").addEventListener("click", stop);
+  // Nobody hears what cannot be stopped, nor measures beside it.
+  addEventListener("hashchange", () => {
+    if (!byId("filter").hidden) return;
+    if (hearing) stop();
+    if (stopRecording) byId("filter-record").click();
   });
   byId("filter-save").addEventListener("click", () => save("filtered.wav", "audio/wav", wav(after)));
   showHearing();

@@ -10,6 +10,8 @@ const parts = ["steps", "filter", "bench"];
 const start = { steps: startSteps, filter: startFilter, bench: startBench };
 const needsGpu = { steps: false, filter: true, bench: true };
 const started = new Set();
+/** Milliseconds that a browser may take to offer an adapter; they take some hundred. */
+const PATIENCE = 10_000;
 let engine = null;
 
 /** What to do where there is no WebGPU, by the browsers' release notes. */
@@ -43,12 +45,13 @@ async function open() {
     return null;
   }
   try {
-    const adapter = await navigator.gpu.requestAdapter({ powerPreference: "high-performance" });
+    const late = new Promise((_, fail) => setTimeout(() => fail(new Error("its WebGPU does not answer.")), PATIENCE));
+    const adapter = await Promise.race([navigator.gpu.requestAdapter({ powerPreference: "high-performance" }), late]);
     if (!adapter) {
       explainMissing("it has WebGPU, but offers no adapter.");
       return null;
     }
-    const { vendor, architecture, device, description, isFallbackAdapter } = adapter.info;
+    const { vendor, architecture, device, description, isFallbackAdapter } = adapter.info ?? {};
     const opened = await Engine.open();
     const names = [description, vendor, architecture, device].filter(Boolean);
     byId("device").textContent = `GPU: ${[...new Set(names)].join(" ") || "unnamed"}`;

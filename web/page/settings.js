@@ -55,9 +55,9 @@ export function fromLink(hash, operations) {
       if (name in given) read[name] = clamp(given[name], 1, limits[name]);
     }
     for (const name of ["left", "right"]) if (name in given) read[name] = clamp(given[name], 0, 24);
-    if (Object.hasOwn(paddings, given.padding)) read.padding = given.padding;
-    if (Object.hasOwn(modes, given.mode)) read.mode = given.mode;
-    if (Object.hasOwn(operations, given.operation)) read.operation = given.operation;
+    if (Object.hasOwn(paddings, given.padding)) read.padding = String(given.padding);
+    if (Object.hasOwn(modes, given.mode)) read.mode = String(given.mode);
+    if (Object.hasOwn(operations, given.operation)) read.operation = String(given.operation);
     if (Number.isFinite(given.constant)) read.constant = given.constant;
     if (given.input) read.input = rows(given.input, limits.length);
     if (given.weight) read.weight = rows(given.weight, limits.kernelSize);

@@ -48,11 +48,18 @@ export async function decode(bytes) {
     throw new Error("the browser cannot read this as sound", { cause });
   }
   const channels = Math.min(buffer.numberOfChannels, 2);
+  for (let c = 0; c < channels; c++) {
+    if (!buffer.getChannelData(c).every(Number.isFinite)) throw new Error("it has samples that are no finite numbers");
+  }
   if (buffer.length === 0) throw new Error("there is no sound in it");
   const length = Math.min(buffer.length, Math.floor(MOST_SAMPLES / channels));
   return {
     channels: Array.from({ length: channels }, (_, c) => buffer.getChannelData(c).slice(0, length)),
-    cut: length < buffer.length ? buffer.length / RATE : 0,
+    /** What was left out, in words. */
+    cut: [
+      length < buffer.length ? `cut, it has ${Math.round(buffer.length / RATE)} s` : "",
+      channels < buffer.numberOfChannels ? `the first ${channels} of ${buffer.numberOfChannels} channels` : "",
+    ].filter(Boolean).join("; "),
   };
 }
 
@@ -62,7 +69,14 @@ export async function record() {
   const stream = await navigator.mediaDevices.getUserMedia({
     audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false },
   });
-  const recorder = new MediaRecorder(stream);
+  const end = () => stream.getTracks().forEach((track) => track.stop());
+  let recorder;
+  try {
+    recorder = new MediaRecorder(stream);
+  } catch (error) {
+    end();
+    throw error;
+  }
   const parts = [];
   recorder.addEventListener("dataavailable", (event) => parts.push(event.data));
   const stopped = new Promise((resolve) => recorder.addEventListener("stop", resolve, { once: true }));
@@ -70,7 +84,7 @@ export async function record() {
   return async () => {
     if (recorder.state !== "inactive") recorder.stop();
     await stopped;
-    stream.getTracks().forEach((track) => track.stop());
+    end();
     return new Blob(parts).arrayBuffer();
   };
 }
@@ -100,9 +114,10 @@ export class Player {
     if (!goesOn) this.#started = now;
     this.stop();
     this.#length = buffer.length;
-    this.#node = new AudioBufferSourceNode(this.#context, { buffer, loop: true });
-    this.#node.connect(new GainNode(this.#context, { gain })).connect(this.#context.destination);
-    this.#node.start(now, (now - this.#started) % buffer.duration);
+    const node = new AudioBufferSourceNode(this.#context, { buffer, loop: true });
+    node.connect(new GainNode(this.#context, { gain })).connect(this.#context.destination);
+    node.start(now, (now - this.#started) % buffer.duration);
+    this.#node = node;
   }
 
   stop() {

@@ -2,10 +2,13 @@
 
 import { referenceExample } from "./conv1d_web.js";
 import { draw, highlight } from "./diagram.js";
-import { byId, message, newest, number, tell } from "./dom.js";
+import { byId, isLost, message, newest, number as short, tell } from "./dom.js";
 import { clamp, fromLink, limits, modes, paddings, plain, presets, toLink } from "./settings.js";
 
 const MOST_SHOWN = 24;
+
+/** As many digits as single precision has: what is written out adds up. */
+const number = (value) => short(value, 7);
 
 const labels = {
   inChannels: "Input channels", outChannels: "Output channels", groups: "Groups", length: "Length", kernelSize: "Kernel size",
@@ -14,19 +17,24 @@ const labels = {
 /** What each operation is, in the notation of torch.nn.Conv1d. */
 const operations = {
   forward: {
-    name: "forward", symbol: "y", formula: "y[o,i] = b[o] + Σ w[o,c,k] · x[c, i·stride + k·dilation − left]",
+    name: "forward", symbol: "y", formula: "y[o,i] = b[o] + Σ w[o,c,k] · x[c, i·stride + k·dilation − left], over c and k",
+    note: "As in every deep-learning framework the kernel is not turned round: signal processing calls this cross-correlation.",
     of: (term) => term.output, product: "forward", factors: ["weight", "value"],
   },
   inputGradient: {
     name: "input gradient", symbol: "dx", formula: "dx[c,m] = Σ w[o,c,k] · dy[o,i], wherever x[c,m] took part in y[o,i]",
+    note: "dy is the gradient of some loss with respect to y, ones unless you change it; dx is that with respect to x. This is also what a transposed convolution does.",
     of: (term) => term.sample, product: "inputGradient", factors: ["weight", "gradient"],
   },
   weightGradient: {
-    name: "weight gradient", symbol: "dw", formula: "dw[o,c,k] = Σ dy[o,i] · x[c, i·stride + k·dilation − left]",
+    name: "weight gradient", symbol: "dw", formula: "dw[o,c,k] = Σ dy[o,i] · x[c, i·stride + k·dilation − left], over i",
+    note: "dy is the gradient of some loss with respect to y, ones unless you change it; dw is that with respect to w.",
     of: (term) => term.weight, product: "weightGradient", factors: ["gradient", "value"],
   },
   biasGradient: {
-    name: "bias gradient", symbol: "db", formula: "db[o] = Σ dy[o,i]", of: () => -1, product: null, factors: ["gradient"],
+    name: "bias gradient", symbol: "db", formula: "db[o] = Σ dy[o,i], over i",
+    note: "dy is the gradient of some loss with respect to y, ones unless you change it; db is that with respect to the bias.",
+    of: () => -1, product: null, factors: ["gradient"],
   },
 };
 
@@ -38,14 +46,23 @@ let terms = [];
 let step = 0;
 let playing = 0;
 
+/** Rows at their longest: what a shorter length takes away, a longer one brings back. */
+const memory = { input: [], weight: [] };
+
 const resized = (row, length) => Array.from({ length }, (_, i) => row?.[i] ?? 0);
 const kernelSize = () => settings.weight[0].length;
 const perGroup = () => Math.max(1, Math.floor(settings.inChannels / settings.groups));
 
 /** Rows of numbers as the other parameters need them. */
 function fit(length, kernel) {
-  settings.input = Array.from({ length: settings.inChannels }, (_, c) => resized(settings.input[c], length));
-  settings.weight = Array.from({ length: settings.outChannels * perGroup() }, (_, r) => resized(settings.weight[r] ?? settings.weight[0], kernel));
+  const kept = (name, row, index, wanted) => {
+    const remembered = [...row, ...(memory[name][index] ?? []).slice(row.length)];
+    memory[name][index] = remembered;
+    return resized(remembered, wanted);
+  };
+  const { input, weight } = settings;
+  settings.input = Array.from({ length: settings.inChannels }, (_, c) => kept("input", input[c] ?? memory.input[c] ?? [...input[0]].reverse(), c, length));
+  settings.weight = Array.from({ length: settings.outChannels * perGroup() }, (_, r) => kept("weight", weight[r] ?? memory.weight[r] ?? weight[0], r, kernel));
   settings.bias = resized(settings.bias, settings.outChannels);
 }
 
@@ -68,7 +85,8 @@ function labelled(label, element) {
 function numberInput(id, label, { least, most, step: by = 1 }, change) {
   const element = document.createElement("input");
   Object.assign(element, { type: "number", id, min: least, max: most, step: by });
-  element.addEventListener("change", () => change(element.value));
+  // What is no number is as if it had not been typed.
+  element.addEventListener("change", () => (Number.isFinite(element.valueAsNumber) ? change(element.value) : setTimeout(showForm)));
   return labelled(label, element);
 }
 
@@ -103,9 +121,9 @@ function buildForm() {
 
 /** Numbers from a text; what is none is told. */
 function parse(text) {
-  const parts = text.replaceAll("−", "-").split(/[\s,;]+/).filter(Boolean);
-  const bad = parts.find((part) => !Number.isFinite(Number(part)));
-  if (bad !== undefined) throw new Error(`“${bad}” is no number`);
+  const parts = text.replaceAll(/[−–]/g, "-").split(/[\s;]+|,\s+/).filter(Boolean);
+  const bad = parts.find((part) => !Number.isFinite(Math.fround(Number(part))));
+  if (bad !== undefined) throw new Error(`“${bad.slice(0, 24)}” is no number${bad.includes(",") ? "; write 1.5, with spaces between numbers" : ""}`);
   if (parts.length === 0) throw new Error("there must be at least one number");
   return parts.map(Number);
 }
@@ -130,7 +148,11 @@ function valuesInput(id, label, change) {
 /** The text fields that there are to be: what each is called, the numbers in it, and what it does with others. */
 function fields() {
   const few = (numbers, most) => {
-    if (numbers.length > most) throw new Error(`at most ${most} numbers`);
+    if (numbers.length > most) throw new Error(`at most ${most} numbers, got ${numbers.length}`);
+    return numbers;
+  };
+  const exactly = (numbers, count) => {
+    if (numbers.length !== count) throw new Error(`${count} numbers are needed, got ${numbers.length}`);
     return numbers;
   };
   const list = [
@@ -143,7 +165,7 @@ function fields() {
       fit(settings.input[0].length, numbers.length);
     }]),
     ["steps-bias", "bias", settings.bias, (numbers) => {
-      settings.bias = resized(few(numbers, settings.outChannels), settings.outChannels);
+      settings.bias = exactly(numbers, settings.outChannels);
     }],
   ];
   if (example && settings.operation !== "forward") {
@@ -151,7 +173,7 @@ function fields() {
     for (let o = 0; o < channels; o++) {
       list.push([`steps-dy-${o}`, `dy[${o}]`, example.outputGradient.slice(o * length, (o + 1) * length), (numbers) => {
         settings.outputGradient = [...example.outputGradient];
-        resized(few(numbers, length), length).forEach((value, i) => { settings.outputGradient[o * length + i] = value; });
+        exactly(numbers, length).forEach((value, i) => { settings.outputGradient[o * length + i] = value; });
       }]);
     }
   }
@@ -165,15 +187,26 @@ function showForm() {
     if (field !== document.activeElement || field.type !== "number") field.value = shown[name];
   }
   byId("steps-left").parentElement.hidden = byId("steps-right").parentElement.hidden = settings.padding !== "explicit";
-  byId("steps-constant").parentElement.hidden = settings.mode !== "constant";
+  byId("steps-mode").parentElement.hidden = settings.padding === "valid";
+  byId("steps-constant").parentElement.hidden = settings.padding === "valid" || settings.mode !== "constant";
   // Fields that stay are kept, so that nobody who types into one loses it.
   const values = byId("steps-values");
   const wanted = fields();
   const shape = wanted.map(([id, label]) => id + label).join();
   if (values.dataset.shape !== shape) {
     const focused = values.contains(document.activeElement) ? document.activeElement.id : null;
+    const labels = wanted.map(([id, label, row]) => {
+      const kept = byId(id)?.parentElement;
+      if (kept) {
+        kept.firstChild.textContent = label;
+        return kept;
+      }
+      const made = valuesInput(id, label, (numbers) => fields().find(([other]) => other === id)[3](numbers));
+      made.querySelector("input").value = row.map(String).join(" ");
+      return made;
+    });
     values.dataset.shape = shape;
-    values.replaceChildren(...wanted.map(([id, label], i) => valuesInput(id, label, (numbers) => fields()[i][3](numbers))));
+    values.replaceChildren(...labels);
     if (focused) byId(focused)?.focus();
   }
   for (const [id, , row] of wanted) {
@@ -193,21 +226,33 @@ const compute = newest(async (_, stale) => {
     paddingMode: mode === "constant" ? `constant=${constant}` : mode,
   };
   try {
-    const solved = engine ? await engine.workedExample(request) : await referenceExample(request);
+    const solved = engine ? await onGpu(request) : await referenceExample(request);
     if (stale()) return;
     example = { ...solved, settings: asked };
     settings.outputGradient = [...example.outputGradient];
-    tell("steps-error", null);
+    // What was refused and still stands in its field is still refused.
+    if (!document.querySelector("#steps-values [aria-invalid]")) tell("steps-error", null);
     reportFirst();
   } catch (error) {
     if (stale()) return;
     example = null;
     tell("steps-error", error);
   }
-  for (const id of ["steps-scroll", "steps-step", "steps-back", "steps-next", "steps-play"]) byId(id).toggleAttribute("inert", !example);
   showForm();
   showOperation();
 });
+
+/** On the GPU; by the reference from when that is lost. */
+async function onGpu(request) {
+  try {
+    return await engine.workedExample(request);
+  } catch (error) {
+    if (!isLost(error)) throw error;
+    engine = null;
+    byId("device").textContent = "GPU lost: reload the page to use it again";
+    return referenceExample(request);
+  }
+}
 
 /** Once: how long it took from opening the page to the first result. */
 function reportFirst() {
@@ -256,7 +301,11 @@ function sum(index) {
 
 function showOperation() {
   const operation = operations[settings.operation];
-  byId("steps-formula").textContent = operation.formula;
+  const about = [operation.formula, operation.note];
+  if (example && settings.operation !== "biasGradient" && example.padded[0].position < 0) about.push(`Here left = ${-example.padded[0].position}.`);
+  if (example && settings.groups > 1 && settings.operation !== "biasGradient") about.push("c counts the channels of a group; x is that group's.");
+  byId("steps-formula").replaceChildren(...about.filter(Boolean).map((text) => message("span", text)));
+  byId("steps-output").hidden = !example;
   for (const input of document.querySelectorAll("#steps-operation input")) input.checked = input.value === settings.operation;
   if (!example) {
     byId("steps-diagram").replaceChildren();
@@ -314,18 +363,16 @@ function showStep() {
   const { values, exact } = answer();
   byId("steps-step").value = step;
   byId("steps-count").textContent = `${step + 1} of ${values.length}`;
-  byId("steps-back").disabled = step === 0;
-  byId("steps-next").disabled = step === values.length - 1;
+  // Not disabled: whoever is on them by keyboard stays there.
+  byId("steps-back").setAttribute("aria-disabled", String(step === 0));
+  byId("steps-next").setAttribute("aria-disabled", String(step === values.length - 1));
   const parts = sum(step);
   const names = [];
   const products = [];
   if (settings.operation === "forward") {
     const channel = Math.floor(step / example.output[1]);
-    const bias = example.settings.bias[channel];
-    if (bias !== 0) {
-      names.push([`b[${channel}]`]);
-      products.push([number(bias)]);
-    }
+    names.push([`b[${channel}]`]);
+    products.push([number(example.settings.bias[channel])]);
   }
   for (const { factors } of parts.slice(0, MOST_SHOWN)) {
     names.push(factors.map(([symbol, index]) => [symbol === "pad" ? `pad[${number(index)}]` : at(symbol, index), symbol]));
@@ -356,8 +403,8 @@ function showStep() {
   result.className = "sum";
   result.id = "steps-result";
   equation.append(result);
-  const off = Math.abs(values[step] - exact[step]);
-  equation.append(off === 0 ? "" : ` (exactly ${number(exact[step])})`);
+  const exactly = short(exact[step], 12);
+  equation.append(exactly === number(values[step]) ? "" : ` (exactly ${exactly})`);
   if (parts.length === 0) equation.append(settings.operation === "inputGradient" ? " (no output sees this sample)" : "");
   highlight(parts, values, step);
 }
@@ -367,6 +414,7 @@ function showStep() {
 function pause() {
   clearInterval(playing);
   playing = 0;
+  byId("steps-equation").setAttribute("aria-live", "polite");
   byId("steps-play").textContent = "Play";
 }
 
@@ -386,16 +434,29 @@ function play() {
     showStep();
   }
   byId("steps-play").textContent = "Pause";
+  byId("steps-equation").setAttribute("aria-live", "off");
   playing = setInterval(() => move(1), 1100);
 }
 
+/** What was typed and refused gives way to settings of another origin. */
+function forgetRefused() {
+  for (const field of document.querySelectorAll("#steps-values [aria-invalid]")) field.removeAttribute("aria-invalid");
+}
+
+/** Takes the settings of an address; without any, those that are there go on. */
 function take(hash) {
+  if (!hash.includes("?")) {
+    if (!byId("steps").hidden && example) history.replaceState(null, "", toLink(settings));
+    return;
+  }
   const given = fromLink(hash, operations);
-  if (!given) return;
-  settings = given;
+  byId("steps-linked").textContent = given ? "" : "The link is damaged: its example could not be read.";
+  forgetRefused();
+  settings = given ?? settings;
+  memory.input = [];
+  memory.weight = [];
   fit(settings.input[0].length, settings.weight[0].length);
   step = 0;
-  update();
 }
 
 /** @param {import("./conv1d_web.js").Engine | null} opened */
@@ -403,9 +464,15 @@ export function startSteps(opened) {
   engine = opened;
   buildForm();
   const preset = byId("steps-preset");
-  preset.append(...Object.keys(presets).map((name) => new Option(name)));
+  preset.append(new Option("choose an example", ""), ...Object.keys(presets).map((name) => new Option(name, name)));
   preset.addEventListener("change", () => {
+    if (!preset.value) return;
     settings = { ...structuredClone(plain), ...structuredClone(presets[preset.value]), operation: settings.operation };
+    memory.input = [];
+    memory.weight = [];
+    forgetRefused();
+    // To be chosen again.
+    preset.value = "";
     step = 0;
     update();
   });
@@ -436,9 +503,14 @@ export function startSteps(opened) {
       byId("steps-linked").textContent = address;
     }
   });
-  addEventListener("hashchange", () => take(location.hash));
-  settings = fromLink(location.hash, operations) ?? settings;
-  fit(settings.input[0].length, settings.weight[0].length);
+  addEventListener("hashchange", () => {
+    if (byId("steps").hidden) pause();
+    const linked = location.hash.startsWith("#steps?");
+    take(location.hash);
+    if (linked) update();
+  });
+  if (!engine) byId("steps-intro").textContent = "Change anything, then go through it: every output, and every gradient, with the products that it is the sum of.";
+  take(location.hash);
   showForm();
   update();
 }

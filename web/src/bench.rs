@@ -34,8 +34,11 @@ pub struct Bench {
 struct Row {
     name: String,
     operation: &'static str,
-    /// `[N, C_in, L]`, less than the model's where `shrunk`.
+    /// `[N, C_in, L]` as measured.
     input: [usize; 3],
+    /// The model's.
+    full: [usize; 3],
+    /// Whether it is more.
     shrunk: bool,
     kernel: String,
     /// Median, and the least and the most.
@@ -140,6 +143,7 @@ impl Bench {
             name: spec.name.clone(),
             operation: operation.name(),
             input: spec.input(),
+            full: layer.input(),
             shrunk: spec != *layer,
             kernel: runner.plan.choice().to_string(),
             ms: timing.ms(),

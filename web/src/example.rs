@@ -35,7 +35,7 @@ pub struct Settings {
     pub weight: Vec<f32>,
     /// `[C_out]`.
     pub bias: Vec<f32>,
-    /// `[C_out, L_out]`; ones where there is none or another number of them.
+    /// `[C_out, L_out]`; ones where there is none.
     pub output_gradient: Vec<f32>,
 }
 
@@ -163,8 +163,14 @@ impl Settings {
             return Err(Wrong::TooMuch { terms });
         }
         let expected = |role: Role| role.shape(&shapes).iter().product::<usize>();
+        let [_, channels, length] = shapes.output;
         if self.output_gradient.len() != expected(Role::Output) {
-            self.output_gradient = vec![1.0; expected(Role::Output)];
+            // Another length keeps what fits of each channel.
+            let before = self.output_gradient.len() / channels;
+            let fits = self.output_gradient.len() == before * channels;
+            let given = |o: usize, i: usize| self.output_gradient.get(o * before + i).filter(|_| fits && i < before);
+            let at = |index: usize| given(index / length, index % length).copied().unwrap_or(1.0);
+            self.output_gradient = (0..expected(Role::Output)).map(at).collect();
         }
         let constant = if let PaddingMode::Constant(value) = mode { vec![value] } else { Vec::new() };
         for (tensor, values, expected) in [
@@ -411,6 +417,19 @@ mod tests {
             }
         }
         assert_eq!(seen, 4 * 7 * 6);
+    }
+
+    #[test]
+    fn output_gradients_of_another_length_keep_what_fits() {
+        let given = |output_gradient: Vec<f32>, out_channels: usize| {
+            let weight = [1.0, 0.0, -1.0].repeat(out_channels);
+            let bias = vec![0.0; out_channels];
+            solve(Settings { output_gradient, out_channels, weight, bias, ..settings() }).output_gradient
+        };
+        assert_eq!(given(vec![2.0, 3.0], 1), [2.0, 3.0, 1.0]);
+        assert_eq!(given(vec![2.0, 3.0, 4.0, 5.0], 1), [2.0, 3.0, 4.0]);
+        assert_eq!(given(vec![2.0, 3.0, 4.0, 5.0], 2), [2.0, 3.0, 1.0, 4.0, 5.0, 1.0]);
+        assert_eq!(given(vec![2.0, 3.0, 4.0], 2), [1.0; 6]);
     }
 
     #[test]
