@@ -22,7 +22,11 @@ let before = [];
 let after = [];
 /** How much of `after` belongs to the taps as they are. */
 let ready = 0;
+/** The signal where it is filtered, and the one that is to take its place. */
 let recording = null;
+let waitingSamples = null;
+/** Signals that were asked for. */
+let loads = 0;
 /** What half the height of a wave stands for: the loudest sample, before or after. */
 let loudness = 1;
 let taps = new Float32Array(31);
@@ -99,10 +103,6 @@ const run = newest(async (_, stale) => {
   }
 });
 
-let waitingSamples = null;
-/** Signals that were asked for. */
-let loads = 0;
-
 /** @param {{ samples?: Float32Array }} [change] */
 function filter(change = {}) {
   if (change.samples) waitingSamples = change.samples;
@@ -115,8 +115,9 @@ function filter(change = {}) {
 }
 
 async function part(from, to) {
+  const target = after;
   const filtered = await recording.filtered(engine, taps, dilation, from, to);
-  after.forEach((channel, c) => channel.set(filtered.subarray(c * (to - from), (c + 1) * (to - from)), from));
+  target.forEach((channel, c) => channel.set(filtered.subarray(c * (to - from), (c + 1) * (to - from)), from));
 }
 
 // ---- Views ----

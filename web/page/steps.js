@@ -14,6 +14,7 @@ const labels = {
   inChannels: "Input channels", outChannels: "Output channels", groups: "Groups", length: "Length", kernelSize: "Kernel size",
   stride: "Stride", dilation: "Dilation",
 };
+const GIVEN = "dy is the gradient of some loss with respect to y, ones unless you change it; ";
 /** What each operation is, in the notation of torch.nn.Conv1d. */
 const operations = {
   forward: {
@@ -23,17 +24,17 @@ const operations = {
   },
   inputGradient: {
     name: "input gradient", symbol: "dx", formula: "dx[c,m] = Σ w[o,c,k] · dy[o,i], wherever x[c,m] took part in y[o,i]",
-    note: "dy is the gradient of some loss with respect to y, ones unless you change it; dx is that with respect to x. This is also what a transposed convolution does.",
+    note: GIVEN + "dx is that with respect to x. This is also what a transposed convolution does.",
     of: (term) => term.sample, product: "inputGradient", factors: ["weight", "gradient"],
   },
   weightGradient: {
     name: "weight gradient", symbol: "dw", formula: "dw[o,c,k] = Σ dy[o,i] · x[c, i·stride + k·dilation − left], over i",
-    note: "dy is the gradient of some loss with respect to y, ones unless you change it; dw is that with respect to w.",
+    note: GIVEN + "dw is that with respect to w.",
     of: (term) => term.weight, product: "weightGradient", factors: ["gradient", "value"],
   },
   biasGradient: {
     name: "bias gradient", symbol: "db", formula: "db[o] = Σ dy[o,i], over i",
-    note: "dy is the gradient of some loss with respect to y, ones unless you change it; db is that with respect to the bias.",
+    note: GIVEN + "db is that with respect to the bias.",
     of: () => -1, product: null, factors: ["gradient"],
   },
 };
@@ -302,8 +303,10 @@ function sum(index) {
 function showOperation() {
   const operation = operations[settings.operation];
   const about = [operation.formula, operation.note];
-  if (example && settings.operation !== "biasGradient" && example.padded[0].position < 0) about.push(`Here left = ${-example.padded[0].position}.`);
-  if (example && settings.groups > 1 && settings.operation !== "biasGradient") about.push("c counts the channels of a group; x is that group's.");
+  if (example && settings.operation !== "biasGradient") {
+    if (example.padded[0].position < 0) about.push(`Here left = ${-example.padded[0].position}.`);
+    if (example.settings.groups > 1) about.push("c counts the channels of a group; x is that group's.");
+  }
   byId("steps-formula").replaceChildren(...about.filter(Boolean).map((text) => message("span", text)));
   byId("steps-output").hidden = !example;
   for (const input of document.querySelectorAll("#steps-operation input")) input.checked = input.value === settings.operation;
@@ -368,15 +371,19 @@ function showStep() {
   byId("steps-next").setAttribute("aria-disabled", String(step === values.length - 1));
   const parts = sum(step);
   const names = [];
+  const factored = [];
   const products = [];
   if (settings.operation === "forward") {
     const channel = Math.floor(step / example.output[1]);
     names.push([`b[${channel}]`]);
-    products.push([number(example.settings.bias[channel])]);
+    factored.push([number(example.settings.bias[channel])]);
+    products.push(factored[0]);
   }
-  for (const { factors } of parts.slice(0, MOST_SHOWN)) {
+  const inBrackets = (value) => (value < 0 ? `(${number(value)})` : number(value));
+  for (const { factors, product } of parts.slice(0, MOST_SHOWN)) {
     names.push(factors.map(([symbol, index]) => [symbol === "pad" ? `pad[${number(index)}]` : at(symbol, index), symbol]));
-    products.push(factors.map(([symbol, , value]) => [value < 0 ? `(${number(value)})` : number(value), symbol]));
+    factored.push(factors.map(([symbol, , value]) => [inBrackets(value), symbol]));
+    products.push([inBrackets(product)]);
   }
   const equation = byId("steps-equation");
   equation.replaceChildren();
@@ -397,14 +404,17 @@ function showStep() {
   equation.append(mark([at(operation.symbol, step), ""]), " = ");
   write(names);
   equation.append(document.createElement("br"), " = ");
-  write(products);
+  write(factored);
+  if (settings.operation !== "biasGradient") {
+    equation.append(document.createElement("br"), " = ");
+    write(products);
+  }
   equation.append(document.createElement("br"), " = ");
   const result = message("span", number(values[step]));
   result.className = "sum";
   result.id = "steps-result";
   equation.append(result);
-  const exactly = short(exact[step], 12);
-  equation.append(exactly === number(values[step]) ? "" : ` (exactly ${exactly})`);
+  equation.append(number(exact[step]) === number(values[step]) ? "" : ` (exactly ${short(exact[step], 10)})`);
   if (parts.length === 0) equation.append(settings.operation === "inputGradient" ? " (no output sees this sample)" : "");
   highlight(parts, values, step);
 }
@@ -445,7 +455,7 @@ function forgetRefused() {
 
 /** Takes the settings of an address; without any, those that are there go on. */
 function take(hash) {
-  if (!hash.includes("?")) {
+  if (!hash.startsWith("#steps?")) {
     if (!byId("steps").hidden && example) history.replaceState(null, "", toLink(settings));
     return;
   }

@@ -145,6 +145,10 @@ impl Example {
         }
         let product = |term: &str| -> f64 { term.split('·').map(|f| read(f.trim_matches(['(', ')', ' ']))).product() };
         let sum: f64 = products.split(" + ").map(product).sum();
+        if let Some(reckoned) = equation.lines().nth(2).filter(|_| equation.lines().count() > 3) {
+            let terms = reckoned.trim_start_matches(" = ").trim_start_matches("= ").split(" + ").map(product);
+            assert!((terms.sum::<f64>() - sum).abs() <= 1e-6 * exact.magnitude.max(1.0), "{what}: {equation}");
+        }
         assert!(
             (sum - exact.value).abs() <= 1e-6 * exact.magnitude.max(1.0),
             "{what}: {products} is {sum}, not {}",
@@ -392,7 +396,9 @@ fn a_recording_through_a_filter() {
     std::fs::write(&text, {
         let mut wav = std::io::Cursor::new(Vec::new());
         let mut writer = hound::WavWriter::new(&mut wav, spec).unwrap();
-        [0.5, f32::NAN, f32::INFINITY, 0.0].map(|sample| writer.write_sample(sample).unwrap());
+        for sample in [0.5, f32::NAN, f32::INFINITY, 0.0] {
+            writer.write_sample(sample).unwrap();
+        }
         writer.finalize().unwrap();
         wav.into_inner()
     })
@@ -400,6 +406,16 @@ fn a_recording_through_a_filter() {
     page.keys("#filter-file", text.to_str().unwrap());
     page.wait("document.getElementById('filter-error').innerText.endsWith('samples that are no finite numbers')");
     std::fs::remove_file(&text).unwrap();
+
+    // Dropped on the page.
+    let dropped = "return import('./sound.js').then(({ wav }) => {
+      const dataTransfer = new DataTransfer();
+      dataTransfer.items.add(new File([wav([new Float32Array(960).fill(0.5)])], 'dropped.wav'));
+      document.getElementById('filter').dispatchEvent(new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true }));
+    })";
+    done(&page, &|| drop(page.run(dropped)));
+    assert_eq!(page.text("#filter-status"), "dropped.wav: 0.02 s, mono at 48 kHz");
+    assert_eq!(page.text("#filter-value-before"), "0.500000");
 
     // The microphone, which beeps.
     page.click("#filter-record");
