@@ -27,7 +27,7 @@ test-wide: driver
 web:
 	@./scripts/web.sh
 
-# In headless Chromium, on its software adapter. Where its packages cannot be had, it says so and is skipped.
+# In headless Chromium, on its software adapter. Where the packages that it needs cannot be had (77), it has said so and is skipped.
 test-web: driver
 	@./scripts/test-web.sh || { status=$$?; [ $$status -eq 77 ] || exit $$status; }
 

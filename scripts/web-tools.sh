@@ -6,13 +6,12 @@ web_have() { dpkg -s "$@" >/dev/null 2>&1; }
 web_root=
 if [ "$(id -u)" -ne 0 ]; then web_root=sudo; fi
 web_install() {
-    if ! command -v apt-get >/dev/null; then
-        echo "Skipped: this needs ${web_packages[*]} of Debian 12 or later." >&2
+    echo "Installing $*." >&2
+    if ! { command -v apt-get && $web_root apt-get update -qq &&
+        $web_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"; } >/dev/null; then
+        echo "SKIPPED: this needs ${web_packages[*]} of Debian 12 or later, which could not be installed." >&2
         exit 77
     fi
-    echo "Installing $*." >&2
-    $web_root apt-get update -qq
-    $web_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 web_have "${web_packages[@]}" || web_install "${web_packages[@]}"
 # The linker of the LLVM that the compiler has.

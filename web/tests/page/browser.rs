@@ -56,7 +56,7 @@ fn answer(mut connection: TcpStream, page: &Path) -> std::io::Result<()> {
 }
 
 /// How long something may take that is not there yet. A software adapter on a busy machine needs some of it.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(100);
 
 /// How a browser is started.
 #[derive(Debug, Clone, Copy, Default)]
