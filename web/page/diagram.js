@@ -140,7 +140,7 @@ export function highlight(parts, values, step) {
     } else if (operation === "inputGradient") {
       output.classList.add("first");
       weight.classList.add("second");
-      if (!sample.classList.contains("sum")) sample.classList.add("sum");
+      sample.classList.add("sum");
       line(sample, output);
     } else {
       sample.classList.add("first");

@@ -60,29 +60,24 @@ export function onWidth(element, draw) {
 }
 
 /**
- * Runs only the newest of many requests, one at a time: `run` gets what was asked for last once what is running has ended.
- * `stale()` inside says whether something newer waits.
+ * What comes back starts `run`, one at a time: of many starts while it runs, one more follows. `stale()` inside says whether one will.
  */
 export function newest(run) {
-  let waiting = null;
+  let waiting = false;
   let running = false;
-  return async (request) => {
-    waiting = { request };
+  return async () => {
+    waiting = true;
     if (running) return;
     running = true;
-    try {
-      while (waiting) {
-        const { request } = waiting;
-        waiting = null;
-        try {
-          await run(request, () => waiting !== null);
-        } catch (error) {
-          // What was asked for meanwhile is still wanted.
-          reportError(error);
-        }
+    while (waiting) {
+      waiting = false;
+      try {
+        await run(() => waiting);
+      } catch (error) {
+        // What was asked for meanwhile is still wanted.
+        reportError(error);
       }
-    } finally {
-      running = false;
     }
+    running = false;
   };
 }

@@ -27,6 +27,7 @@ let recording = null;
 let waitingSamples = null;
 /** Signals that were asked for. */
 let loads = 0;
+let loudestBefore = 0;
 /** What half the height of a wave stands for: the loudest sample, before or after. */
 let loudness = 1;
 let taps = new Float32Array(31);
@@ -50,7 +51,8 @@ async function load(read, name) {
     before = channels;
     after = before.map((channel) => new Float32Array(channel.length));
     ready = 0;
-    loudness = Math.max(peak(before), 1e-6);
+    loudestBefore = peak(before);
+    loudness = Math.max(loudestBefore, 1e-6);
     byId("filter-cursor").max = before[0].length - 1;
     byId("filter-cursor").value = Math.floor(before[0].length / 4);
     const what = `${name}: ${time(before[0].length)}, ${before.length === 1 ? "mono" : "stereo"} at ${RATE / 1000} kHz`;
@@ -70,7 +72,7 @@ async function load(read, name) {
 const time = (samples) => (samples < RATE / 100 ? `${samples} samples` : `${number(samples / RATE)} s`);
 
 /** Filters what is in view first, then all of it; starts anew where the taps have changed meanwhile. */
-const run = newest(async (_, stale) => {
+const run = newest(async (stale) => {
   try {
     if (waitingSamples) {
       recording?.free();
@@ -92,7 +94,7 @@ const run = newest(async (_, stale) => {
     if (stale()) return;
     tell("filter-error", null);
     const loudest = peak(after);
-    loudness = Math.max(peak(before), loudest, 1e-6);
+    loudness = Math.max(loudestBefore, loudest, 1e-6);
     byId("filter-loudness").textContent = `${time(length)} filtered in ${number(performance.now() - started)} ms; loudest sample ${number(loudest)}${loudest > 1 ? ", played softer" : ""}`;
     byId("filter-loudness").dataset.done = String(Number(byId("filter-loudness").dataset.done ?? 0) + 1);
     byId("filter-save").disabled = false;
@@ -111,7 +113,7 @@ function filter(change = {}) {
   byId("filter-loudness").textContent = "";
   drawTaps();
   drawResponse();
-  return run(null);
+  return run();
 }
 
 async function part(from, to) {
@@ -459,7 +461,7 @@ export function startFilter(opened) {
   });
   const moved = () => {
     drawWaves();
-    if (ready < before[0].length) run(null);
+    if (ready < before[0].length) run();
   };
   byId("filter-from").addEventListener("input", moved);
   byId("filter-zoom").addEventListener("input", moved);

@@ -218,7 +218,7 @@ function showForm() {
 
 // ---- Computing ----
 
-const compute = newest(async (_, stale) => {
+const compute = newest(async (stale) => {
   const asked = structuredClone(settings);
   const { padding, left, right, mode, constant } = asked;
   const request = {
