@@ -150,8 +150,8 @@ fn processor(criterion: &mut Criterion) {
     group.sample_size(10);
     for (name, layer, input) in layers() {
         let shapes = layer.shapes(input).expect(name);
-        let zeros = |shape: [usize; 3]| vec![0.0f32; shape.iter().product()];
-        let (x, w, mut y) = (zeros(shapes.input), zeros(shapes.weight), zeros(shapes.output));
+        let zeros = |shape: &[usize]| vec![0.0f32; shape.iter().product()];
+        let (x, w, mut y) = (zeros(&shapes.input), zeros(&shapes.weight), zeros(&shapes.output));
         group.throughput(Throughput::Elements(layer.cost(input).expect(name).flops));
         group.bench_function(BenchmarkId::from_parameter(name), |b| {
             b.iter(|| conv1d::cpu::forward_into(layer, input, &x, &w, None, &mut y));

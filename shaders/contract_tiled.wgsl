@@ -16,6 +16,8 @@ const UNROLLED: u32 = 4u;
 const ACCUMULATE: u32 = 0u;
 // What is read beyond the ends of an input row: one of the modes below. Set by the plan.
 const EXTENSION: u32 = 0u;
+// 1 where the padding is longer than one repetition of the input. Set by the plan.
+const REPEATED: u32 = 0u;
 const ZEROS: u32 = 0u;
 const CONSTANT: u32 = 1u;
 const REFLECT: u32 = 2u;
@@ -159,9 +161,12 @@ fn load_narrow(at: u32) -> f32 {
     return narrow[at];
 }
 
-/// The input position that a position beyond an end repeats. The host has checked that the padding is short enough.
+/// The input position that a position beyond an end repeats.
 fn extend(position: i32) -> i32 {
     let last = i32(params.in_length) - 1;
+    if (REPEATED == 1u) {
+        return repeat(position, last);
+    }
     if (EXTENSION == REFLECT) {
         return select(last - (position - last), -position, position < 0);
     }
@@ -172,6 +177,26 @@ fn extend(position: i32) -> i32 {
         return select(position - last - 1, position + last + 1, position < 0);
     }
     return clamp(position, 0, last); // replicate
+}
+
+/// As `extend`, for padding of any length.
+fn repeat(position: i32, last: i32) -> i32 {
+    var period = last + 1;
+    if (EXTENSION == REFLECT) {
+        period = max(2 * last, 1);
+    }
+    if (EXTENSION == SYMMETRIC) {
+        period = 2 * (last + 1);
+    }
+    let remainder = position % period;
+    let place = select(remainder, remainder + period, remainder < 0);
+    if (EXTENSION == REFLECT) {
+        return min(place, period - place);
+    }
+    if (EXTENSION == SYMMETRIC) {
+        return min(place, period - 1 - place);
+    }
+    return place;
 }
 
 /// One sample of the input row that starts at `row`, or what extends it beyond its ends. Where nothing that is stored needs

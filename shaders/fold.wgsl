@@ -17,6 +17,8 @@ struct Params {
     border_base: u32,
     border_length: u32,
     border_step: i32,
+    /// Distance between the border samples that go to one input sample.
+    term_step: u32,
     out_base: u32,
     out_length: u32,
 }
@@ -41,7 +43,7 @@ fn fold(
     let out = params.out_base + row * params.out_length + i;
     var sum = output[out];
     for (var term = 0u; term < params.terms; term++) {
-        sum += border[source + term];
+        sum += border[source + term * params.term_step];
     }
     output[out] = sum;
 }

@@ -1,6 +1,22 @@
 //! What planning needs to know of a device: its limits and its class. A plain value, so that plans can be made and tested
 //! for devices that are not there.
 
+use crate::error::{Error, Result};
+
+/// Names of limits, as WebGPU has them.
+pub(crate) mod limit {
+    pub(crate) const BINDING_BYTES: &str = "max_storage_buffer_binding_size";
+    pub(crate) const BUFFER_BYTES: &str = "max_buffer_size";
+    pub(crate) const INVOCATIONS: &str = "max_compute_invocations_per_workgroup";
+    pub(crate) const SAMPLED_TEXTURES: &str = "max_sampled_textures_per_shader_stage";
+    pub(crate) const STORAGE_ALIGNMENT: &str = "min_storage_buffer_offset_alignment";
+    pub(crate) const STORAGE_BUFFERS: &str = "max_storage_buffers_per_shader_stage";
+    pub(crate) const STORAGE_TEXTURES: &str = "max_storage_textures_per_shader_stage";
+    pub(crate) const TEXTURE_SIDE: &str = "max_texture_dimension_2d";
+    pub(crate) const WORKGROUPS: &str = "max_compute_workgroups_per_dimension";
+    pub(crate) const WORKGROUP_BYTES: &str = "max_compute_workgroup_storage_size";
+}
+
 /// What kind of device runs the kernels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -15,8 +31,9 @@ pub enum DeviceClass {
     Unknown,
 }
 
-/// Limits and class of a device.
+/// Limits and class of a device: those of a real one ([`Caps::new`]), or [`Caps::WEBGPU`] with some of them changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Caps {
     /// Class of the device.
     pub class: DeviceClass,
@@ -38,8 +55,10 @@ pub struct Caps {
     pub max_texture_side: u32,
     /// Storage buffers that a dispatch may bind.
     pub max_storage_buffers: u32,
-    /// Storage textures that a dispatch may bind.
+    /// Storage textures, which are written, that a dispatch may bind.
     pub max_storage_textures: u32,
+    /// Sampled textures, which are read, that a dispatch may bind.
+    pub max_sampled_textures: u32,
     /// Iterations of all loops that one invocation may go through in one dispatch; longer sums are continued by further
     /// dispatches.
     ///
@@ -47,38 +66,67 @@ pub struct Caps {
     /// nothing: sums of 90,000 ones came out as 65,101 (`direct`) and 38,833 (`gemm`), and stores in a loop were left out,
     /// with Mesa 22.3.6, LLVM 15, 2026-11-21. Which loops are unrolled and do not count is the driver's affair, so that
     /// kernels count all of them.
+    ///
+    /// A device of unknown class, as every device of a browser is, may be llvmpipe or SwiftShader and has the same limit.
     pub max_iterations: u32,
 }
 
 /// llvmpipe's 65,535 less the loops of a kernel before and after its sums, which are a few hundred iterations.
 const SOFTWARE_MAX_ITERATIONS: u32 = 64_000;
 
+const fn max_iterations(class: DeviceClass) -> u32 {
+    match class {
+        DeviceClass::Software | DeviceClass::Unknown => SOFTWARE_MAX_ITERATIONS,
+        DeviceClass::Integrated | DeviceClass::Discrete => u32::MAX,
+    }
+}
+
 impl Caps {
     /// What WebGPU promises everywhere, browsers included.
-    pub const WEBGPU: Caps = Caps {
-        class: DeviceClass::Unknown,
-        max_binding_bytes: 128 << 20,
-        max_buffer_bytes: 256 << 20,
-        max_workgroups: 65_535,
-        max_workgroup_bytes: 16 << 10,
-        max_invocations: 256,
-        storage_alignment: 256,
-        uniform_alignment: 256,
-        max_texture_side: 8192,
-        max_storage_buffers: 8,
-        max_storage_textures: 4,
-        max_iterations: u32::MAX,
-    };
+    pub const WEBGPU: Caps = Caps::of(DeviceClass::Unknown);
+
+    /// What WebGPU promises of a device of a class.
+    pub const fn of(class: DeviceClass) -> Caps {
+        Caps {
+            class,
+            max_binding_bytes: 128 << 20,
+            max_buffer_bytes: 256 << 20,
+            max_workgroups: 65_535,
+            max_workgroup_bytes: 16 << 10,
+            max_invocations: 256,
+            storage_alignment: 256,
+            uniform_alignment: 256,
+            max_texture_side: 8192,
+            max_storage_buffers: 8,
+            max_storage_textures: 4,
+            max_sampled_textures: 16,
+            max_iterations: max_iterations(class),
+        }
+    }
+
+    /// These caps with some of them changed.
+    ///
+    /// ```
+    /// use conv1d::{Caps, DeviceClass};
+    /// let discrete = Caps::WEBGPU.with(|caps| caps.class = DeviceClass::Discrete);
+    /// assert_eq!(discrete.max_workgroups, Caps::WEBGPU.max_workgroups);
+    /// ```
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Caps)) -> Caps {
+        change(&mut self);
+        self
+    }
 
     /// The caps of a device with these limits.
     pub fn new(limits: &wgpu::Limits, device_type: wgpu::DeviceType) -> Caps {
+        let class = match device_type {
+            wgpu::DeviceType::Cpu => DeviceClass::Software,
+            wgpu::DeviceType::IntegratedGpu => DeviceClass::Integrated,
+            wgpu::DeviceType::DiscreteGpu | wgpu::DeviceType::VirtualGpu => DeviceClass::Discrete,
+            wgpu::DeviceType::Other => DeviceClass::Unknown,
+        };
         Caps {
-            class: match device_type {
-                wgpu::DeviceType::Cpu => DeviceClass::Software,
-                wgpu::DeviceType::IntegratedGpu => DeviceClass::Integrated,
-                wgpu::DeviceType::DiscreteGpu | wgpu::DeviceType::VirtualGpu => DeviceClass::Discrete,
-                wgpu::DeviceType::Other => DeviceClass::Unknown,
-            },
+            class,
             max_binding_bytes: limits.max_storage_buffer_binding_size,
             max_buffer_bytes: limits.max_buffer_size,
             max_workgroups: limits.max_compute_workgroups_per_dimension,
@@ -89,8 +137,42 @@ impl Caps {
             max_texture_side: limits.max_texture_dimension_2d,
             max_storage_buffers: limits.max_storage_buffers_per_shader_stage,
             max_storage_textures: limits.max_storage_textures_per_shader_stage,
-            max_iterations: if device_type == wgpu::DeviceType::Cpu { SOFTWARE_MAX_ITERATIONS } else { u32::MAX },
+            max_sampled_textures: limits.max_sampled_textures_per_shader_stage,
+            max_iterations: max_iterations(class),
         }
+    }
+
+    /// Storage buffers that the kernel with the most of them binds.
+    pub(crate) const LEAST_STORAGE_BUFFERS: u32 = 8;
+    /// Invocations of the largest workgroup of a kernel.
+    pub(crate) const LEAST_INVOCATIONS: u32 = 128;
+    /// Bytes of workgroup memory of the kernel with most of it.
+    pub(crate) const LEAST_WORKGROUP_BYTES: u32 = 16 << 10;
+
+    /// Whether a device with these caps can run the kernels. Every device of WebGPU can.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DeviceLimit`] with the first of these limits that is too low, by its name in WebGPU:
+    ///
+    /// | limit | needed |
+    /// | --- | ---: |
+    /// | `max_storage_buffers_per_shader_stage` | 8 |
+    /// | `max_compute_invocations_per_workgroup` | 128 |
+    /// | `max_compute_workgroup_storage_size` | 16,384 |
+    /// | `max_storage_buffer_binding_size` | 1,024 |
+    pub fn check(&self) -> Result<()> {
+        for (limit, available, needed) in [
+            (limit::STORAGE_BUFFERS, self.max_storage_buffers.into(), Self::LEAST_STORAGE_BUFFERS.into()),
+            (limit::INVOCATIONS, self.max_invocations.into(), Self::LEAST_INVOCATIONS.into()),
+            (limit::WORKGROUP_BYTES, self.max_workgroup_bytes.into(), Self::LEAST_WORKGROUP_BYTES.into()),
+            (limit::BINDING_BYTES, self.max_binding_bytes, 1024),
+        ] {
+            if available < needed {
+                return Err(Error::DeviceLimit { limit, available, needed });
+            }
+        }
+        Ok(())
     }
 
     /// Elements of the largest part of a tensor that can be bound wherever it starts: a binding begins at a multiple of

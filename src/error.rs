@@ -61,9 +61,9 @@ pub enum Error {
         /// `length + pad_left + pad_right`.
         padded: u64,
     },
-    /// A padding mode cannot reach that far: it would have to leave the input a second time.
+    /// The padding is longer than one repetition of the input. [`crate::Conv1d::unbounded_padding`] allows that.
     #[error(
-        "{mode} padding of {amount} on the {side} needs an input longer than that allows (at most {limit} for length {length})"
+        "{mode} padding of {amount} on the {side} repeats an input of length {length} more than once (at most {limit}; unbounded_padding allows more)"
     )]
     PaddingTooLong {
         /// Name of the padding mode.
@@ -139,7 +139,7 @@ pub enum Error {
         /// Names of the kernels.
         known: String,
     },
-    /// The device offers less of something than any kernel needs.
+    /// A limit of the device is lower than what is needed.
     #[error("the device's {limit} is {available}, {needed} is needed")]
     DeviceLimit {
         /// Name of the limit.
@@ -308,7 +308,7 @@ pub enum Error {
         /// What the driver said.
         message: String,
     },
-    /// The device was lost, or reading back failed because of it.
+    /// The device was lost: the driver gave it up, or it was destroyed.
     #[error("the device was lost: {message}")]
     DeviceLost {
         /// What the driver said.

@@ -95,7 +95,7 @@ pub mod tune;
 pub use caps::{Caps, DeviceClass};
 pub use error::{Error, Result};
 pub use geometry::{
-    Activation, Conv1d, ConvTranspose1d, Cost, Fused, Layer, Operation, Padding, PaddingMode, Residual, Shapes,
+    Activation, Conv1d, ConvTranspose1d, Cost, Fused, Layer, Operation, Padding, PaddingMode, Residual, Shape, Shapes,
     receptive_field,
 };
 #[cfg(not(target_arch = "wasm32"))]

@@ -4,7 +4,7 @@
 //! the transposed convolution; *contract over positions* is the weight gradient. The bias gradient is a plain sum, and
 //! padding that copies input samples adds a fold of the border to the input gradient.
 
-use crate::geometry::{Activation, Fused, Geometry, Operation, PaddingMode, Residual, Shapes};
+use crate::geometry::{Activation, Extension, Fused, Geometry, Operation, PaddingMode, Residual, Shapes};
 
 /// A tensor of a call, as the caller knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -172,7 +172,7 @@ pub(crate) struct Correlate {
     pub(crate) kernel: u32,
     pub(crate) phases: Vec<Phase>,
     /// What is read beyond the ends of an input row.
-    pub(crate) mode: PaddingMode,
+    pub(crate) extension: Extension,
     pub(crate) epilogue: Epilogue,
 }
 
@@ -243,7 +243,7 @@ pub(crate) struct Contract {
     pub(crate) stride: u32,
     pub(crate) dilation: u32,
     /// What is read beyond the ends of a wide row.
-    pub(crate) mode: PaddingMode,
+    pub(crate) extension: Extension,
 }
 
 impl Contract {
@@ -277,7 +277,7 @@ pub(crate) struct SumRows {
     pub(crate) length: u32,
 }
 
-/// `dx[n, c, first + i] += sum over e < terms of border[n, c, border_first + i*border_step + e]` for `i < count`.
+/// `dx[n, c, first + i] += sum over e < terms of border[n, c, border_first + i*border_step + e*term_step]` for `i < count`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Fold {
     pub(crate) rows: u32,
@@ -288,6 +288,7 @@ pub(crate) struct Fold {
     pub(crate) border_first: u32,
     pub(crate) border_step: i32,
     pub(crate) terms: u32,
+    pub(crate) term_step: u32,
 }
 
 /// One step of an operation.
@@ -332,7 +333,7 @@ pub(crate) fn lower(fused: &Fused, geometry: &Geometry, operation: Operation) ->
         (Operation::InputGradient, true) => vec![Stage::Correlate(gather(g, dy, Role::InputGradient))],
         (Operation::InputGradient, false) => {
             let mut stages = vec![Stage::Correlate(spread(g, dy, Role::InputGradient))];
-            if g.mode.reads_input() && g.pad_left + g.pad_right > 0 && g.batch > 0 {
+            if g.extension.mode.reads_input() && g.pad_left + g.pad_right > 0 && g.batch > 0 {
                 stages.extend(spread_to_border(g, dy).into_iter().map(Stage::Correlate));
                 stages.extend(folds(g).into_iter().map(Stage::Fold));
             }
@@ -375,7 +376,7 @@ fn gather(g: &Geometry, input: Read, output: Role) -> Correlate {
             tap_first: 0,
             taps: g.kernel,
         }],
-        mode: g.mode,
+        extension: g.extension,
         epilogue: Epilogue::default(),
     }
 }
@@ -420,7 +421,7 @@ fn spread_over(g: &Geometry, input: Read, output: Operand, out_length: u32, phas
         w_depth: rows * g.kernel,
         kernel: g.kernel,
         phases,
-        mode: PaddingMode::Zeros,
+        extension: Extension::ZEROS,
         epilogue: Epilogue::default(),
     }
 }
@@ -471,44 +472,109 @@ fn contract(g: &Geometry, narrow: Read, wide: Read) -> Contract {
         first: -(g.pad_left as i32),
         stride: g.stride,
         dilation: g.dilation,
-        mode: g.mode,
+        extension: g.extension,
     }
 }
 
-/// Where the gradient of each border sample goes: one fold for each side that has a border. Border samples are numbered
-/// from the far end of the left border, so that `pad_left` is the first of the right one.
+/// Where the gradient of each border sample goes. Border samples are numbered from the far end of the left border, so that
+/// `pad_left` is the first of the right one.
 fn folds(g: &Geometry) -> Vec<Fold> {
-    let (left, right, length) = (g.pad_left, g.pad_right, g.wide.length);
-    let fold = |first, count, border_first, border_step, terms| Fold {
-        rows: g.batch * g.wide.channels,
-        length,
-        border_length: left + right,
-        first,
-        count,
-        border_first,
-        border_step,
-        terms,
-    };
-    let mut folds = Vec::new();
-    if left > 0 {
-        match g.mode {
-            PaddingMode::Zeros | PaddingMode::Constant(_) => {}
-            PaddingMode::Reflect => folds.push(fold(1, left, left - 1, -1, 1)),
-            PaddingMode::Symmetric => folds.push(fold(0, left, left - 1, -1, 1)),
-            PaddingMode::Replicate => folds.push(fold(0, 1, 0, 0, left)),
-            PaddingMode::Circular => folds.push(fold(length - left, left, 0, 1, 1)),
+    let left = Border { start: -i64::from(g.pad_left), length: g.pad_left, number: 0 };
+    let right = Border { start: g.wide.length.into(), length: g.pad_right, number: g.pad_left };
+    [left, right].into_iter().filter(|border| border.length > 0).flat_map(|border| border.folds(g)).collect()
+}
+
+/// The border of one side.
+struct Border {
+    /// Position of its first sample in the padded row.
+    start: i64,
+    length: u32,
+    /// Number of its first sample.
+    number: u32,
+}
+
+/// Places of a period whose samples follow each other in the row, forwards or backwards.
+struct Places {
+    start: i64,
+    end: i64,
+    /// The sample at the first place, and samples from one place to the next.
+    first: i64,
+    step: i64,
+}
+
+impl Border {
+    fn folds(&self, g: &Geometry) -> Vec<Fold> {
+        let length = i64::from(g.wide.length);
+        let Some(period) = g.extension.period(length) else {
+            let sample = if self.start < 0 { 0 } else { g.wide.length - 1 };
+            let replicated = g.extension.mode == PaddingMode::Replicate;
+            return replicated
+                .then(|| self.fold(g, [sample, 1], self.number, 0, [self.length, 1]))
+                .into_iter()
+                .collect();
+        };
+        let (start, end) = (self.start, self.start + i64::from(self.length));
+        let mut folds = Vec::new();
+        for places in self.places(g.extension.mode, length, period) {
+            // The number of repetitions changes where the border begins and where it ends.
+            let within = |position: i64| places.start + (position - places.start).rem_euclid(period);
+            let mut bounds = [places.start, within(start), within(end), places.end].map(|p| p.min(places.end));
+            bounds.sort_unstable();
+            for part in bounds.windows(2).filter(|part| part[0] < part[1]) {
+                let (from, to) = (part[0], part[1]);
+                // The repetitions of place `from` inside the border, in periods.
+                let first = (start - from).div_euclid(period) + i64::from((start - from).rem_euclid(period) > 0);
+                let terms = (end - 1 - from).div_euclid(period) + 1 - first;
+                if terms <= 0 {
+                    continue;
+                }
+                let nearest = if places.step > 0 { from } else { to - 1 };
+                let sample = places.first + (nearest - places.start) * places.step;
+                let number = i64::from(self.number) + nearest + first * period - start;
+                let samples = [sample as u32, (to - from) as u32];
+                folds.push(self.fold(g, samples, number as u32, places.step as i32, [terms as u32, period as u32]));
+            }
+        }
+        folds
+    }
+
+    fn fold(
+        &self,
+        g: &Geometry,
+        [first, count]: [u32; 2],
+        border_first: u32,
+        border_step: i32,
+        [terms, term_step]: [u32; 2],
+    ) -> Fold {
+        Fold {
+            rows: g.batch * g.wide.channels,
+            length: g.wide.length,
+            border_length: g.pad_left + g.pad_right,
+            first,
+            count,
+            border_first,
+            border_step,
+            terms,
+            term_step,
         }
     }
-    if right > 0 {
-        match g.mode {
-            PaddingMode::Zeros | PaddingMode::Constant(_) => {}
-            PaddingMode::Reflect => folds.push(fold(length - 1 - right, right, left + right - 1, -1, 1)),
-            PaddingMode::Symmetric => folds.push(fold(length - right, right, left + right - 1, -1, 1)),
-            PaddingMode::Replicate => folds.push(fold(length - 1, 1, left, 0, right)),
-            PaddingMode::Circular => folds.push(fold(0, right, left, 1, 1)),
+
+    /// The places of a period. The two ends of a reflected row stand in its middle and at its start; each goes with the
+    /// direction that the border begins with, so that a border of `length - 1` samples is one fold.
+    fn places(&self, mode: PaddingMode, length: i64, period: i64) -> Vec<Places> {
+        let forwards = |start, end, first| Places { start, end, first, step: 1 };
+        let backwards = |start, end, first| Places { start, end, first, step: -1 };
+        match mode {
+            PaddingMode::Reflect if length > 1 && self.start < 0 => {
+                vec![forwards(0, length - 1, 0), backwards(length - 1, period, length - 1)]
+            }
+            PaddingMode::Reflect if length > 1 => {
+                vec![forwards(1, length, 1), backwards(length, period + 1, length - 2)]
+            }
+            PaddingMode::Symmetric => vec![forwards(0, length, 0), backwards(length, period, length - 1)],
+            _ => vec![forwards(0, length, 0)],
         }
     }
-    folds
 }
 
 /// First element of row `(n, g, c)` of a tensor `[N, groups, per_group, length]`.

@@ -192,7 +192,7 @@ impl Gpu {
             return Ok(Some(dy.clone()));
         };
         // Back through the activation alone: as a convolution that changes nothing would.
-        let [_, channels, _] = shapes.output;
+        let [_, channels, _] = shapes.output.ncl();
         let one = Conv1d::new(channels, channels, 1).groups(channels).activation(fused.activation);
         let plan = self.plan(one, Operation::InputGradient, shapes.output, &PlanOptions::default())?;
         let w = self.tensor(&vec![1.0; channels], [channels, 1, 1])?;

@@ -45,7 +45,7 @@ impl Gpu {
         input: impl AsRef<[usize]>,
         effort: Effort,
     ) -> Result<Plan> {
-        pollster::block_on(self.tune_async(tuning, layer, operation, input, effort))
+        crate::gpu::block_on(self.tune_async(tuning, layer, operation, input, effort))
     }
 
     /// As `tune`, without blocking.

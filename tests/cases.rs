@@ -1,7 +1,7 @@
 //! Every kernel on tables of cases that name the branch each reaches, and on all tiny shapes.
 
 use crate::harness::{Case, Data, assert_case, assert_plans, candidates, checked_gpu, gpu};
-use conv1d::{Caps, Conv1d, ConvTranspose1d, DeviceClass, Operation, Padding, PaddingMode, Plan, PlanOptions};
+use conv1d::{Conv1d, ConvTranspose1d, DeviceClass, Operation, Padding, PaddingMode, Plan, PlanOptions};
 use std::collections::BTreeSet;
 
 const MODES: [PaddingMode; 6] = [
@@ -150,7 +150,7 @@ fn named_cases_reach_every_form() {
 /// As they are planned for a GPU: other walks over positions, other splits of sums.
 #[test]
 fn named_cases_as_for_a_gpu() {
-    let caps = Caps { class: DeviceClass::Discrete, ..*gpu().caps() };
+    let caps = gpu().caps().with(|caps| caps.class = DeviceClass::Discrete);
     for (name, case) in named() {
         println!("{name}");
         let data = Data::new(&case);
@@ -220,6 +220,25 @@ fn widest_padding_of_every_mode() {
         for stride in [1, 2, 5] {
             let conv = Conv1d::new(2, 3, 4).stride(stride).padding(Padding::both(widest)).padding_mode(mode);
             assert_case(gpu(), &Case::new(conv, [2, 2, 6]));
+        }
+    }
+}
+
+/// Padding that repeats the input more than once, where the caller asks for it.
+#[test]
+fn padding_beyond_one_repetition() {
+    for mode in [PaddingMode::Reflect, PaddingMode::Symmetric, PaddingMode::Circular, PaddingMode::Replicate] {
+        for length in 1..=4 {
+            for (left, right) in [(1, 2), (length, length), (3, 0), (0, 9), (8, 13), (30, 1)] {
+                for (stride, dilation) in [(1, 1), (3, 2)] {
+                    let conv = Conv1d::new(2, 4, 3).groups(2).stride(stride).dilation(dilation).unbounded_padding(true);
+                    let conv = conv.padding(Padding::Explicit { left, right }).padding_mode(mode);
+                    let case = Case::new(conv, [2, 2, length]);
+                    if case.layer.shapes(case.input).is_ok() {
+                        assert_case(gpu(), &case);
+                    }
+                }
+            }
         }
     }
 }

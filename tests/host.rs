@@ -1,6 +1,7 @@
 //! The host layer: the caller's buffers, offsets and passes; tensors; errors of devices.
 
 use crate::harness::{gpu, limited_gpu, values};
+use conv1d::nn::{Loss, Network, Sgd};
 use conv1d::{
     Buffers, Conv1d, Effort, Error, Gpu, GpuOptions, Operation, Padding, PaddingMode, PlanOptions, Role, Tensor, Timer,
     Tuning, Wanted, Workspace, wgpu,
@@ -115,7 +116,8 @@ fn wrong_tensors_are_refused() {
     assert_eq!(error.to_string(), "the weight has the shape [4, 3, 2], expected [4, 2, 3]");
     let error = gpu().conv1d(&conv, &x, &w, Some(&tensor(&[2]))).unwrap_err();
     assert_eq!(error.to_string(), "the bias has the shape [2], expected [4]");
-    assert!(gpu().conv1d(&conv, &tensor(&[2, 9]), &w, None).is_err());
+    assert!(gpu().conv1d(&conv, &tensor(&[9, 2]), &w, None).is_err());
+    assert!(gpu().conv1d(&conv, &tensor(&[18]), &w, None).is_err());
     assert!(gpu().conv1d_backward(&conv, &x, &w, &x, Wanted::ALL).is_err());
     // A tensor that a gradient does not read must fit all the same.
     let only_input = Wanted { input: true, ..Wanted::NONE };
@@ -171,46 +173,159 @@ fn adapters_are_chosen_by_name() {
     assert!(matches!(&error, Error::NoAdapter { found, .. } if found.contains(&name)), "{error}");
 }
 
-/// A destroyed device gives errors, not panics and not results.
+/// A lost device is an error of every call, also while it still has work queued, and also where the program opened it.
 #[test]
-fn a_lost_device_is_an_error() {
-    let gpu = limited_gpu(|_| ());
-    let conv = Conv1d::new(1, 1, 3);
-    let (x, w) = (gpu.tensor(&[1.0; 5], [1, 1, 5]).unwrap(), gpu.tensor(&[1.0; 3], [1, 1, 3]).unwrap());
-    let y = gpu.conv1d(&conv, &x, &w, None).unwrap();
-    gpu.device().destroy();
-    assert!(y.read().is_err());
-    assert!(gpu.tensor(&[1.0; 5], [1, 1, 5]).is_err());
-    let after = gpu.conv1d(&conv, &x, &w, None).and_then(|y| y.read());
-    assert!(after.is_err(), "{after:?}");
+fn a_lost_device_is_told_by_every_call() {
+    for (gpu, queued) in
+        [(Gpu::new().unwrap(), 0), (limited_gpu(|_| ()), 0), (Gpu::new().unwrap(), 3), (limited_gpu(|_| ()), 3)]
+    {
+        let conv = Conv1d::new(16, 16, 33);
+        let shape = [4, 16, 4000];
+        let x = gpu.tensor(&values(1, 4 * 16 * 4000), shape).unwrap();
+        let w = gpu.tensor(&values(2, 16 * 16 * 33), [16, 16, 33]).unwrap();
+        let y = gpu.zeros([4, 16, 3968]).unwrap();
+        let plan = conv.plan(Operation::Forward, shape, gpu.caps()).unwrap();
+        let buffers = Buffers::new()
+            .with(Role::Input, x.buffer().slice(..))
+            .with(Role::Weight, w.buffer().slice(..))
+            .with(Role::Output, y.buffer().slice(..));
+        let prepared = gpu.prepare(&plan).unwrap();
+        let bound = prepared.bind(&buffers).unwrap();
+        let network = Network::new(&gpu, &Conv1d::new(16, 2, 3), 1).unwrap();
+        let session = network.session([1, 16, 40]).unwrap();
+        let timer = Timer::new(&gpu);
+        timer.run(&bound, 1).unwrap();
+        (0..queued).for_each(|_| gpu.run(&bound).unwrap());
+        gpu.device().destroy();
+
+        let lost = |result: conv1d::Result<()>| assert!(matches!(result, Err(Error::DeviceLost { .. })), "{result:?}");
+        lost(y.write(&values(3, y.len())));
+        lost(gpu.run(&bound));
+        lost(gpu.zeros([4]).map(drop));
+        lost(y.copy_from(&gpu_tensor(&x, y.shape())));
+        lost(session.forward());
+        lost(y.read().map(drop));
+        lost(y.read_into(&mut vec![0.0; y.len()]));
+        lost(gpu.tensor(&[1.0], [1]).map(drop));
+        lost(gpu.conv1d(&conv, &x, &w, None).map(drop));
+        lost(gpu.prepare(&plan).map(drop));
+        lost(prepared.bind(&buffers).map(drop));
+        lost(Workspace::new(&gpu, &[&plan]).map(drop));
+        lost(network.session([1, 16, 40]).map(drop));
+        lost(network.state_dict().map(drop));
+        lost(pollster::block_on(gpu.settled()));
+        lost(Gpu::from_device(gpu.device().clone(), gpu.queue().clone()).map(drop));
+        let effort = Effort::within(Duration::from_millis(1));
+        lost(timer.measure(&bound, effort).map(drop));
+        lost(gpu.roofline(effort).map(drop));
+        let mut tuning = Tuning::new(&gpu);
+        lost(gpu.tune(&mut tuning, conv, Operation::Forward, shape, effort).map(drop));
+        assert!(tuning.is_empty());
+    }
 }
 
-/// A device that this crate opened says at once that it is lost, in whatever is called.
+/// The first elements of a tensor in another shape.
+fn gpu_tensor(tensor: &Tensor, shape: &[usize]) -> Tensor {
+    tensor.gpu().tensor_over(tensor.buffer().clone(), shape).unwrap()
+}
+
+/// Polls a future and a heartbeat in turn, until the future is ready or the heart has beaten so often. Whether the future was
+/// ready, and the beats.
+fn beside_a_heartbeat<T>(future: impl Future<Output = T>, most_beats: u64) -> (Option<T>, u64) {
+    let mut future = std::pin::pin!(future);
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let mut beats = 0;
+    while beats < most_beats {
+        if let std::task::Poll::Ready(value) = future.as_mut().poll(&mut context) {
+            return (Some(value), beats);
+        }
+        beats += 1;
+        std::thread::yield_now();
+    }
+    (None, beats)
+}
+
+/// Work that takes a device a while, queued.
+fn long_work(gpu: &Gpu) -> Tensor {
+    let (x, w) =
+        (gpu.tensor(&values(1, 4 * 16 * 4000), [4, 16, 4000]), gpu.tensor(&values(2, 16 * 16 * 33), [16, 16, 33]));
+    let (x, w) = (x.unwrap(), w.unwrap());
+    let y = || gpu.conv1d(&Conv1d::new(16, 16, 33), &x, &w, None).unwrap();
+    (0..4).for_each(|_| drop(y()));
+    y()
+}
+
+/// What waits for the device lets other futures of its thread run meanwhile, and nobody polls by hand.
 #[test]
-fn a_lost_device_of_our_own_is_told_everywhere() {
+fn waiting_blocks_no_executor() {
     let gpu = Gpu::new().unwrap();
-    let conv = Conv1d::new(1, 1, 3);
-    let (x, w) = (gpu.tensor(&[1.0; 5], [1, 1, 5]).unwrap(), gpu.tensor(&[1.0; 3], [1, 1, 3]).unwrap());
-    let y = gpu.zeros([1, 1, 3]).unwrap();
-    let plan = conv.plan(Operation::Forward, [1, 1, 5], gpu.caps()).unwrap();
+    let expected = long_work(&gpu).read().unwrap();
+    let y = long_work(&gpu);
+    let (values, beats) = beside_a_heartbeat(y.read_async(), u64::MAX);
+    assert_eq!(values.unwrap().unwrap(), expected);
+    assert!(beats > 0, "reading let nothing else run");
+
+    let y = long_work(&gpu);
+    let mut values = vec![0.0; expected.len()];
+    let (read, beats) = beside_a_heartbeat(y.read_into_async(&mut values), u64::MAX);
+    read.unwrap().unwrap();
+    assert_eq!(values, expected);
+    assert!(beats > 0, "reading into a slice let nothing else run");
+
+    let network = Network::new(&gpu, &Conv1d::new(16, 16, 33), 1).unwrap();
+    let session = network.session([4, 16, 4000]).unwrap();
+    drop(long_work(&gpu));
+    session.forward().unwrap();
+    let (dict, beats) = beside_a_heartbeat(network.state_dict_async(), u64::MAX);
+    dict.unwrap().unwrap();
+    assert!(beats > 0, "reading parameters let nothing else run");
+
+    let mut trainer = network.trainer([4, 16, 4000], Loss::MeanSquaredError, Sgd::new(1e-3)).unwrap();
+    let (input, target) = (vec![0.5; 4 * 16 * 4000], vec![0.5_f32; 4 * 16 * 3968]);
+    // (Submitting is the driver's: lavapipe waits there for the submission before.)
+    let (losses, beats) = beside_a_heartbeat(
+        async {
+            for _ in 0..4 {
+                trainer.step_async(&input, &target).await?;
+            }
+            trainer.losses_async().await
+        },
+        u64::MAX,
+    );
+    assert_eq!(losses.unwrap().unwrap().len(), 4);
+    assert!(beats > 0, "training let nothing else run");
+
+    let timer = Timer::new(&gpu);
+    let plan = Conv1d::new(16, 16, 33).plan(Operation::Forward, [4, 16, 4000], gpu.caps()).unwrap();
+    let (x, w, y) =
+        (gpu.zeros([4, 16, 4000]).unwrap(), gpu.zeros([16, 16, 33]).unwrap(), gpu.zeros([4, 16, 3968]).unwrap());
     let buffers = Buffers::new()
         .with(Role::Input, x.buffer().slice(..))
         .with(Role::Weight, w.buffer().slice(..))
         .with(Role::Output, y.buffer().slice(..));
     let bound = gpu.prepare(&plan).unwrap().bind(&buffers).unwrap();
-    let timer = Timer::new(&gpu);
-    timer.run(&bound, 1).unwrap();
-    gpu.device().destroy();
-    let lost = |result: conv1d::Result<()>| assert!(matches!(result, Err(Error::DeviceLost { .. })), "{result:?}");
-    let effort = Effort::within(Duration::from_millis(1));
-    lost(timer.measure(&bound, effort).map(drop));
-    lost(gpu.run(&bound));
-    lost(y.read().map(drop));
-    lost(gpu.zeros([4]).map(drop));
-    lost(gpu.tensor(&[1.0], [1]).map(drop));
-    let mut tuning = Tuning::new(&gpu);
-    lost(gpu.tune(&mut tuning, conv, Operation::Forward, [1, 1, 5], effort).map(drop));
-    assert!(tuning.is_empty());
+    let (time, beats) = beside_a_heartbeat(timer.run_async(&bound, 3), u64::MAX);
+    assert!(time.unwrap().unwrap() > Duration::ZERO);
+    assert!(beats > 0, "timing let nothing else run");
+}
+
+/// A read that nobody waits for any more stops waiting, and leaves nothing behind that the next would meet.
+#[test]
+fn a_dropped_read_is_over() {
+    let gpu = Gpu::new().unwrap();
+    let expected = long_work(&gpu).read().unwrap();
+    let y = long_work(&gpu);
+    let (late, _) = beside_a_heartbeat(y.read_async(), 1);
+    assert!(late.is_none(), "the work was done at once: it is too little for this test");
+    assert_eq!(y.read().unwrap(), expected);
+    // Reads of several threads and executors, side by side.
+    let reads: Vec<_> = (0..4)
+        .map(|n| {
+            let y = y.clone();
+            std::thread::spawn(move || if n % 2 == 0 { y.read() } else { pollster::block_on(y.read_async()) })
+        })
+        .collect();
+    assert!(reads.into_iter().all(|read| read.join().unwrap().unwrap() == expected));
 }
 
 /// What belongs to one device is refused by another: a panic or another's memory would be the alternative.

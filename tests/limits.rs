@@ -6,7 +6,9 @@ use crate::harness::{
     limited_gpu, noop_device, one_of_each_kernel, run, values,
 };
 use conv1d::reference::Oracle;
-use conv1d::{Caps, Conv1d, ConvTranspose1d, Error, Gpu, Operation, Padding, PaddingMode, Plan, PlanOptions};
+use conv1d::{
+    Activation, Caps, Conv1d, ConvTranspose1d, Error, Gpu, Operation, Padding, PaddingMode, Plan, PlanOptions, Residual,
+};
 use std::sync::OnceLock;
 
 /// A device whose bindings hold 704 values: beside the alignment, little more than a row.
@@ -227,11 +229,11 @@ fn past_one_real_binding() {
 #[test]
 fn plans_for_greater_devices_are_refused() {
     let conv = Conv1d::new(4, 4, 3);
-    let greater = Caps { max_binding_bytes: u64::MAX, ..*tiny_bindings().caps() };
+    let greater = tiny_bindings().caps().with(|caps| caps.max_binding_bytes = u64::MAX);
     let plan = conv.plan(Operation::Forward, [1, 4, 100], &greater).unwrap();
     let error = tiny_bindings().prepare(&plan).unwrap_err();
     assert!(matches!(error, Error::DeviceLimit { limit: "max_storage_buffer_binding_size", .. }), "{error}");
-    let patient = Caps { max_iterations: u32::MAX, ..*tiny_bindings().caps() };
+    let patient = tiny_bindings().caps().with(|caps| caps.max_iterations = u32::MAX);
     if patient != *tiny_bindings().caps() {
         let plan = conv.plan(Operation::Forward, [1, 4, 100], &patient).unwrap();
         let error = tiny_bindings().prepare(&plan).unwrap_err();
@@ -264,28 +266,61 @@ fn everything_is_valid_with_the_default_limits() {
     }
 }
 
-/// A device that lacks what a shader needs says so.
+/// A device that can do too little is refused when it is given, with the limit that is too low.
 #[test]
-fn devices_that_lack_what_is_needed() {
-    let limits = wgpu::Limits { max_compute_invocations_per_workgroup: 32, ..wgpu::Limits::default() };
-    let (device, queue) = noop_device(limits);
-    let gpu = Gpu::from_device(device, queue).unwrap();
-    let x = gpu.tensor(&[1.0; 5], [1, 1, 5]).unwrap();
-    let w = gpu.tensor(&[1.0; 3], [1, 1, 3]).unwrap();
-    let error = gpu.conv1d(&Conv1d::new(1, 1, 3), &x, &w, None).unwrap_err();
-    assert_eq!(error, Error::DeviceLimit { limit: "max_compute_invocations_per_workgroup", available: 32, needed: 64 });
+fn devices_that_can_do_too_little_are_refused() {
+    let open = |limits: wgpu::Limits| {
+        let (device, queue) = noop_device(limits);
+        Gpu::from_device(device, queue)
+    };
+    let refused = |limits: wgpu::Limits| open(limits).unwrap_err();
+    let limit = |limit, available, needed| Error::DeviceLimit { limit, available, needed };
+    let buffers = "max_storage_buffers_per_shader_stage";
+    assert_eq!(refused(wgpu::Limits::downlevel_defaults()), limit(buffers, 4, 8));
+    assert_eq!(refused(wgpu::Limits::downlevel_webgl2_defaults()), limit(buffers, 0, 8));
+    let narrow = wgpu::Limits { max_compute_invocations_per_workgroup: 127, ..wgpu::Limits::default() };
+    assert_eq!(refused(narrow), limit("max_compute_invocations_per_workgroup", 127, 128));
+    let poor = wgpu::Limits { max_compute_workgroup_storage_size: 16_380, ..wgpu::Limits::default() };
+    assert_eq!(refused(poor), limit("max_compute_workgroup_storage_size", 16_380, 16_384));
+    assert!(open(least()).is_ok());
+}
+
+/// The least that is accepted.
+fn least() -> wgpu::Limits {
+    wgpu::Limits {
+        max_storage_buffers_per_shader_stage: 8,
+        max_compute_invocations_per_workgroup: 128,
+        max_compute_workgroup_storage_size: 16 << 10,
+        max_storage_buffer_binding_size: 1024,
+        max_storage_textures_per_shader_stage: 0,
+        max_sampled_textures_per_shader_stage: 0,
+        ..wgpu::Limits::default()
+    }
+}
+
+/// The least device can do every operation. Kernels that bind more than it allows are passed over.
+#[test]
+fn the_least_device_can_do_everything() {
+    let least = limited_gpu(|limits| {
+        let alignment = limits.min_storage_buffer_offset_alignment;
+        *limits = wgpu::Limits { min_storage_buffer_offset_alignment: alignment, ..least() };
+    });
+    let conv = Conv1d::new(3, 5, 4).padding(Padding::Same);
+    assert_case(&least, &Case::new(conv, [2, 3, 40]));
+    assert_case(&least, &Case::new(ConvTranspose1d::new(3, 5, 4).stride(2), [2, 3, 40]));
+    let fused = conv.activation(Activation::Gelu).residual(Residual::BeforeActivation);
+    assert_case(&least, &Case::new(fused, [2, 3, 40]));
 }
 
 /// Kernels that bind more storage buffers than the device allows are passed over while there is one that does not.
 #[test]
 fn few_storage_buffers() {
-    let few = limited_gpu(|limits| limits.max_storage_buffers_per_shader_stage = 5);
-    assert_case(&few, &Case::new(Conv1d::new(3, 5, 4).padding(Padding::Same), [2, 3, 40]));
-    // And textures.
-    let none = limited_gpu(|limits| limits.max_storage_textures_per_shader_stage = 0);
-    assert_case(&none, &Case::new(Conv1d::new(3, 5, 4).padding(Padding::Same), [2, 3, 40]));
-    let none = Caps { max_storage_buffers: 1, ..*few.caps() };
-    let error = Conv1d::new(3, 5, 4).plan(Operation::Forward, [2, 3, 40], &none).unwrap_err();
+    let plan = |buffers| {
+        let few = Caps::WEBGPU.with(|caps| caps.max_storage_buffers = buffers);
+        Conv1d::new(3, 5, 4).plan(Operation::Forward, [2, 3, 40], &few)
+    };
+    assert_eq!(plan(5).unwrap().choice().kernel, "texels");
+    let error = plan(1).unwrap_err();
     assert!(matches!(error, Error::DeviceLimit { limit: "max_storage_buffers_per_shader_stage", available: 1, .. }));
 }
 

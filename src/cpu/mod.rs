@@ -9,7 +9,7 @@ mod roofline;
 pub use roofline::{copy_bytes, peak_flops, roofline};
 
 use crate::error::{Error, Result};
-use crate::geometry::{Geometry, Layer, PaddingMode, Shapes};
+use crate::geometry::{Extension, Geometry, Layer, PaddingMode, Shapes};
 use rayon::prelude::*;
 
 /// Values of a block of columns: half of the 2 MiB of second-level cache that a core of a current server has.
@@ -23,16 +23,16 @@ const SHARES: usize = 16;
 /// Values of the sums of all shares: half a gigabyte.
 const SHARE_VALUES: usize = 1 << 27;
 
-/// `y [N, C_out, L_out]` for an input `x` of shape `[N, C_in, L]`.
+/// `y [N, C_out, L_out]` for an input `x` of shape `[N, C_in, L]` or `[C_in, L]`.
 pub fn forward(
     layer: impl Into<Layer>,
-    input_shape: [usize; 3],
+    input_shape: impl AsRef<[usize]>,
     x: &[f32],
     w: &[f32],
     bias: Option<&[f32]>,
 ) -> Result<Vec<f32>> {
     let layer = layer.into();
-    let shapes = layer.shapes(input_shape)?;
+    let shapes = layer.shapes(&input_shape)?;
     check(&shapes, Some(x), Some(w), None)?;
     let mut y = vec![0.0; count(&shapes.output)];
     forward_into(layer, input_shape, x, w, bias, &mut y)?;
@@ -42,14 +42,14 @@ pub fn forward(
 /// As [`forward`], into a slice.
 pub fn forward_into(
     layer: impl Into<Layer>,
-    input_shape: [usize; 3],
+    input_shape: impl AsRef<[usize]>,
     x: &[f32],
     w: &[f32],
     bias: Option<&[f32]>,
     y: &mut [f32],
 ) -> Result<()> {
     let layer = layer.into();
-    let (shapes, g) = layer.resolve(&input_shape)?;
+    let (shapes, g) = layer.resolve(input_shape.as_ref())?;
     check(&shapes, Some(x), Some(w), None)?;
     check_length("y", y, &shapes.output)?;
     if let Some(bias) = bias {
@@ -62,7 +62,7 @@ pub fn forward_into(
         to_narrow(&sizes, x, w, y);
     }
     if let Some(bias) = bias {
-        let [_, channels, length] = shapes.output;
+        let [_, channels, length] = shapes.output.ncl();
         let rows = y.par_chunks_mut(length).enumerate();
         rows.for_each(|(row, y)| y.iter_mut().for_each(|y| *y += bias[row % channels]));
     }
@@ -70,9 +70,14 @@ pub fn forward_into(
 }
 
 /// `dx [N, C_in, L]` from `dy [N, C_out, L_out]`.
-pub fn input_gradient(layer: impl Into<Layer>, input_shape: [usize; 3], w: &[f32], dy: &[f32]) -> Result<Vec<f32>> {
+pub fn input_gradient(
+    layer: impl Into<Layer>,
+    input_shape: impl AsRef<[usize]>,
+    w: &[f32],
+    dy: &[f32],
+) -> Result<Vec<f32>> {
     let layer = layer.into();
-    let shapes = layer.shapes(input_shape)?;
+    let shapes = layer.shapes(&input_shape)?;
     check(&shapes, None, Some(w), Some(dy))?;
     let mut dx = vec![0.0; count(&shapes.input)];
     input_gradient_into(layer, input_shape, w, dy, &mut dx)?;
@@ -82,13 +87,13 @@ pub fn input_gradient(layer: impl Into<Layer>, input_shape: [usize; 3], w: &[f32
 /// As [`input_gradient`], into a slice.
 pub fn input_gradient_into(
     layer: impl Into<Layer>,
-    input_shape: [usize; 3],
+    input_shape: impl AsRef<[usize]>,
     w: &[f32],
     dy: &[f32],
     dx: &mut [f32],
 ) -> Result<()> {
     let layer = layer.into();
-    let (shapes, g) = layer.resolve(&input_shape)?;
+    let (shapes, g) = layer.resolve(input_shape.as_ref())?;
     check(&shapes, None, Some(w), Some(dy))?;
     check_length("dx", dx, &shapes.input)?;
     let sizes = Sizes::new(&g);
@@ -101,9 +106,14 @@ pub fn input_gradient_into(
 }
 
 /// `dw`, as the weight, from `x [N, C_in, L]` and `dy [N, C_out, L_out]`.
-pub fn weight_gradient(layer: impl Into<Layer>, input_shape: [usize; 3], x: &[f32], dy: &[f32]) -> Result<Vec<f32>> {
+pub fn weight_gradient(
+    layer: impl Into<Layer>,
+    input_shape: impl AsRef<[usize]>,
+    x: &[f32],
+    dy: &[f32],
+) -> Result<Vec<f32>> {
     let layer = layer.into();
-    let shapes = layer.shapes(input_shape)?;
+    let shapes = layer.shapes(&input_shape)?;
     check(&shapes, Some(x), None, Some(dy))?;
     let mut dw = vec![0.0; count(&shapes.weight)];
     weight_gradient_into(layer, input_shape, x, dy, &mut dw)?;
@@ -113,13 +123,13 @@ pub fn weight_gradient(layer: impl Into<Layer>, input_shape: [usize; 3], x: &[f3
 /// As [`weight_gradient`], into a slice.
 pub fn weight_gradient_into(
     layer: impl Into<Layer>,
-    input_shape: [usize; 3],
+    input_shape: impl AsRef<[usize]>,
     x: &[f32],
     dy: &[f32],
     dw: &mut [f32],
 ) -> Result<()> {
     let layer = layer.into();
-    let (shapes, g) = layer.resolve(&input_shape)?;
+    let (shapes, g) = layer.resolve(input_shape.as_ref())?;
     check(&shapes, Some(x), None, Some(dy))?;
     check_length("dw", dw, &shapes.weight)?;
     let sizes = Sizes::new(&g);
@@ -129,9 +139,9 @@ pub fn weight_gradient_into(
 }
 
 /// `db [C_out]` from `dy [N, C_out, L_out]`.
-pub fn bias_gradient(layer: impl Into<Layer>, input_shape: [usize; 3], dy: &[f32]) -> Result<Vec<f32>> {
+pub fn bias_gradient(layer: impl Into<Layer>, input_shape: impl AsRef<[usize]>, dy: &[f32]) -> Result<Vec<f32>> {
     let layer = layer.into();
-    let shapes = layer.shapes(input_shape)?;
+    let shapes = layer.shapes(&input_shape)?;
     check(&shapes, None, None, Some(dy))?;
     let mut db = vec![0.0; shapes.bias[0]];
     bias_gradient_into(layer, input_shape, dy, &mut db)?;
@@ -139,11 +149,16 @@ pub fn bias_gradient(layer: impl Into<Layer>, input_shape: [usize; 3], dy: &[f32
 }
 
 /// As [`bias_gradient`], into a slice.
-pub fn bias_gradient_into(layer: impl Into<Layer>, input_shape: [usize; 3], dy: &[f32], db: &mut [f32]) -> Result<()> {
-    let (shapes, _) = layer.into().resolve(&input_shape)?;
+pub fn bias_gradient_into(
+    layer: impl Into<Layer>,
+    input_shape: impl AsRef<[usize]>,
+    dy: &[f32],
+    db: &mut [f32],
+) -> Result<()> {
+    let (shapes, _) = layer.into().resolve(input_shape.as_ref())?;
     check(&shapes, None, None, Some(dy))?;
     check_length("db", db, &shapes.bias)?;
-    let [batch, channels, length] = shapes.output;
+    let [batch, channels, length] = shapes.output.ncl();
     db.par_iter_mut().enumerate().for_each(|(channel, db)| {
         let row = |n: usize| &dy[(n * channels + channel) * length..][..length];
         *db = (0..batch).map(|n| sum(row(n))).sum();
@@ -156,9 +171,10 @@ fn count(shape: &[usize]) -> usize {
 }
 
 fn check(shapes: &Shapes, x: Option<&[f32]>, w: Option<&[f32]>, dy: Option<&[f32]>) -> Result<()> {
-    for (name, values, shape) in [("x", x, shapes.input), ("w", w, shapes.weight), ("dy", dy, shapes.output)] {
+    let all = [("x", x, &*shapes.input), ("w", w, &shapes.weight[..]), ("dy", dy, &*shapes.output)];
+    for (name, values, shape) in all {
         if let Some(values) = values {
-            check_length(name, values, &shape)?;
+            check_length(name, values, shape)?;
         }
     }
     Ok(())
@@ -183,7 +199,7 @@ struct Sizes {
     dilation: usize,
     pad_left: usize,
     pad_right: usize,
-    mode: PaddingMode,
+    extension: Extension,
 }
 
 impl Sizes {
@@ -200,7 +216,7 @@ impl Sizes {
             dilation: g.dilation as usize,
             pad_left: g.pad_left as usize,
             pad_right: g.pad_right as usize,
-            mode: g.mode,
+            extension: g.extension,
         }
     }
 
@@ -226,53 +242,16 @@ impl Sizes {
 
     /// What the extended row holds at `position`.
     fn padded(&self, row: &[f32], position: isize) -> f32 {
-        let length = self.wide_length as isize;
-        if (0..length).contains(&position) {
-            return row[position as usize];
-        }
-        match (self.mode, self.source(position)) {
-            (PaddingMode::Constant(value), _) => value,
+        match (self.extension.mode, self.source(position)) {
             (_, Some(source)) => row[source],
+            (PaddingMode::Constant(value), None) => value,
             (_, None) => 0.0,
         }
     }
 
-    /// The sample that padding at `position`, outside the row, copies.
+    /// The sample that stands at `position` of the extended row; none where a constant does.
     fn source(&self, position: isize) -> Option<usize> {
-        let last = self.wide_length as isize - 1;
-        let before = position < 0;
-        let source = match self.mode {
-            PaddingMode::Zeros | PaddingMode::Constant(_) => return None,
-            PaddingMode::Reflect => {
-                if before {
-                    -position
-                } else {
-                    2 * last - position
-                }
-            }
-            PaddingMode::Symmetric => {
-                if before {
-                    -1 - position
-                } else {
-                    2 * last + 1 - position
-                }
-            }
-            PaddingMode::Replicate => {
-                if before {
-                    0
-                } else {
-                    last
-                }
-            }
-            PaddingMode::Circular => {
-                if before {
-                    position + last + 1
-                } else {
-                    position - last - 1
-                }
-            }
-        };
-        usize::try_from(source).ok()
+        self.extension.source(position as i64, self.wide_length as i64).map(|source| source as usize)
     }
 
     /// Writes the samples that tap `k` meets at `positions` of the narrow side.
@@ -375,7 +354,7 @@ fn to_narrow(s: &Sizes, wide: &[f32], w: &[f32], narrow: &mut [f32]) {
 fn to_wide(s: &Sizes, narrow: &[f32], w: &[f32], wide: &mut [f32]) {
     let span = s.dilation * (s.kernel - 1) + 1;
     // Padding that copies samples scatters from one end of a row to anywhere: such rows are not cut.
-    let length = if s.mode.reads_input() {
+    let length = if s.extension.mode.reads_input() {
         s.wide_length
     } else {
         // Samples of a span before a block are computed for both blocks: a block is several times as long.
@@ -422,7 +401,7 @@ fn to_wide(s: &Sizes, narrow: &[f32], w: &[f32], wide: &mut [f32]) {
 impl Sizes {
     /// Narrow samples that reach a wide position of `first .. first + length`, or padding that copies one.
     fn narrow_reached(&self, first: usize, length: usize) -> std::ops::Range<usize> {
-        if self.mode.reads_input() {
+        if self.extension.mode.reads_input() {
             return 0..self.narrow_length;
         }
         let span = self.dilation * (self.kernel - 1);
@@ -434,7 +413,7 @@ impl Sizes {
     /// Adds a column, which tap `k` sends from `first` on, to the wide positions that `row` holds from `row_first` on.
     fn scatter(&self, column: &[f32], k: usize, first: usize, row_first: usize, row: &mut [f32]) {
         let start = (first * self.stride + k * self.dilation) as isize - (self.pad_left + row_first) as isize;
-        if !self.mode.reads_input() {
+        if !self.extension.mode.reads_input() {
             // Nothing goes back from the padding: what lies outside the row is left out at once.
             let skipped = if start < 0 { start.unsigned_abs().div_ceil(self.stride) } else { 0 };
             let row = row.get_mut((start + (skipped * self.stride) as isize) as usize..).unwrap_or_default();
@@ -449,9 +428,7 @@ impl Sizes {
         let end = (self.wide_length + self.pad_right) as isize;
         for (j, &value) in column.iter().enumerate() {
             let position = start + (j * self.stride) as isize;
-            if let Some(sample) = usize::try_from(position).ok().and_then(|p| row.get_mut(p)) {
-                *sample += value;
-            } else if position < end
+            if position < end
                 && let Some(sample) = self.source(position).and_then(|p| row.get_mut(p))
             {
                 *sample += value;

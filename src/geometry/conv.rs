@@ -1,10 +1,11 @@
-use super::{Cost, Geometry, Padding, PaddingMode, Shapes, Side, check_arguments, check_input, index};
+use super::{Cost, Extension, Geometry, Padding, PaddingMode, Shape, Shapes, Side, check_arguments, index};
 use crate::error::{Error, Result};
 
 /// A 1-D convolution (cross-correlation, as every deep-learning framework means it) in the notation of
 /// `torch.nn.Conv1d`.
 ///
-/// `x [N, C_in, L]`, `w [C_out, C_in/groups, K]`, `b [C_out]`, `y [N, C_out, L_out]`, row-major, with
+/// `x [N, C_in, L]`, `w [C_out, C_in/groups, K]`, `b [C_out]`, `y [N, C_out, L_out]`, row-major; without a batch
+/// `x [C_in, L]` and `y [C_out, L_out]`; with
 ///
 /// ```text
 /// y[n,o,i] = b[o] + sum over c,k of w[o,c,k] * xp[n, c', i*stride + k*dilation - pad_left]
@@ -45,6 +46,8 @@ pub struct Conv1d {
     pub padding: Padding,
     /// What it is extended by.
     pub padding_mode: PaddingMode,
+    /// Whether the padding may be longer than one repetition of the input; see [`Conv1d::unbounded_padding`].
+    pub unbounded_padding: bool,
 }
 
 impl Conv1d {
@@ -59,6 +62,7 @@ impl Conv1d {
             groups: 1,
             padding: Padding::Valid,
             padding_mode: PaddingMode::Zeros,
+            unbounded_padding: false,
         }
     }
 
@@ -92,18 +96,37 @@ impl Conv1d {
         Conv1d { padding_mode, ..self }
     }
 
+    /// Sets whether padding may be longer than one repetition of the input.
+    ///
+    /// [`PaddingMode::Reflect`], [`PaddingMode::Symmetric`] and [`PaddingMode::Circular`] end where the input has been
+    /// repeated once, and longer padding is [`Error::PaddingTooLong`], as in PyTorch. With `true` they go on as `numpy.pad`
+    /// does: with a period of `2 * (L - 1)`, `2 * L` and `L` samples.
+    ///
+    /// ```
+    /// use conv1d::{Conv1d, Padding, PaddingMode};
+    /// let long = Conv1d::new(1, 1, 1).padding(Padding::both(5)).padding_mode(PaddingMode::Reflect);
+    /// assert!(long.output_shape([1, 1, 3]).is_err());
+    /// // a b c | becomes | b c b a b | a b c | b a b c b
+    /// assert_eq!(long.unbounded_padding(true).output_shape([1, 1, 3])?, [1, 1, 13]);
+    /// # Ok::<(), conv1d::Error>(())
+    /// ```
+    #[must_use]
+    pub const fn unbounded_padding(self, unbounded_padding: bool) -> Self {
+        Conv1d { unbounded_padding, ..self }
+    }
+
     /// Number of input samples from the first that one output sees to the last: `dilation * (kernel_size - 1) + 1`.
     pub const fn span(&self) -> u64 {
         (self.dilation as u64).saturating_mul((self.kernel_size as u64).saturating_sub(1)).saturating_add(1)
     }
 
-    /// Shapes of all tensors for an input `[N, C_in, L]`, or why there are none.
+    /// Shapes of all tensors for an input `[N, C_in, L]` or `[C_in, L]`, or why there are none.
     pub fn shapes(&self, input: impl AsRef<[usize]>) -> Result<Shapes> {
         self.resolve(input.as_ref()).map(|(shapes, _)| shapes)
     }
 
-    /// `[N, C_out, L_out]` for an input `[N, C_in, L]`.
-    pub fn output_shape(&self, input: impl AsRef<[usize]>) -> Result<[usize; 3]> {
+    /// `[N, C_out, L_out]` for an input `[N, C_in, L]`, `[C_out, L_out]` for an input `[C_in, L]`.
+    pub fn output_shape(&self, input: impl AsRef<[usize]>) -> Result<Shape> {
         self.shapes(input).map(|s| s.output)
     }
 
@@ -145,11 +168,14 @@ impl Conv1d {
 
     pub(crate) fn resolve(&self, input: &[usize]) -> Result<(Shapes, Geometry)> {
         self.check()?;
-        let [n, _, l] = check_input("the input", input, self.in_channels)?;
+        let input = Shape::input(input, self.in_channels)?;
+        let [n, _, l] = input.ncl();
         index("length", l as u64)?;
         index("batch", n as u64)?;
         let (left, right) = self.padding.amounts(l as u64, self.span(), self.stride as u64);
-        self.padding_mode.check(l, left, right)?;
+        if !self.unbounded_padding {
+            self.padding_mode.check(l, left, right)?;
+        }
         let padded = (l as u64).saturating_add(left).saturating_add(right);
         if self.span() > padded {
             return Err(Error::KernelTooLong { span: self.span(), padded });
@@ -157,10 +183,10 @@ impl Conv1d {
         index("padded length", padded)?;
         let l_out = (padded - self.span()) / self.stride as u64 + 1;
         let shapes = Shapes {
-            input: [n, self.in_channels, l],
+            input,
             weight: [self.out_channels, self.in_channels / self.groups, self.kernel_size],
             bias: [self.out_channels],
-            output: [n, self.out_channels, l_out as usize],
+            output: input.with(self.out_channels, l_out as usize),
         };
         shapes.check()?;
         // Everything below was shown to fit an i32 above.
@@ -174,7 +200,7 @@ impl Conv1d {
             groups: self.groups as u32,
             pad_left: left as u32,
             pad_right: right as u32,
-            mode: self.padding_mode,
+            extension: Extension::new(self.padding_mode, l, left, right),
         };
         Ok((shapes, geometry))
     }

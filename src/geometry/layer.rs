@@ -11,7 +11,7 @@ pub enum Layer {
 }
 
 impl Layer {
-    /// Shapes of all tensors for an input `[N, C_in, L]`, or why there are none.
+    /// Shapes of all tensors for an input `[N, C_in, L]` or `[C_in, L]`, or why there are none.
     pub fn shapes(&self, input: impl AsRef<[usize]>) -> Result<Shapes> {
         self.resolve(input.as_ref()).map(|(shapes, _)| shapes)
     }

@@ -3,9 +3,11 @@
 
 mod conv;
 mod cost;
+mod extension;
 mod fused;
 mod layer;
 mod padding;
+mod shape;
 mod transposed;
 
 pub use conv::Conv1d;
@@ -13,7 +15,10 @@ pub use cost::{Cost, receptive_field};
 pub use fused::{Activation, Fused, Residual};
 pub use layer::Layer;
 pub use padding::{Padding, PaddingMode};
+pub use shape::Shape;
 pub use transposed::ConvTranspose1d;
+
+pub(crate) use extension::Extension;
 
 use crate::error::{Error, Result};
 
@@ -48,15 +53,16 @@ impl Operation {
 
 /// The shapes of all tensors of one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Shapes {
-    /// `[N, C_in, L]`, also of the input gradient.
-    pub input: [usize; 3],
+    /// `[N, C_in, L]` or `[C_in, L]`, also of the input gradient.
+    pub input: Shape,
     /// `[C_out, C_in/groups, K]`, or `[C_in, C_out/groups, K]` when transposed; also of the weight gradient.
     pub weight: [usize; 3],
     /// `[C_out]`, also of the bias gradient.
     pub bias: [usize; 1],
-    /// `[N, C_out, L_out]`, also of the gradient with respect to it.
-    pub output: [usize; 3],
+    /// `[N, C_out, L_out]`, or `[C_out, L_out]` for an input without a batch; also of the gradient with respect to it.
+    pub output: Shape,
 }
 
 /// One end of the relation between samples that a convolution is.
@@ -83,7 +89,8 @@ pub(crate) struct Geometry {
     pub(crate) groups: u32,
     pub(crate) pad_left: u32,
     pub(crate) pad_right: u32,
-    pub(crate) mode: PaddingMode,
+    /// What the wide side is extended by.
+    pub(crate) extension: Extension,
 }
 
 /// Checks the arguments that both convolutions share.
@@ -117,17 +124,8 @@ fn check_arguments(
     Ok(())
 }
 
-/// Splits `[N, C, L]`, checked against the channels that the convolution has.
-fn check_input(tensor: &'static str, shape: &[usize], channels: usize) -> Result<[usize; 3]> {
-    match *shape {
-        [n, c, l] if c == channels => {
-            if l == 0 {
-                return Err(Error::Zero { argument: "length" });
-            }
-            Ok([n, c, l])
-        }
-        _ => Err(Error::Shape { tensor, got: shape.to_vec(), expected: format!("[N, {channels}, L]") }),
-    }
+fn check_length(length: usize) -> Result<()> {
+    if length == 0 { Err(Error::Zero { argument: "length" }) } else { Ok(()) }
 }
 
 /// `value` as an index: shaders compute positions in `i32`.
@@ -149,7 +147,8 @@ pub(crate) fn elements(what: &'static str, shape: &[usize]) -> Result<u32> {
 impl Shapes {
     fn check(&self) -> Result<()> {
         elements("elements of the weight", &self.weight)?;
-        for (what, [n, c, l]) in [("elements of the input", self.input), ("elements of the output", self.output)] {
+        for (what, shape) in [("elements of the input", self.input), ("elements of the output", self.output)] {
+            let [n, c, l] = shape.ncl();
             // One item must be addressable even where the batch is empty: strides are computed all the same.
             elements(what, &[n.max(1), c, l])?;
         }

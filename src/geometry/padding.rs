@@ -106,13 +106,16 @@ pub enum PaddingMode {
     Zeros,
     /// This value. It is not an input: it takes part in the weight gradient, and no gradient flows to it.
     Constant(f32),
-    /// The input mirrored at its ends, the end sample not repeated: `c b | a b c d | c b`. At most `length - 1` samples.
+    /// The input mirrored at its ends, the end sample not repeated: `c b | a b c d | c b`. At most `length - 1` samples,
+    /// unless [`crate::Conv1d::unbounded_padding`] is set.
     Reflect,
-    /// The input mirrored at its ends, the end sample repeated: `b a | a b c d | d c`. At most `length` samples.
+    /// The input mirrored at its ends, the end sample repeated: `b a | a b c d | d c`. At most `length` samples, unless
+    /// [`crate::Conv1d::unbounded_padding`] is set.
     Symmetric,
     /// The end sample repeated: `a a | a b c d | d d`.
     Replicate,
-    /// The input continued periodically: `c d | a b c d | a b`. At most `length` samples.
+    /// The input continued periodically: `c d | a b c d | a b`. At most `length` samples, unless
+    /// [`crate::Conv1d::unbounded_padding`] is set.
     Circular,
 }
 

@@ -1,10 +1,11 @@
-use super::{Cost, Geometry, Padding, PaddingMode, Shapes, Side, check_arguments, check_input, index};
+use super::{Cost, Extension, Geometry, Padding, Shape, Shapes, Side, check_arguments, index};
 use crate::error::{Error, Result};
 
 /// A transposed 1-D convolution in the notation of `torch.nn.ConvTranspose1d`: the adjoint of [`crate::Conv1d`], plus
 /// bias.
 ///
-/// `x [N, C_in, L]`, `w [C_in, C_out/groups, K]`, `b [C_out]`, `y [N, C_out, L_out]`, row-major, with
+/// `x [N, C_in, L]`, `w [C_in, C_out/groups, K]`, `b [C_out]`, `y [N, C_out, L_out]`, row-major; without a batch
+/// `x [C_in, L]` and `y [C_out, L_out]`; with
 ///
 /// ```text
 /// y[n,o,m] = b[o] + sum over c,i,k with i*stride + k*dilation - pad_left = m of w[c,o',k] * x[n,c,i]
@@ -90,13 +91,13 @@ impl ConvTranspose1d {
         (self.dilation as u64).saturating_mul((self.kernel_size as u64).saturating_sub(1)).saturating_add(1)
     }
 
-    /// Shapes of all tensors for an input `[N, C_in, L]`, or why there are none.
+    /// Shapes of all tensors for an input `[N, C_in, L]` or `[C_in, L]`, or why there are none.
     pub fn shapes(&self, input: impl AsRef<[usize]>) -> Result<Shapes> {
         self.resolve(input.as_ref()).map(|(shapes, _)| shapes)
     }
 
-    /// `[N, C_out, L_out]` for an input `[N, C_in, L]`.
-    pub fn output_shape(&self, input: impl AsRef<[usize]>) -> Result<[usize; 3]> {
+    /// `[N, C_out, L_out]` for an input `[N, C_in, L]`, `[C_out, L_out]` for an input `[C_in, L]`.
+    pub fn output_shape(&self, input: impl AsRef<[usize]>) -> Result<Shape> {
         self.shapes(input).map(|s| s.output)
     }
 
@@ -145,7 +146,8 @@ impl ConvTranspose1d {
 
     pub(crate) fn resolve(&self, input: &[usize]) -> Result<(Shapes, Geometry)> {
         self.check()?;
-        let [n, _, l] = check_input("the input", input, self.in_channels)?;
+        let input = Shape::input(input, self.in_channels)?;
+        let [n, _, l] = input.ncl();
         index("length", l as u64)?;
         index("batch", n as u64)?;
         let reached = (l as u64 - 1) * self.stride as u64 + self.span();
@@ -160,10 +162,10 @@ impl ConvTranspose1d {
         index("left crop", left)?;
         index("length of the padded output", u64::from(l_out) + left + right.max(0) as u64)?;
         let shapes = Shapes {
-            input: [n, self.in_channels, l],
+            input,
             weight: [self.in_channels, self.out_channels / self.groups, self.kernel_size],
             bias: [self.out_channels],
-            output: [n, self.out_channels, l_out as usize],
+            output: input.with(self.out_channels, l_out as usize),
         };
         shapes.check()?;
         let geometry = Geometry {
@@ -176,7 +178,7 @@ impl ConvTranspose1d {
             groups: self.groups as u32,
             pad_left: left as u32,
             pad_right: 0,
-            mode: PaddingMode::Zeros,
+            extension: Extension::ZEROS,
         };
         Ok((shapes, geometry))
     }

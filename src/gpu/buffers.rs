@@ -108,6 +108,7 @@ pub(super) const TEXEL_FORMAT: wgpu::TextureFormat = wgpu::TextureFormat::Rgba32
 impl Workspace {
     /// Workspace for each of the plans, not for all of them at the same time.
     pub fn new(gpu: &Gpu, plans: &[&Plan]) -> Result<Workspace> {
+        gpu.check_lost()?;
         let mut slots = [const { None }; Slot::ALL.len()];
         for slot in Slot::ALL {
             let elements = plans.iter().map(|p| p.program.slots[slot as usize]).max().unwrap_or(0);
@@ -187,7 +188,7 @@ impl Gpu {
                 sample_count: 1,
                 dimension: wgpu::TextureDimension::D2,
                 format: TEXEL_FORMAT,
-                usage: Usage::STORAGE_BINDING | Usage::COPY_DST,
+                usage: Usage::STORAGE_BINDING | Usage::TEXTURE_BINDING | Usage::COPY_DST,
                 view_formats: &[],
             })
         })

@@ -4,15 +4,29 @@
 //! A [`Gpu`] is cheap to clone and shared by everything made from it; pipelines are compiled once for each specialisation
 //! and kept. Making a [`Prepared`] costs that compilation the first time, making a [`Bound`] a few small buffers and bind
 //! groups; recording a [`Bound`] allocates nothing.
+//!
+//! # Waiting
+//!
+//! Calls queue their work and return. What reads results has two forms: `read`, which blocks its thread, and `read_async`, a
+//! future that never does. Nobody needs to poll the device: a thread of this crate does that while such a future is waited for,
+//! and only then. Dropping the future ends the waiting. Opening a device and compiling pipelines block.
+//!
+//! # Lost devices
+//!
+//! Natively every call that uses the device returns [`Error::DeviceLost`] once the device is lost, also of a device that
+//! the program opened itself. A browser tells it later, in its event loop; see [`Gpu::settled`].
 
 mod adapters;
 mod buffers;
 mod cache;
 mod pending;
 mod prepared;
+#[cfg(not(target_arch = "wasm32"))]
+mod probe;
 mod roofline;
 mod tensor;
 mod timer;
+mod waiting;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub use adapters::adapters;
@@ -21,15 +35,19 @@ pub use buffers::{Buffers, Workspace};
 pub use prepared::{Bound, Prepared};
 pub use tensor::Tensor;
 pub use timer::Timer;
+pub(crate) use waiting::Signal;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use waiting::block_on;
 
-use crate::caps::Caps;
+use crate::caps::{Caps, limit};
 use crate::error::{Error, Result};
 use crate::geometry::{Fused, Operation};
-use crate::kernels::program::{STORAGE_BUFFERS, STORAGE_TEXTURES, Specialised};
+use crate::kernels::program::Specialised;
 use crate::plan::{Plan, PlanOptions, TunedOn, Tuning};
 use crate::shader::{self, BindingKind, Interface};
 use pending::Pending;
 use std::collections::HashMap;
+#[cfg(target_arch = "wasm32")]
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -73,7 +91,12 @@ struct Inner {
     pipelines: Mutex<HashMap<PipelineKey, Arc<Pipeline>>>,
     cache: Mutex<Option<wgpu::PipelineCache>>,
     tuning: Mutex<Option<Arc<Tuning>>>,
-    /// Set when the device is lost, where this crate opened it.
+    #[cfg(not(target_arch = "wasm32"))]
+    probe: probe::Probe,
+    #[cfg(not(target_arch = "wasm32"))]
+    poller: Arc<waiting::Poller>,
+    /// Set by the browser when the device is lost, where this crate opened it.
+    #[cfg(target_arch = "wasm32")]
     lost: Arc<AtomicBool>,
     pending: Pending,
     /// Bound where a step has nothing to read: WebGPU has no empty bindings.
@@ -102,10 +125,10 @@ impl Gpu {
     /// Opens an adapter with all that it offers of limits, and time stamps and a pipeline cache where it has them.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn with_options(options: &GpuOptions) -> Result<Gpu> {
-        pollster::block_on(Gpu::open(options))
+        block_on(Gpu::open(options))
     }
 
-    /// Opens an adapter without blocking, which is how a browser does it.
+    /// Opens an adapter, as a browser does it. Natively the future blocks its thread while the driver opens the device.
     pub async fn open(options: &GpuOptions) -> Result<Gpu> {
         let adapter = adapters::choose(options.adapter.as_deref()).await?;
         let stamps = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::TIMESTAMP_QUERY_INSIDE_ENCODERS;
@@ -120,14 +143,22 @@ impl Gpu {
             .await
             .map_err(|e| Error::NoDevice { message: e.to_string() })?;
         let gpu = Gpu::build(device, queue, options.checked)?;
-        let lost = gpu.inner.lost.clone();
-        gpu.device().set_device_lost_callback(move |_, _| lost.store(true, Ordering::Release));
+        #[cfg(target_arch = "wasm32")]
+        {
+            let lost = gpu.inner.lost.clone();
+            gpu.device().set_device_lost_callback(move |_, _| lost.store(true, Ordering::Release));
+        }
         Ok(gpu)
     }
 
-    /// Uses a device of the caller's and its queue (wgpu panics at the first use of another's, which nothing can tell before), within the limits that it was created with. Nothing about them is changed:
-    /// no callbacks are installed, no errors of others are taken. So it is the caller's callback that is told when the device is
-    /// lost; here that shows where results are read.
+    /// Uses a device of the caller's and its queue, within the limits that the device was created with. wgpu panics at the
+    /// first use of another device's queue; nothing can tell that before.
+    ///
+    /// Nothing about the device is changed: no callback is installed, and no error of other code is taken.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DeviceLimit`] where the device was created with less than [`Caps::check`] asks for.
     pub fn from_device(device: wgpu::Device, queue: wgpu::Queue) -> Result<Gpu> {
         Gpu::build(device, queue, false)
     }
@@ -139,6 +170,7 @@ impl Gpu {
 
     fn build(device: wgpu::Device, queue: wgpu::Queue, checked: bool) -> Result<Gpu> {
         let caps = Caps::new(&device.limits(), device.adapter_info().device_type);
+        caps.check()?;
         let nothing = || {
             device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some("conv1d nothing"),
@@ -149,6 +181,13 @@ impl Gpu {
         };
         let pending = Pending::default();
         let (nothing, nothing_written) = pending.guarded(&device, || (nothing(), nothing()), |error| error)?;
+        #[cfg(not(target_arch = "wasm32"))]
+        let probe = {
+            let mut probe = None;
+            let created = pending.guarded(&device, || probe = probe::Probe::new(&device), |error| error);
+            // On a lost device the buffer is invalid, which is an error too.
+            probe.ok_or_else(lost).and_then(|probe| created.map(|()| probe))?
+        };
         let inner = Inner {
             device,
             queue,
@@ -157,6 +196,11 @@ impl Gpu {
             pipelines: Mutex::default(),
             cache: Mutex::default(),
             tuning: Mutex::default(),
+            #[cfg(not(target_arch = "wasm32"))]
+            probe,
+            #[cfg(not(target_arch = "wasm32"))]
+            poller: Arc::default(),
+            #[cfg(target_arch = "wasm32")]
             lost: Arc::default(),
             pending,
             nothing,
@@ -231,6 +275,11 @@ impl Gpu {
 
     /// Runs a bound operation: an encoder, a pass and a submission of its own.
     pub fn run(&self, bound: &Bound) -> Result<()> {
+        self.submit(bound).map(drop)
+    }
+
+    /// As [`Gpu::run`]; returns the submission.
+    pub(crate) fn submit(&self, bound: &Bound) -> Result<wgpu::SubmissionIndex> {
         self.check_own(bound.gpu(), "the bound operation")?;
         self.guarded(|| {
             let mut encoder =
@@ -240,17 +289,15 @@ impl Gpu {
                     .begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some("conv1d"), timestamp_writes: None });
                 bound.record(&mut pass);
             }
-            self.queue().submit([encoder.finish()]);
-            // Without waiting: this is where a lost device is told. Browsers tell it by themselves.
-            #[cfg(not(target_arch = "wasm32"))]
-            drop(self.device().poll(wgpu::PollType::Poll));
+            self.queue().submit([encoder.finish()])
         })
     }
 
     /// Waits until it is known of every call so far whether it succeeded, and returns the first error since the last time.
     ///
-    /// In a browser calls return before that is known: what fails, a shader that does not compile for one, is told here, and by
-    /// [`Tensor::read_async`] in place of values that mean nothing. Elsewhere every call says so itself, and this has nothing to add.
+    /// In a browser calls return before that is known. An error, of a shader that does not compile or of a lost device, is
+    /// returned here, and by [`Tensor::read_async`] in place of values that mean nothing. The loss of a device that the page
+    /// opened itself is told to the page only. Elsewhere every call returns its own error, and this has nothing to add.
     pub async fn settled(&self) -> Result<()> {
         let settled = self.inner.pending.settled().await;
         self.check_lost()?;
@@ -270,10 +317,11 @@ impl Gpu {
 
     /// Errors of a lost device reach no error scope: everything seems to succeed.
     fn check_lost(&self) -> Result<()> {
-        if self.inner.lost.load(Ordering::Acquire) {
-            return Err(Error::DeviceLost { message: "the driver gave it up, or it was destroyed".into() });
-        }
-        Ok(())
+        #[cfg(not(target_arch = "wasm32"))]
+        let lost = self.inner.probe.is_lost();
+        #[cfg(target_arch = "wasm32")]
+        let lost = self.inner.lost.load(Ordering::Acquire);
+        if lost { Err(self::lost()) } else { Ok(()) }
     }
 
     /// Whether something of this crate lives on this device.
@@ -337,12 +385,12 @@ impl Gpu {
         let count =
             |kinds: &[BindingKind]| interface.bindings.iter().filter(|&kind| kinds.contains(kind)).count() as u64;
         let storage = count(&[BindingKind::Read, BindingKind::ReadWrite]);
-        let texels = count(&[BindingKind::TexelRead, BindingKind::TexelWrite]);
         for (limit, available, needed) in [
-            ("max_compute_invocations_per_workgroup", caps.max_invocations.into(), invocations),
-            ("max_compute_workgroup_storage_size", caps.max_workgroup_bytes.into(), interface.workgroup_bytes.into()),
-            (STORAGE_BUFFERS, caps.max_storage_buffers.into(), storage),
-            (STORAGE_TEXTURES, caps.max_storage_textures.into(), texels),
+            (limit::INVOCATIONS, caps.max_invocations.into(), invocations),
+            (limit::WORKGROUP_BYTES, caps.max_workgroup_bytes.into(), interface.workgroup_bytes.into()),
+            (limit::STORAGE_BUFFERS, caps.max_storage_buffers.into(), storage),
+            (limit::STORAGE_TEXTURES, caps.max_storage_textures.into(), count(&[BindingKind::TexelWrite])),
+            (limit::SAMPLED_TEXTURES, caps.max_sampled_textures.into(), count(&[BindingKind::TexelRead])),
         ] {
             if needed > available {
                 return Err(Error::DeviceLimit { limit, available, needed });
@@ -350,6 +398,10 @@ impl Gpu {
         }
         Ok(())
     }
+}
+
+fn lost() -> Error {
+    Error::DeviceLost { message: "the driver gave it up, or it was destroyed".into() }
 }
 
 /// What a mutex holds. A panic of another thread while it held the lock leaves at worst something out of it.
@@ -365,8 +417,18 @@ fn layout_entry(binding: u32, kind: BindingKind) -> wgpu::BindGroupLayoutEntry {
             BindingKind::Uniform => buffer_type(wgpu::BufferBindingType::Uniform),
             BindingKind::Read => buffer_type(wgpu::BufferBindingType::Storage { read_only: true }),
             BindingKind::ReadWrite => buffer_type(wgpu::BufferBindingType::Storage { read_only: false }),
-            BindingKind::TexelRead => texel_type(wgpu::StorageTextureAccess::ReadOnly),
-            BindingKind::TexelWrite => texel_type(wgpu::StorageTextureAccess::WriteOnly),
+            // WebGPU promises sampled textures of 32-bit floats where they are not filtered, and storage textures of them where
+            // they are written only.
+            BindingKind::TexelRead => wgpu::BindingType::Texture {
+                sample_type: wgpu::TextureSampleType::Float { filterable: false },
+                view_dimension: wgpu::TextureViewDimension::D2,
+                multisampled: false,
+            },
+            BindingKind::TexelWrite => wgpu::BindingType::StorageTexture {
+                access: wgpu::StorageTextureAccess::WriteOnly,
+                format: buffers::TEXEL_FORMAT,
+                view_dimension: wgpu::TextureViewDimension::D2,
+            },
         },
         count: None,
     }
@@ -374,14 +436,6 @@ fn layout_entry(binding: u32, kind: BindingKind) -> wgpu::BindGroupLayoutEntry {
 
 fn buffer_type(ty: wgpu::BufferBindingType) -> wgpu::BindingType {
     wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None }
-}
-
-fn texel_type(access: wgpu::StorageTextureAccess) -> wgpu::BindingType {
-    wgpu::BindingType::StorageTexture {
-        access,
-        format: buffers::TEXEL_FORMAT,
-        view_dimension: wgpu::TextureViewDimension::D2,
-    }
 }
 
 /// The one place where shaders lose their run-time checks.

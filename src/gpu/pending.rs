@@ -119,7 +119,6 @@ fn convert(error: &wgpu::Error) -> Error {
     }
     match error {
         wgpu::Error::OutOfMemory { .. } => Error::OutOfMemory { message },
-        _ if message.contains("device is lost") || message.contains("device lost") => Error::DeviceLost { message },
         _ => Error::Validation { message },
     }
 }

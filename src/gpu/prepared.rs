@@ -1,7 +1,8 @@
 use super::buffers::{Buffers, Memory, Workspace};
 use super::{Gpu, Inner, Pipeline};
+use crate::caps::limit;
 use crate::error::{Error, Result};
-use crate::kernels::program::{Binding, Resource, STORAGE_BUFFERS, STORAGE_TEXTURES, Specialised, Step};
+use crate::kernels::program::{Binding, Resource, Specialised, Step, folded};
 use crate::lowering::Operand;
 use crate::plan::Plan;
 use std::sync::Arc;
@@ -52,6 +53,7 @@ impl Place<'_> {
 impl Gpu {
     /// Compiles what a plan needs that is not compiled yet.
     pub fn prepare(&self, plan: &Plan) -> Result<Prepared> {
+        self.check_lost()?;
         self.check_caps(plan)?;
         let steps = &plan.program.steps;
         let pipelines = steps.iter().map(|s| self.pipeline(&s.shader)).collect::<Result<_>>()?;
@@ -64,13 +66,14 @@ impl Gpu {
     fn check_caps(&self, plan: &Plan) -> Result<()> {
         let (have, planned) = (self.caps(), plan.caps());
         for (limit, available, needed) in [
-            ("max_storage_buffer_binding_size", have.max_binding_bytes, planned.max_binding_bytes),
-            ("max_buffer_size", have.max_buffer_bytes, planned.max_buffer_bytes),
-            ("max_compute_workgroups_per_dimension", have.max_workgroups.into(), planned.max_workgroups.into()),
+            (limit::BINDING_BYTES, have.max_binding_bytes, planned.max_binding_bytes),
+            (limit::BUFFER_BYTES, have.max_buffer_bytes, planned.max_buffer_bytes),
+            (limit::WORKGROUPS, have.max_workgroups.into(), planned.max_workgroups.into()),
             ("loop iterations", have.max_iterations.into(), planned.max_iterations.into()),
-            ("max_texture_dimension_2d", have.max_texture_side.into(), planned.max_texture_side.into()),
-            (STORAGE_BUFFERS, have.max_storage_buffers.into(), planned.max_storage_buffers.into()),
-            (STORAGE_TEXTURES, have.max_storage_textures.into(), planned.max_storage_textures.into()),
+            (limit::TEXTURE_SIDE, have.max_texture_side.into(), planned.max_texture_side.into()),
+            (limit::STORAGE_BUFFERS, have.max_storage_buffers.into(), planned.max_storage_buffers.into()),
+            (limit::STORAGE_TEXTURES, have.max_storage_textures.into(), planned.max_storage_textures.into()),
+            (limit::SAMPLED_TEXTURES, have.max_sampled_textures.into(), planned.max_sampled_textures.into()),
         ] {
             if needed > available {
                 return Err(Error::DeviceLimit { limit, available, needed });
@@ -79,7 +82,7 @@ impl Gpu {
         // Alignments are the other way round: a coarser one needs more room in a binding.
         let (available, needed) = (have.storage_alignment.into(), planned.storage_alignment.into());
         if needed < available {
-            return Err(Error::DeviceLimit { limit: "min_storage_buffer_offset_alignment", available, needed });
+            return Err(Error::DeviceLimit { limit: limit::STORAGE_ALIGNMENT, available, needed });
         }
         Ok(())
     }
@@ -95,10 +98,7 @@ impl Gpu {
         buffers: &[wgpu::BufferSlice<'_>],
         workgroups: u64,
     ) -> Result<Bound> {
-        let side = u64::from(self.caps().max_workgroups).min(65_535);
-        if workgroups > side * side {
-            return Err(Error::TooLarge { what: "workgroups of a dispatch", value: workgroups, limit: side * side });
-        }
+        let folded = folded(workgroups, self.caps())?;
         let pipeline = self.pipeline(shader)?;
         let params = self.filled_buffer("conv1d parameters", params, wgpu::BufferUsages::UNIFORM)?;
         let bindings = self.guarded(|| {
@@ -117,8 +117,6 @@ impl Gpu {
                 entries: &entries,
             })
         })?;
-        let x = workgroups.min(side);
-        let folded = [x as u32, workgroups.div_ceil(x.max(1)) as u32];
         Ok(Bound::alone(self, pipeline, bindings, folded))
     }
 }

@@ -1,4 +1,6 @@
-use super::{Gpu, Timer};
+#[cfg(not(target_arch = "wasm32"))]
+use super::block_on;
+use super::{Gpu, Signal, Timer};
 use crate::error::{Error, Result};
 use crate::kernels::params::params;
 use crate::kernels::program::{Source, Specialised};
@@ -42,7 +44,7 @@ impl Gpu {
     /// from memory to memory, by a shader or by the device's own copy, whichever is faster. Of the samples the fastest counts.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn roofline(&self, effort: Effort) -> Result<Roofline> {
-        pollster::block_on(self.roofline_async(effort))
+        block_on(self.roofline_async(effort))
     }
 
     /// As `roofline`, without blocking.
@@ -53,7 +55,7 @@ impl Gpu {
     /// The multiply-adds of [`Gpu::roofline_async`] alone: operations per second.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn peak_flops(&self, effort: Effort) -> Result<f64> {
-        pollster::block_on(self.peak_flops_async(effort))
+        block_on(self.peak_flops_async(effort))
     }
 
     /// As `peak_flops`, without blocking.
@@ -78,7 +80,7 @@ impl Gpu {
     /// The copying of [`Gpu::roofline_async`] alone: bytes read and written per second, over as much memory as there is.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn copy_bytes(&self, effort: Effort) -> Result<f64> {
-        pollster::block_on(self.copy_bytes_async(effort))
+        block_on(self.copy_bytes_async(effort))
     }
 
     /// As `copy_bytes`, without blocking.
@@ -106,12 +108,12 @@ impl Gpu {
         let shader = timer.measure_async(&bound, effort).await?.min();
         let own = measure_async(effort, async |repeats| {
             let start = Instant::now();
-            self.guarded(|| {
+            let signal = self.guarded(|| {
                 let mut encoder = self.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
                 (0..repeats).for_each(|_| encoder.copy_buffer_to_buffer(&source, 0, &copied, 0, bytes));
-                self.queue().submit([encoder.finish()]);
+                Signal::end_of(self.queue().submit([encoder.finish()]), self.queue())
             })?;
-            self.finished().await?;
+            self.wait(signal).await?;
             Ok::<_, Error>(start.elapsed())
         });
         Ok(2.0 * bytes as f64 / shader.min(own.await?.min()))

@@ -1,4 +1,6 @@
-use super::Gpu;
+#[cfg(not(target_arch = "wasm32"))]
+use super::block_on;
+use super::{Gpu, Signal};
 use crate::error::{Error, Result};
 use crate::geometry::elements;
 
@@ -21,6 +23,41 @@ impl Gpu {
         use wgpu::BufferUsages as Usage;
         let usage = Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST;
         let buffer = self.filled_buffer("conv1d tensor", bytemuck::cast_slice(values), usage)?;
+        Ok(Tensor { gpu: self.clone(), buffer, shape })
+    }
+
+    /// A tensor over the first elements of a buffer of this device, which other code may use too. The buffer needs the usages
+    /// `STORAGE`, `COPY_SRC` and `COPY_DST`.
+    ///
+    /// ```
+    /// use conv1d::{Gpu, wgpu};
+    /// let gpu = Gpu::new()?;
+    /// let buffer = gpu.device().create_buffer(&wgpu::BufferDescriptor {
+    ///     label: None,
+    ///     size: 1024,
+    ///     usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
+    ///     mapped_at_creation: false,
+    /// });
+    /// let x = gpu.tensor_over(buffer, [2, 8, 16])?;
+    /// x.write(&[1.0; 256])?;
+    /// let mut values = [0.0; 256];
+    /// x.read_into(&mut values)?;
+    /// assert_eq!(values, [1.0; 256]);
+    /// # Ok::<(), conv1d::Error>(())
+    /// ```
+    pub fn tensor_over(&self, buffer: wgpu::Buffer, shape: impl AsRef<[usize]>) -> Result<Tensor> {
+        let shape = shape.as_ref().to_vec();
+        let needed = u64::from(elements("elements of a tensor", &shape)?) * 4;
+        use wgpu::BufferUsages as Usage;
+        for (flag, usage) in [(Usage::STORAGE, "STORAGE"), (Usage::COPY_SRC, "COPY_SRC"), (Usage::COPY_DST, "COPY_DST")]
+        {
+            if !buffer.usage().contains(flag) {
+                return Err(Error::BufferUsage { role: "the tensor", usage });
+            }
+        }
+        if buffer.size() < needed {
+            return Err(Error::BufferTooSmall { role: "the tensor", got: buffer.size(), needed });
+        }
         Ok(Tensor { gpu: self.clone(), buffer, shape })
     }
 
@@ -50,7 +87,8 @@ impl Tensor {
         self.shape.contains(&0)
     }
 
-    /// Its memory, for other programs on the same device: usages `STORAGE`, `COPY_SRC` and `COPY_DST`.
+    /// Its memory, for other code on the same device: the values lie at its start, and it has the usages `STORAGE`, `COPY_SRC` and
+    /// `COPY_DST`.
     pub fn buffer(&self) -> &wgpu::Buffer {
         &self.buffer
     }
@@ -101,17 +139,42 @@ impl Tensor {
     /// Waits for the device and copies the values to the host.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn read(&self) -> Result<Vec<f32>> {
-        pollster::block_on(self.read_async())
+        block_on(self.read_async())
     }
 
-    /// Copies the values to the host once everything queued so far has run.
+    /// Copies the values to the host once everything queued so far has run. The future never blocks its thread; dropping it
+    /// ends the waiting.
     pub async fn read_async(&self) -> Result<Vec<f32>> {
         if self.is_empty() {
+            self.gpu.settled().await?;
             return Ok(Vec::new());
         }
+        let view = self.mapped().await?;
+        Ok(bytemuck::pod_collect_to_vec(&view))
+    }
+
+    /// As [`Tensor::read`], into a slice of as many values.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn read_into(&self, values: &mut [f32]) -> Result<()> {
+        block_on(self.read_into_async(values))
+    }
+
+    /// As [`Tensor::read_async`], into a slice of as many values, which is unchanged where that fails.
+    pub async fn read_into_async(&self, values: &mut [f32]) -> Result<()> {
+        if values.len() != self.len() {
+            return Err(Error::DataLength { tensor: "the slice", got: values.len(), expected: self.len() });
+        }
+        if self.is_empty() {
+            return self.gpu.settled().await;
+        }
+        bytemuck::cast_slice_mut(values).copy_from_slice(&self.mapped().await?);
+        Ok(())
+    }
+
+    /// A copy of the values that the host can see.
+    async fn mapped(&self) -> Result<wgpu::BufferView> {
         let (gpu, bytes) = (&self.gpu, self.len() as u64 * 4);
-        let (sender, receiver) = futures_intrusive::channel::shared::oneshot_channel();
-        let staging = gpu.guarded(|| {
+        let (staging, signal) = gpu.guarded(|| {
             let staging = gpu.device().create_buffer(&wgpu::BufferDescriptor {
                 label: Some("conv1d staging"),
                 size: bytes,
@@ -120,23 +183,21 @@ impl Tensor {
             });
             let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             encoder.copy_buffer_to_buffer(&self.buffer, 0, &staging, 0, bytes);
-            gpu.queue().submit([encoder.finish()]);
-            // The receiver waits for this; a failed send means that nobody does any more.
-            staging.map_async(wgpu::MapMode::Read, .., move |mapped| drop(sender.send(mapped)));
-            staging
+            let submission = gpu.queue().submit([encoder.finish()]);
+            let signal = Signal::new(submission, |teller| {
+                staging.map_async(wgpu::MapMode::Read, .., move |mapped| teller.tell(mapped.map_err(unmapped)));
+            });
+            (staging, signal)
         })?;
-        let lost = |message: String| Error::DeviceLost { message };
-        // In a browser it is the event loop that completes the mapping, and errors are known only now.
-        gpu.settled().await?;
-        #[cfg(not(target_arch = "wasm32"))]
-        gpu.device().poll(wgpu::PollType::wait_indefinitely()).map_err(|e| lost(e.to_string()))?;
-        let mapped = receiver.receive().await.ok_or_else(|| lost("the mapping was dropped".into()))?;
-        mapped.map_err(|e| lost(e.to_string()))?;
-        let view = staging.get_mapped_range(..).map_err(|e| lost(e.to_string()))?;
-        Ok(bytemuck::pod_collect_to_vec(&view))
+        gpu.wait(signal).await?;
+        staging.get_mapped_range(..).map_err(unmapped)
     }
 
     pub(crate) fn belongs_to(&self, gpu: &Gpu, tensor: &'static str) -> Result<()> {
         gpu.check_own(&self.gpu, tensor)
     }
+}
+
+fn unmapped(reason: impl std::fmt::Display) -> Error {
+    Error::Validation { message: format!("the values could not be mapped: {reason}") }
 }

@@ -1,5 +1,7 @@
-use super::{Bound, Gpu, Tensor};
-use crate::error::{Error, Result};
+#[cfg(not(target_arch = "wasm32"))]
+use super::block_on;
+use super::{Bound, Gpu, Signal, Tensor};
+use crate::error::Result;
 use crate::timing::{Effort, Timing, measure_async};
 use web_time::{Duration, Instant};
 
@@ -68,7 +70,7 @@ impl Timer {
     /// be compiled, would count.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn measure(&self, bound: &Bound, effort: Effort) -> Result<Timing> {
-        pollster::block_on(self.measure_async(bound, effort))
+        block_on(self.measure_async(bound, effort))
     }
 
     /// As `measure`, without blocking.
@@ -79,7 +81,7 @@ impl Timer {
     /// Runs a bound operation of this device a number of times, to the end, and says how long that took.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn run(&self, bound: &Bound, repeats: u32) -> Result<Duration> {
-        pollster::block_on(self.run_async(bound, repeats))
+        block_on(self.run_async(bound, repeats))
     }
 
     /// As `run`, without blocking.
@@ -97,7 +99,7 @@ impl Timer {
 
     async fn submit(&self, bound: &Bound, repeats: u32) -> Result<Duration> {
         let device = self.gpu.device();
-        let start = self.gpu.guarded(|| {
+        let (start, signal) = self.gpu.guarded(|| {
             let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             {
                 let timestamp_writes = self.stamps.as_ref().map(|stamps| wgpu::ComputePassTimestampWrites {
@@ -115,33 +117,14 @@ impl Timer {
             }
             let commands = encoder.finish();
             let start = Instant::now();
-            self.gpu.queue().submit([commands]);
-            start
+            let submission = self.gpu.queue().submit([commands]);
+            (start, Signal::end_of(submission, self.gpu.queue()))
         })?;
-        self.gpu.finished().await?;
+        self.gpu.wait(signal).await?;
         let taken = start.elapsed();
         match &self.stamps {
             None => Ok(taken),
             Some(stamps) => stamps.elapsed().await,
-        }
-    }
-}
-
-impl Gpu {
-    /// Waits until the device has done everything that is queued.
-    pub(super) async fn finished(&self) -> Result<()> {
-        #[cfg(not(target_arch = "wasm32"))]
-        {
-            let waited = self.guarded(|| self.device().poll(wgpu::PollType::wait_indefinitely()))?;
-            waited.map(drop).map_err(|e| Error::DeviceLost { message: e.to_string() })
-        }
-        #[cfg(target_arch = "wasm32")]
-        {
-            let (sender, receiver) = futures_intrusive::channel::shared::oneshot_channel();
-            self.queue().on_submitted_work_done(move || drop(sender.send(())));
-            let done = receiver.receive().await;
-            self.settled().await?;
-            done.ok_or_else(|| Error::DeviceLost { message: "nobody says that the work is done".into() })
         }
     }
 }

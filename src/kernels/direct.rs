@@ -169,7 +169,7 @@ fn emit_pieces(
     builder: &mut Builder<'_>,
 ) -> Result<()> {
     let phases = builder.phases(&c.phases)?;
-    let (mode, fill) = extension(c.mode);
+    let ([mode, repeated], fill) = extension(c.extension);
     let lanes_positions = LANES / tile.lanes_rows;
     for cut in pieces {
         let [activation, residual, pre_activation] = cut.store_constants(c);
@@ -181,7 +181,8 @@ fn emit_pieces(
             ("TILE_POSITIONS", tile.positions),
             ("SHIFTED", walk.shifted.into()),
             ("ACCUMULATE", cut.accumulate.into()),
-            ("EXTENSION", mode),
+            mode,
+            repeated,
             activation,
             residual,
             pre_activation,
@@ -311,7 +312,7 @@ impl Segments {
 
 fn emit_contract(c: &Contract, tile: Tile, builder: &mut Builder<'_>) -> Result<()> {
     let max_window = builder.caps.max_window();
-    let (mode, fill) = extension(c.mode);
+    let ([mode, repeated], fill) = extension(c.extension);
     // Every position: its samples, and for each row a sum for each tap; every segment: samples.
     let iterations = 1 + tile.positions + tile.rows * (1 + tile.positions);
     for parts in pieces::contract(c, max_window, max_window, None)? {
@@ -341,7 +342,8 @@ fn emit_contract(c: &Contract, tile: Tile, builder: &mut Builder<'_>) -> Result<
                     ("TILE_TAPS", tile.positions),
                     ("SHIFTED", walk.shifted.into()),
                     ("ACCUMULATE", accumulate.into()),
-                    ("EXTENSION", mode),
+                    mode,
+                    repeated,
                     derivative,
                     saved_input,
                     ("NARROW_ACTIVATED", c.narrow_activated().into()),

@@ -14,7 +14,7 @@ params! {
     /// `Params` of `fold.wgsl`.
     FoldParams {
         workgroups: u32, rows: u32, count: u32, terms: u32, border_base: u32, border_length: u32, border_step: i32,
-        out_base: u32, out_length: u32,
+        term_step: u32, out_base: u32, out_length: u32,
     }
 }
 
@@ -30,7 +30,11 @@ pub(crate) fn emit(f: &Fold, builder: &mut Builder<'_>) -> Result<()> {
         let rows = first_row..first_row + at_once.min(f.rows - first_row);
         for first_term in (0..f.terms).step_by(max_terms as usize) {
             let terms = max_terms.min(f.terms - first_term);
-            emit_part(&Fold { border_first: f.border_first + first_term, terms, ..*f }, rows.clone(), builder)?;
+            emit_part(
+                &Fold { border_first: f.border_first + first_term * f.term_step, terms, ..*f },
+                rows.clone(),
+                builder,
+            )?;
         }
     }
     Ok(())
@@ -46,7 +50,7 @@ fn emit_part(f: &Fold, rows: Range<u32>, builder: &mut Builder<'_>) -> Result<()
     // Of each row what one side has: from the lowest to the highest sample that is read.
     let far = i64::from(f.border_first) + i64::from(f.count - 1) * i64::from(f.border_step);
     let lowest = far.min(f.border_first.into()) as u32;
-    let highest = far.max(f.border_first.into()) as u32 + f.terms;
+    let highest = far.max(f.border_first.into()) as u32 + (f.terms - 1) * f.term_step + 1;
     let border = Window {
         start: u64::from(rows.start) * u64::from(f.border_length) + u64::from(lowest),
         length: span(f.border_length, highest - lowest),
@@ -65,6 +69,7 @@ fn emit_part(f: &Fold, rows: Range<u32>, builder: &mut Builder<'_>) -> Result<()
             border_base: f.border_first - lowest,
             border_length: f.border_length,
             border_step: f.border_step,
+            term_step: f.term_step,
             out_base: 0,
             out_length: f.length,
         })

@@ -10,7 +10,7 @@ use super::reduce::Reduction;
 use super::{Kernel, Prediction, Tile, extension, waste};
 use crate::caps::Caps;
 use crate::error::{Error, Result};
-use crate::geometry::PaddingMode;
+use crate::geometry::Extension;
 use crate::lowering::{Contract, Correlate, Phase, Read, Slot, Stage};
 use std::mem::offset_of;
 use std::ops::Range;
@@ -176,7 +176,7 @@ struct ColumnSource {
     touched: Range<i64>,
     in_step: i32,
     tap_step: i32,
-    mode: PaddingMode,
+    extension: Extension,
     phases: Binding,
     phase_count: u32,
     max_taps: u32,
@@ -216,7 +216,7 @@ impl ColumnSource {
     }
 
     fn emit(&self, piece: &Piece, slice: &Slice, builder: &mut Builder<'_>) -> Result<()> {
-        let (mode, fill) = extension(self.mode);
+        let ([mode, repeated], fill) = extension(self.extension);
         let panel_rows = self.panel_rows(piece);
         let panel_tiles = panel_rows.div_ceil(TILE_DEPTH);
         let bindings = vec![
@@ -226,7 +226,7 @@ impl ColumnSource {
             self.input.saved_binding(self.window, offset_of!(ColumnsParams, saved_base)),
         ];
         let [derivative, saved_input] = self.input.load_constants();
-        let constants = [("EXTENSION", mode), derivative, saved_input];
+        let constants = [mode, repeated, derivative, saved_input];
         let workgroups = slice.units() * u64::from(panel_tiles);
         builder.dispatch(&IM2COL, &constants, workgroups, bindings, |workgroups| {
             bytemuck::bytes_of(&ColumnsParams {
@@ -297,7 +297,7 @@ fn emit_pieces(c: &Correlate, pieces: &[CorrelatePiece], tile: Tile, builder: &m
             touched: cut.touched.clone(),
             in_step: c.in_step,
             tap_step: c.tap_step,
-            mode: c.mode,
+            extension: c.extension,
             phases: phases.clone(),
             phase_count: c.phases.len() as u32,
             max_taps: c.max_taps(),
@@ -386,7 +386,7 @@ fn emit_contract(c: &Contract, tile: Tile, builder: &mut Builder<'_>) -> Result<
                 touched: part.touched.clone(),
                 in_step: c.stride as i32,
                 tap_step: c.dilation as i32,
-                mode: c.mode,
+                extension: c.extension,
                 phases: phases.clone(),
                 phase_count: 1,
                 max_taps: c.taps,

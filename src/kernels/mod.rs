@@ -23,7 +23,7 @@ pub(crate) use epilogue::code as activation_code;
 
 use crate::caps::Caps;
 use crate::error::Result;
-use crate::geometry::PaddingMode;
+use crate::geometry::{Extension, PaddingMode};
 use crate::lowering::Stage;
 use program::Builder;
 #[cfg(test)]
@@ -78,16 +78,17 @@ pub(crate) trait Kernel: Sync + fmt::Debug {
     fn emit(&self, stage: &Stage, tile: Tile, builder: &mut Builder<'_>) -> Result<()>;
 }
 
-/// The value of the constant `EXTENSION` and of the parameter `fill`.
-fn extension(mode: PaddingMode) -> (u32, f32) {
-    match mode {
+/// The constants of a shader for the samples beyond the ends of a row, and the value of its parameter `fill`.
+fn extension(extension: Extension) -> ([(&'static str, u32); 2], f32) {
+    let (mode, fill) = match extension.mode {
         PaddingMode::Zeros => (0, 0.0),
         PaddingMode::Constant(fill) => (1, fill),
         PaddingMode::Reflect => (2, 0.0),
         PaddingMode::Symmetric => (3, 0.0),
         PaddingMode::Circular => (4, 0.0),
         PaddingMode::Replicate => (5, 0.0),
-    }
+    };
+    ([("EXTENSION", mode), ("REPEATED", extension.repeated.into())], fill)
 }
 
 /// Waste of computing `count` things in tiles of `tile`: 1 where they fit.

@@ -1,7 +1,7 @@
 //! Cutting a contraction into pieces whose operands each fit one storage binding.
 
 use crate::error::{Error, Result};
-use crate::geometry::PaddingMode;
+use crate::geometry::{Extension, PaddingMode};
 use crate::kernels::program::Window;
 use crate::lowering::{Contract, Correlate};
 use std::ops::Range;
@@ -317,17 +317,20 @@ fn rows_window(
     Window { start, length: end - start }
 }
 
-/// The positions inside `0..length` that reading `first..=last` touches once it is extended by `mode`.
-fn touched(first: i64, last: i64, length: u32, mode: PaddingMode) -> Range<i64> {
+/// The positions inside `0..length` that reading `first..=last` touches once it is extended.
+fn touched(first: i64, last: i64, length: u32, extension: Extension) -> Range<i64> {
     let length = i64::from(length);
     let mut touched = first.max(0)..(last + 1).min(length);
     let mut include = |range: Range<i64>| {
         touched = if touched.is_empty() { range } else { touched.start.min(range.start)..touched.end.max(range.end) };
     };
     let (left, right) = ((-first).max(0), (last + 1 - length).max(0));
+    if extension.repeated && left.max(right) > 0 {
+        return 0..length;
+    }
     // Positions nearer than the padding's far end may be left out by a stride; they count all the same.
     if left > 0 {
-        match mode {
+        match extension.mode {
             PaddingMode::Zeros | PaddingMode::Constant(_) => {}
             PaddingMode::Reflect => include(0..(left + 1).min(length)),
             PaddingMode::Symmetric => include(0..left.min(length)),
@@ -336,7 +339,7 @@ fn touched(first: i64, last: i64, length: u32, mode: PaddingMode) -> Range<i64> 
         }
     }
     if right > 0 {
-        match mode {
+        match extension.mode {
             PaddingMode::Zeros | PaddingMode::Constant(_) => {}
             PaddingMode::Reflect => include((length - 1 - right).max(0)..length),
             PaddingMode::Symmetric => include((length - right).max(0)..length),
@@ -355,7 +358,7 @@ fn touched_input(c: &Correlate, p: &Piece) -> Range<i64> {
         let reach = i64::from(phase.taps - 1) * i64::from(c.tap_step);
         let first = i64::from(phase.in_first) + a * i64::from(c.in_step) + reach.min(0);
         let last = i64::from(phase.in_first) + b * i64::from(c.in_step) + reach.max(0);
-        let range = touched(first, last, c.in_length, c.mode);
+        let range = touched(first, last, c.in_length, c.extension);
         if !range.is_empty() {
             inside = if inside.is_empty() { range } else { inside.start.min(range.start)..inside.end.max(range.end) };
         }
@@ -397,7 +400,7 @@ fn touched_wide(c: &Contract, p: &Piece) -> Range<i64> {
     let last = i64::from(c.first)
         + i64::from(p.j.end - 1) * i64::from(c.stride)
         + i64::from(c.taps - 1) * i64::from(c.dilation);
-    touched(first, last, c.wide_length, c.mode)
+    touched(first, last, c.wide_length, c.extension)
 }
 
 /// Batch items, channels and positions of a tensor `[batch, channels, length]` in parts that each fit one binding, as
@@ -439,9 +442,14 @@ mod tests {
             for length in 1..6 {
                 for first in -12..12 {
                     for last in first..12 {
-                        let touched = touched(first, last, length, mode);
+                        let (left, right) = ((-first).max(0), (last + 1 - i64::from(length)).max(0));
+                        let extension = Extension::new(mode, length as usize, left as u64, right as u64);
+                        let touched = touched(first, last, length, extension);
                         let inside = 0 <= touched.start && touched.end <= i64::from(length);
                         assert!(touched.start <= touched.end && inside, "{mode:?} {first}..={last} of {length}");
+                        let sources = (first..=last).filter_map(|p| extension.source(p, i64::from(length)));
+                        let missing = sources.into_iter().find(|source| !touched.contains(source));
+                        assert_eq!(missing, None, "{mode:?} {first}..={last} of {length}");
                     }
                 }
             }

@@ -1,6 +1,6 @@
 //! What a kernel emits: dispatches with their bindings and parameters, and the workspace that they share. Plain values.
 
-use crate::caps::Caps;
+use crate::caps::{Caps, limit};
 use crate::error::{Error, Result};
 use crate::kernels::params::{Field, params};
 use crate::lowering::{Operand, Phase, Role, Slot};
@@ -63,10 +63,6 @@ impl Resource {
     }
 }
 
-/// Limits by their names in WebGPU.
-pub(crate) const STORAGE_BUFFERS: &str = "max_storage_buffers_per_shader_stage";
-pub(crate) const STORAGE_TEXTURES: &str = "max_storage_textures_per_shader_stage";
-
 /// A binding of a step, in the order of the shader's bindings from 1 on (0 is the parameters).
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Binding {
@@ -77,7 +73,7 @@ pub(crate) struct Binding {
     pub(crate) base: Option<usize>,
     /// Byte offset in the parameters of the flag that says whether an optional operand is there.
     pub(crate) present: Option<usize>,
-    /// Whether the shader may write to it even where it is not there.
+    /// Whether the shader writes to it: said of textures, and of operands that may not be there.
     pub(crate) written: bool,
 }
 
@@ -99,6 +95,11 @@ impl Binding {
             present: None,
             written: false,
         }
+    }
+
+    /// A texture that the shader writes, from its start on.
+    pub(crate) fn written_texels(slot: Slot, length: u64) -> Self {
+        Binding { written: true, ..Binding::whole(slot, length) }
     }
 
     pub(crate) fn bias(window: Window, base: usize, present: usize) -> Self {
@@ -148,6 +149,18 @@ impl Program {
 /// Texels of a row of a workspace texture: `WIDTH` of the shaders. What lies in it is one long sequence; WebGPU grants sides
 /// of 8192.
 pub(crate) const TEXTURE_WIDTH: u32 = 4096;
+
+/// Workgroups in x and y, for a number of them that one dimension may not hold: the fewest rows, and in each no more than
+/// needed. Fewer than one row of them have nothing to do.
+pub(crate) fn folded(workgroups: u64, caps: &Caps) -> Result<[u32; 2]> {
+    let side = u64::from(caps.max_workgroups).min(65_535);
+    let limit = side * side;
+    if workgroups > limit {
+        return Err(Error::TooLarge { what: "workgroups of a dispatch", value: workgroups, limit });
+    }
+    let y = workgroups.div_ceil(side).max(1);
+    Ok([workgroups.div_ceil(y) as u32, y as u32])
+}
 
 /// A program being written.
 #[derive(Debug)]
@@ -239,31 +252,31 @@ impl<'a> Builder<'a> {
         if workgroups == 0 {
             return Ok(());
         }
-        let limit = self.caps.max_window();
-        if let Some(binding) = bindings.iter().find(|b| b.window.length > limit) {
+        let most = self.caps.max_window();
+        if let Some(binding) = bindings.iter().find(|b| b.window.length > most) {
             let value = binding.window.length;
-            return Err(Error::TooLarge { what: "elements of one binding", value, limit });
+            return Err(Error::TooLarge { what: "elements of one binding", value, limit: most });
         }
-        let textures = bindings.iter().filter(|b| b.resource.is_texture()).count() as u64;
+        let count = |kind: &dyn Fn(&Binding) -> bool| bindings.iter().filter(|&b| kind(b)).count() as u64;
         for (limit, available, needed) in [
-            (STORAGE_BUFFERS, self.caps.max_storage_buffers, bindings.len() as u64 - textures),
-            (STORAGE_TEXTURES, self.caps.max_storage_textures, textures),
+            (limit::STORAGE_BUFFERS, self.caps.max_storage_buffers, count(&|b| !b.resource.is_texture())),
+            (limit::STORAGE_TEXTURES, self.caps.max_storage_textures, count(&|b| b.resource.is_texture() && b.written)),
+            (
+                limit::SAMPLED_TEXTURES,
+                self.caps.max_sampled_textures,
+                count(&|b| b.resource.is_texture() && !b.written),
+            ),
         ] {
             if needed > available.into() {
                 return Err(Error::DeviceLimit { limit, available: available.into(), needed });
             }
         }
-        let side = u64::from(self.caps.max_workgroups).min(65_535);
-        let limit = side * side;
-        if workgroups > limit {
-            return Err(Error::TooLarge { what: "workgroups of a dispatch", value: workgroups, limit });
-        }
-        let x = workgroups.min(side);
+        let folded = folded(workgroups, self.caps)?;
         self.program.steps.push(Step {
             shader: Specialised { source, constants: constants.to_vec() },
             params: params(workgroups as u32),
             bindings,
-            workgroups: [x as u32, workgroups.div_ceil(x) as u32],
+            workgroups: folded,
             packs_weight: false,
         });
         Ok(())
@@ -274,5 +287,24 @@ impl<'a> Builder<'a> {
         if let Some(step) = self.program.steps.last_mut() {
             step.packs_weight = true;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Workgroups that one dimension cannot hold are folded with fewer to spare than there are rows.
+    #[test]
+    fn folding_leaves_few_workgroups_idle() {
+        let caps = Caps::WEBGPU;
+        assert_eq!(folded(65_535, &caps), Ok([65_535, 1]));
+        assert_eq!(folded(65_536, &caps), Ok([32_768, 2]));
+        let most = 65_535 * 65_535;
+        for workgroups in (0..200_000).chain((0..1000).map(|n| most - n)) {
+            let [x, y] = folded(workgroups, &caps).unwrap().map(u64::from);
+            assert!(x <= 65_535 && y <= 65_535 && (workgroups..workgroups + y).contains(&(x * y)), "{workgroups}");
+        }
+        assert!(folded(most + 1, &caps).is_err());
     }
 }

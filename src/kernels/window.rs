@@ -205,7 +205,7 @@ fn emit(c: &Correlate, tile: Tile, builder: &mut Builder<'_>) -> Result<()> {
 
 fn emit_pieces(c: &Correlate, pieces: &[CorrelatePiece], staging: &Staging, builder: &mut Builder<'_>) -> Result<()> {
     let phases = builder.phases(&c.phases)?;
-    let (mode, fill) = extension(c.mode);
+    let ([mode, repeated], fill) = extension(c.extension);
     let mut packed_for = None;
     for cut in pieces {
         let Piece { n, g, r, q, j } = &cut.piece;
@@ -233,7 +233,8 @@ fn emit_pieces(c: &Correlate, pieces: &[CorrelatePiece], staging: &Staging, buil
             ("REST", staging.rest.into()),
             ("ADJACENT", (staging.width_shift == 0).into()),
             ("ACCUMULATE", cut.accumulate.into()),
-            ("EXTENSION", mode),
+            mode,
+            repeated,
             activation,
             residual,
             pre_activation,

@@ -351,7 +351,12 @@ impl Node {
         match (&self.op, inputs) {
             (Op::Convolution { fused, flat }, [x, w, rest @ ..]) => {
                 fused.check()?;
-                let output = fused.layer.shapes(if *flat { flat_input(x, fused)? } else { x.to_vec() })?;
+                // Values of a network have a batch always: two axes are features, not a signal without a batch.
+                let signal = if *flat { flat_input(x, fused)? } else { x.to_vec() };
+                if signal.len() != 3 {
+                    return Err(wrong("the input", x, "[N, C, L]".into()));
+                }
+                let output = fused.layer.shapes(signal)?;
                 let weight = if *flat { &output.weight[..2] } else { &output.weight[..] };
                 if *w != weight {
                     return Err(wrong("the weight", w, format!("{weight:?}")));

@@ -9,6 +9,8 @@ use super::state::StateDict;
 use super::summary::Summary;
 use super::train::{Loss, Trainer};
 use crate::error::{Error, Result};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::gpu::block_on;
 use crate::gpu::{Bound, Buffers, Gpu, Tensor, Workspace};
 use crate::plan::{Plan, PlanOptions};
 use std::fmt;
@@ -155,7 +157,7 @@ impl Network {
     /// Reads parameters and statistics back, by PyTorch's names.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn state_dict(&self) -> Result<StateDict> {
-        pollster::block_on(self.state_dict_async())
+        block_on(self.state_dict_async())
     }
 
     /// As `state_dict`, without blocking.
@@ -168,7 +170,7 @@ impl Network {
     /// only some of them puts them into [`Network::state_dict`] and loads that.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn load_state_dict(&self, dict: &StateDict) -> Result<()> {
-        pollster::block_on(self.load_state_dict_async(dict))
+        block_on(self.load_state_dict_async(dict))
     }
 
     /// As `load_state_dict`, without blocking.
@@ -457,7 +459,7 @@ impl Session {
     /// Reads the gradients of all parameters back, by PyTorch's names.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn gradients(&self) -> Result<StateDict> {
-        pollster::block_on(self.gradients_async())
+        block_on(self.gradients_async())
     }
 
     /// As `gradients`, without blocking.

@@ -7,10 +7,11 @@ use super::program::{KEPT_LOSSES, Training};
 use super::session::{Memory, Mode, Network, Session, SessionOptions};
 use super::state::{Entry, StateDict};
 use crate::error::{Error, Result};
-use crate::gpu::{Bound, Tensor};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::gpu::block_on;
+use crate::gpu::{Bound, Signal, Tensor};
 use crate::plan::PlanOptions;
 use std::collections::BTreeMap;
-#[cfg(not(target_arch = "wasm32"))]
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 #[cfg(not(target_arch = "wasm32"))]
@@ -82,7 +83,6 @@ pub struct Progress {
 /// Steps that are counted, which no run reaches.
 const MOST_STEPS: u64 = 1 << 48;
 /// Steps that may be queued on the device: one that runs, and one that waits for it.
-#[cfg(not(target_arch = "wasm32"))]
 const QUEUED: usize = 2;
 /// Steps whose losses are read in one go.
 const LOSSES_AT_ONCE: u64 = 32;
@@ -119,8 +119,8 @@ pub struct Trainer {
     stepped: bool,
     /// Steps whose losses were read.
     read: u64,
-    #[cfg(not(target_arch = "wasm32"))]
-    queued: VecDeque<wgpu::SubmissionIndex>,
+    /// The ends of the steps that may still be queued.
+    queued: VecDeque<Signal>,
 }
 
 impl Trainer {
@@ -152,7 +152,6 @@ impl Trainer {
             steps: 0,
             stepped: false,
             read: 0,
-            #[cfg(not(target_arch = "wasm32"))]
             queued: VecDeque::new(),
         })
     }
@@ -180,10 +179,25 @@ impl Trainer {
         self.session.memory()
     }
 
-    /// Does a step on a batch: forward, loss, backward, update, all queued. It waits where the device is two steps behind.
+    /// Does a step on a batch: forward, loss, backward, update, all queued. It waits where the device is two steps behind; a
+    /// browser cannot wait, and queues them all.
     ///
     /// The batch is `[N, C, L]`, its target of the output's shape, or of classes for [`Loss::CrossEntropy`].
     pub fn step<T: Target>(&mut self, input: &[f32], target: &[T]) -> Result<()> {
+        self.enqueue(input, target)?;
+        #[cfg(not(target_arch = "wasm32"))]
+        block_on(self.wait_for_the_device())?;
+        self.queued.truncate(QUEUED);
+        Ok(())
+    }
+
+    /// As [`Trainer::step`], without blocking, also in a browser.
+    pub async fn step_async<T: Target>(&mut self, input: &[f32], target: &[T]) -> Result<()> {
+        self.enqueue(input, target)?;
+        self.wait_for_the_device().await
+    }
+
+    fn enqueue<T: Target>(&mut self, input: &[f32], target: &[T]) -> Result<()> {
         self.check_target::<T>()?;
         let words: &[f32] = bytemuck::cast_slice(target);
         let place = self.session.target().ok_or(Error::MissingBuffer { role: "the target" })?;
@@ -211,25 +225,19 @@ impl Trainer {
         self.session.input().write(input)?;
         place.write(words)?;
         self.session.control().write(&self.optimizer.control(self.steps + 1))?;
-        gpu.run(&self.step_pass)?;
+        let submission = gpu.submit(&self.step_pass)?;
+        self.queued.push_back(Signal::end_of(submission, gpu.queue()));
         self.steps += 1;
         self.stepped = true;
-        // A page waits where it asks for losses.
-        #[cfg(not(target_arch = "wasm32"))]
-        self.wait_for_the_device()?;
         Ok(())
     }
 
     /// Waits until no more than [`QUEUED`] steps are queued.
-    #[cfg(not(target_arch = "wasm32"))]
-    fn wait_for_the_device(&mut self) -> Result<()> {
-        let gpu = self.network.gpu();
-        self.queued.push_back(gpu.queue().submit(None));
-        if self.queued.len() > QUEUED
-            && let Some(submission_index) = self.queued.pop_front()
-        {
-            let wait = wgpu::PollType::Wait { submission_index: Some(submission_index), timeout: None };
-            gpu.device().poll(wait).map_err(|e| Error::DeviceLost { message: e.to_string() })?;
+    async fn wait_for_the_device(&mut self) -> Result<()> {
+        while self.queued.len() > QUEUED {
+            if let Some(end) = self.queued.pop_front() {
+                self.network.gpu().wait(end).await?;
+            }
         }
         Ok(())
     }
@@ -246,7 +254,7 @@ impl Trainer {
     /// step.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn losses(&mut self) -> Result<Vec<Progress>> {
-        pollster::block_on(self.losses_async())
+        block_on(self.losses_async())
     }
 
     /// As `losses`, without blocking.
@@ -265,7 +273,7 @@ impl Trainer {
     /// Waits, and reads the norm of all gradients together of the last step, before clipping. None without clipping, or a step.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn gradient_norm(&self) -> Result<Option<f32>> {
-        pollster::block_on(self.gradient_norm_async())
+        block_on(self.gradient_norm_async())
     }
 
     /// As `gradient_norm`, without blocking.
@@ -320,7 +328,7 @@ impl Trainer {
         let loader = self.loader(data)?;
         for step in self.steps..until {
             let (input, target) = loader.make(step);
-            self.step(&input, &target)?;
+            self.step_async(&input, &target).await?;
             if self.steps.is_multiple_of(LOSSES_AT_ONCE) || self.steps == until {
                 let losses = self.losses_async().await?;
                 if self.tell(losses, &mut observe).is_break() {
@@ -350,7 +358,7 @@ impl Trainer {
     /// and the step. A file that is there is replaced once the new one is whole.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        pollster::block_on(self.checkpoint_async())?.save(path)
+        block_on(self.checkpoint_async())?.save(path)
     }
 
     /// What [`Trainer::resume_async`] goes on from: the tensors and notes of a checkpoint.
@@ -388,7 +396,7 @@ impl Trainer {
     #[cfg(not(target_arch = "wasm32"))]
     pub fn resume(&mut self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        let resumed = pollster::block_on(self.resume_async(StateDict::load(path)?));
+        let resumed = block_on(self.resume_async(StateDict::load(path)?));
         resumed.map_err(|error| match error {
             Error::Parameter { .. } | Error::StateKeys { .. } => Error::file(path, error),
             error => error,

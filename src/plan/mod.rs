@@ -271,7 +271,7 @@ fn check_derived_sizes(g: &Geometry) -> Result<()> {
     if phases > MAX_PHASES {
         return Err(Error::TooLarge { what: "number of stride phases", value: phases, limit: MAX_PHASES });
     }
-    if g.mode.reads_input() {
+    if g.extension.mode.reads_input() {
         let border = (g.pad_left + g.pad_right) as usize;
         elements("elements of the padding", &[g.batch.max(1) as usize, g.wide.channels as usize, border])?;
     }

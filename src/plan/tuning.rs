@@ -97,7 +97,7 @@ impl Tuning {
 
 /// What a layer on an input shape is to the planner; an activation or a residual changes nothing of it.
 pub(super) fn key(transposed: bool, g: &Geometry, operation: Operation) -> String {
-    let mode = g.mode.name();
+    let mode = g.extension.mode.name();
     let kind = if transposed { "transposed convolution" } else { "convolution" };
     format!(
         "{} of a {kind}, batch {}, {}x{} to {}x{}, kernel {}, stride {}, dilation {}, groups {}, padding {} {} of {mode}",

@@ -84,17 +84,22 @@ fn padded(position: i64, length: i64, mode: PaddingMode) -> Padded {
     if (0..length).contains(&position) {
         return Padded::Sample(position as usize);
     }
-    let before = position < 0;
     let sample = match mode {
         PaddingMode::Zeros => return Padded::Nothing,
         PaddingMode::Constant(value) => return Padded::Constant(value),
-        PaddingMode::Reflect if before => -position,
-        PaddingMode::Reflect => 2 * (length - 1) - position,
-        PaddingMode::Symmetric if before => -1 - position,
-        PaddingMode::Symmetric => 2 * length - 1 - position,
-        PaddingMode::Replicate if before => 0,
-        PaddingMode::Replicate => length - 1,
+        PaddingMode::Replicate => position.clamp(0, length - 1),
         PaddingMode::Circular => position.rem_euclid(length),
+        // Mirrored at the end samples, again and again: the distance from the nearest even multiple of `length - 1`.
+        PaddingMode::Reflect if length == 1 => 0,
+        PaddingMode::Reflect => {
+            let period = 2 * (length - 1);
+            (position - (position + length - 1).div_euclid(period) * period).abs()
+        }
+        // Mirrored beyond the end samples: every other repetition of the row runs backwards.
+        PaddingMode::Symmetric => {
+            let (repetition, sample) = (position.div_euclid(length), position.rem_euclid(length));
+            if repetition % 2 == 0 { sample } else { length - 1 - sample }
+        }
     };
     Padded::Sample(sample as usize)
 }
@@ -108,10 +113,10 @@ pub struct Oracle {
 }
 
 impl Oracle {
-    /// For a layer and an input shape `[N, C_in, L]`.
-    pub fn new(layer: impl Into<Layer>, input_shape: [usize; 3]) -> Result<Self> {
+    /// For a layer and an input shape `[N, C_in, L]` or `[C_in, L]`.
+    pub fn new(layer: impl Into<Layer>, input_shape: impl AsRef<[usize]>) -> Result<Self> {
         let layer = layer.into();
-        let (shapes, geometry) = layer.resolve(&input_shape)?;
+        let (shapes, geometry) = layer.resolve(input_shape.as_ref())?;
         Ok(Oracle { layer, shapes, geometry })
     }
 
@@ -124,10 +129,10 @@ impl Oracle {
     /// `L + pad_right - 1`, and what is there. A transposed convolution crops its output instead: here are the positions of a row
     /// of it before that.
     pub fn padded(&self) -> impl Iterator<Item = (i64, Padded)> {
-        let Geometry { wide, pad_left, pad_right, mode, .. } = self.geometry;
+        let Geometry { wide, pad_left, pad_right, extension, .. } = self.geometry;
         let length = i64::from(wide.length);
         (-i64::from(pad_left)..length + i64::from(pad_right))
-            .map(move |position| (position, padded(position, length, mode)))
+            .map(move |position| (position, padded(position, length, extension.mode)))
     }
 
     /// `y [N, C_out, L_out]`.
@@ -199,7 +204,7 @@ impl Oracle {
     }
 
     fn forward_element(&self, x: &[f32], w: &[f32], b: Option<&[f32]>, index: usize) -> Exact {
-        let [n, channel, position] = unravel(index, self.shapes.output);
+        let [n, channel, position] = unravel(index, self.shapes.output.ncl());
         let bias = Exact::from_bias(b.map(|b| b[channel]));
         if self.layer.is_transposed() {
             self.wide_sum(x, w, bias, [n, channel, position])
@@ -209,7 +214,7 @@ impl Oracle {
     }
 
     fn input_gradient_element(&self, w: &[f32], dy: &[f32], index: usize) -> Exact {
-        let at = unravel(index, self.shapes.input);
+        let at = unravel(index, self.shapes.input.ncl());
         if self.layer.is_transposed() {
             self.narrow_sum(dy, w, Exact::default(), at)
         } else {
@@ -227,7 +232,7 @@ impl Oracle {
             let taps = &w[(o * g.wide_per_group + c) * g.kernel..][..g.kernel];
             for (k, &tap) in taps.iter().enumerate() {
                 let position = (i * g.stride + k * g.dilation) as i64 - g.pad_left;
-                match padded(position, g.wide_length as i64, self.geometry.mode) {
+                match padded(position, g.wide_length as i64, self.geometry.extension.mode) {
                     Padded::Sample(at) => sum.add(f64::from(tap) * f64::from(row[at])),
                     Padded::Constant(value) => sum.add(f64::from(tap) * f64::from(value)),
                     Padded::Nothing => {}
@@ -263,23 +268,24 @@ impl Oracle {
     fn positions_of(&self, m: i64) -> Vec<i64> {
         let g = &self.geometry;
         let (length, left, right) = (i64::from(g.wide.length), i64::from(g.pad_left), i64::from(g.pad_right));
-        if !g.mode.reads_input() {
-            return vec![m];
-        }
-        let end = length + right;
-        // Where a mirror or a period may put it; the definition decides.
-        let mut candidates = vec![-m, -1 - m, 2 * (length - 1) - m, 2 * length - 1 - m, m - length, m + length];
-        if g.mode == PaddingMode::Replicate {
-            candidates = if m == 0 { (-left..0).collect() } else { Vec::new() };
-            candidates.extend(if m == length - 1 { length..end } else { 0..0 });
-        }
+        let (start, end) = (-left, length + right);
+        // Every repetition and every mirror image is among these; the definition decides.
+        let every = |first: i64, step: i64| {
+            let nearest = start + (first - start).rem_euclid(step);
+            (nearest..end).step_by(step as usize).collect::<Vec<_>>()
+        };
+        let mut candidates = match g.extension.mode {
+            PaddingMode::Zeros | PaddingMode::Constant(_) => return vec![m],
+            PaddingMode::Replicate if m == 0 || m == length - 1 => (start..end).collect(),
+            PaddingMode::Replicate => return vec![m],
+            PaddingMode::Circular => every(m, length),
+            PaddingMode::Reflect if length == 1 => (start..end).collect(),
+            PaddingMode::Reflect => [every(m, 2 * (length - 1)), every(-m, 2 * (length - 1))].concat(),
+            PaddingMode::Symmetric => [every(m, 2 * length), every(-1 - m, 2 * length)].concat(),
+        };
         candidates.sort_unstable();
         candidates.dedup();
-        candidates.retain(|&p| {
-            let is_padding = (-left..0).contains(&p) || (length..end).contains(&p);
-            is_padding && padded(p, length, g.mode) == Padded::Sample(m as usize)
-        });
-        candidates.push(m);
+        candidates.retain(|&p| padded(p, length, g.extension.mode) == Padded::Sample(m as usize));
         candidates
     }
 
@@ -295,7 +301,7 @@ impl Oracle {
             let factors = &narrow[(n * g.narrow_channels + o) * g.narrow_length..][..g.narrow_length];
             for (i, &factor) in factors.iter().enumerate() {
                 let position = (i * g.stride + k * g.dilation) as i64 - g.pad_left;
-                match padded(position, g.wide_length as i64, self.geometry.mode) {
+                match padded(position, g.wide_length as i64, self.geometry.extension.mode) {
                     Padded::Sample(at) => sum.add(f64::from(factor) * f64::from(row[at])),
                     Padded::Constant(value) => sum.add(f64::from(factor) * f64::from(value)),
                     Padded::Nothing => {}
@@ -306,7 +312,7 @@ impl Oracle {
     }
 
     fn bias_gradient_element(&self, dy: &[f32], channel: usize) -> Exact {
-        let [batch, channels, length] = self.shapes.output;
+        let [batch, channels, length] = self.shapes.output.ncl();
         let mut sum = Exact::default();
         for n in 0..batch {
             let row = &dy[(n * channels + channel) * length..][..length];

@@ -26,8 +26,8 @@ impl Toeplitz {
         if w.len() != expected {
             return Err(Error::DataLength { tensor: "w", got: w.len(), expected });
         }
-        let [_, c_in, l] = shapes.input;
-        let [_, c_out, l_out] = shapes.output;
+        let [_, c_in, l] = shapes.input.ncl();
+        let [_, c_out, l_out] = shapes.output.ncl();
         let (rows, columns) = (c_out * l_out, c_in * l);
         let limit = MAX_ELEMENTS;
         let size = (rows as u64).checked_mul(columns as u64).filter(|&n| n <= limit);
@@ -48,7 +48,7 @@ impl Toeplitz {
                 let position =
                     i as i64 * i64::from(g.stride) + k as i64 * i64::from(g.dilation) - i64::from(g.pad_left);
                 let narrow_at = o * narrow_length + i;
-                let mode = if layer.is_transposed() { PaddingMode::Zeros } else { g.mode };
+                let mode = if layer.is_transposed() { PaddingMode::Zeros } else { g.extension.mode };
                 match padded(position, wide_length, mode) {
                     Padded::Sample(m) => {
                         let wide_at = c * wide_length as usize + m;

@@ -11,8 +11,9 @@ pub(crate) enum BindingKind {
     Uniform,
     Read,
     ReadWrite,
-    /// A texture of four floats a texel.
+    /// A sampled texture.
     TexelRead,
+    /// A storage texture of four floats a texel.
     TexelWrite,
 }
 
@@ -91,12 +92,11 @@ pub(crate) fn interface(shader: &Specialised, module: &naga::Module) -> Result<I
 
 fn texel_kind(variable: &naga::TypeInner) -> Option<BindingKind> {
     let naga::TypeInner::Image { dim: naga::ImageDimension::D2, arrayed: false, class } = variable else { return None };
-    match class {
-        naga::ImageClass::Storage { format: naga::StorageFormat::Rgba32Float, access } => match *access {
-            naga::StorageAccess::LOAD => Some(BindingKind::TexelRead),
-            naga::StorageAccess::STORE => Some(BindingKind::TexelWrite),
-            _ => None,
-        },
+    match *class {
+        naga::ImageClass::Sampled { kind: naga::ScalarKind::Float, multi: false } => Some(BindingKind::TexelRead),
+        naga::ImageClass::Storage { format: naga::StorageFormat::Rgba32Float, access: naga::StorageAccess::STORE } => {
+            Some(BindingKind::TexelWrite)
+        }
         _ => None,
     }
 }
@@ -171,9 +171,12 @@ mod tests {
                 assert!(info.is_ok(), "{}: {:?}", step.shader.source.name, info.err());
                 let name = step.shader.source.name;
                 assert_eq!(interface.bindings.len(), step.bindings.len() + 1, "{name}");
-                assert!(interface.workgroup_bytes <= Caps::WEBGPU.max_workgroup_bytes, "{name}");
+                assert!(interface.workgroup_bytes <= Caps::LEAST_WORKGROUP_BYTES, "{name}");
                 let invocations: u32 = interface.workgroup_size.iter().product();
-                assert!(invocations <= Caps::WEBGPU.max_invocations, "{name}");
+                assert!(invocations <= Caps::LEAST_INVOCATIONS, "{name}");
+                let buffer = |kind: &&BindingKind| matches!(kind, BindingKind::Read | BindingKind::ReadWrite);
+                let buffers = interface.bindings.iter().filter(buffer).count();
+                assert!(buffers <= Caps::LEAST_STORAGE_BUFFERS as usize, "{name}");
                 assert_eq!(interface.entry_point, name);
                 reached.insert(name);
             }

@@ -163,7 +163,7 @@ impl Settings {
             return Err(Wrong::TooMuch { terms });
         }
         let expected = |role: Role| role.shape(&shapes).iter().product::<usize>();
-        let [_, channels, length] = shapes.output;
+        let [_, channels, length] = shapes.output.ncl();
         if self.output_gradient.len() != expected(Role::Output) {
             // Another length keeps what fits of each channel.
             let before = self.output_gradient.len() / channels;
@@ -237,9 +237,8 @@ impl Checked {
 
     /// Every product, from the definition of the convolution.
     fn terms(&self, padded: &[Cell]) -> Vec<Term> {
-        let Shapes {
-            input: [_, _, length], weight: [channels_out, per_group, kernel], output: [_, _, positions], ..
-        } = *self.shapes();
+        let Shapes { input, weight: [channels_out, per_group, kernel], output, .. } = *self.shapes();
+        let ([_, _, length], [_, _, positions]) = (input.ncl(), output.ncl());
         let Settings { input, weight, output_gradient, groups, stride, dilation, .. } = &self.settings;
         let mut terms = Vec::new();
         for o in 0..channels_out {
@@ -299,8 +298,8 @@ impl Checked {
                 Padded::Nothing => Cell { position, sample: None, constant: 0.0 },
             })
             .collect();
-        let Shapes { input: [_, in_channels, length], weight, output: [_, out_channels, positions], .. } =
-            *self.shapes();
+        let Shapes { input, weight, output, .. } = *self.shapes();
+        let ([_, in_channels, length], [_, out_channels, positions]) = (input.ncl(), output.ncl());
         Ok(Example {
             input: [in_channels, length],
             weight,

@@ -186,8 +186,8 @@ pub(crate) fn run(options: &Options) -> Outcome {
 fn caps(device: Device) -> Caps {
     match device {
         Device::Webgpu => Caps::WEBGPU,
-        Device::Software => Caps { class: DeviceClass::Software, ..Caps::WEBGPU },
-        Device::Discrete => Caps { class: DeviceClass::Discrete, ..Caps::WEBGPU },
+        Device::Software => Caps::of(DeviceClass::Software),
+        Device::Discrete => Caps::of(DeviceClass::Discrete),
     }
 }
 

@@ -4,7 +4,7 @@ use super::staging::{Rows, Staging};
 use super::{LANES, TEXEL, texels};
 use crate::caps::Speed;
 use crate::error::Result;
-use crate::geometry::PaddingMode;
+use crate::geometry::Extension;
 use crate::kernels::Tile;
 use crate::kernels::params::params;
 use crate::kernels::pieces::{self, ContractPiece, Piece, Staged};
@@ -228,7 +228,7 @@ fn emit_staging(c: &Contract, part: &ContractPiece, layout: &Layout, builder: &m
             groups: c.groups,
             channels: c.rows,
             length: c.positions,
-            mode: PaddingMode::Zeros,
+            extension: Extension::ZEROS,
         },
         batch,
         groups,
@@ -255,7 +255,7 @@ fn emit_staging(c: &Contract, part: &ContractPiece, layout: &Layout, builder: &m
             groups: c.groups,
             channels: c.depth,
             length: c.wide_length,
-            mode: c.mode,
+            extension: c.extension,
         },
         batch,
         groups,

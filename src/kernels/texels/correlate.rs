@@ -218,11 +218,12 @@ pub(super) fn emit(c: &Correlate, tile: Tile, builder: &mut Builder<'_>) -> Resu
     let (layout, _) = Layout::fastest(c, tile, &builder.caps.speed());
     // Half of what is left for the input, so that the weight has room.
     let room = builder.available(Slot::InputTexels) / 2;
+    let amount = |piece: &Piece| layout.input_texels(c, piece);
     let limits = Limits {
         max_window: builder.caps.max_window(),
         max_iterations: builder.caps.max_iterations,
         iterations: &|c, depth| layout.iterations(c, depth),
-        staged: Some(Staged { amount: &|piece| layout.input_texels(c, piece), limit: room }),
+        staged: Some(Staged { amount: &amount, limit: room }),
     };
     for slice in pieces::correlate(c, limits)? {
         emit_pieces(&slice.correlate, &slice.pieces, &layout, builder)?;
@@ -264,7 +265,7 @@ fn emit_input(c: &Correlate, cut: &CorrelatePiece, layout: &Layout, builder: &mu
             groups: c.groups,
             channels: c.depth,
             length: c.in_length,
-            mode: c.mode,
+            extension: c.extension,
         },
         batch: cut.piece.batch(),
         groups: cut.piece.groups(),
@@ -301,7 +302,7 @@ fn emit_weight(
     let bindings = vec![
         phases.clone(),
         Binding::new(WEIGHT, cut.weight, offset_of!(WeightParams, w_base)),
-        Binding::whole(Slot::FactorTexels, length),
+        Binding::written_texels(Slot::FactorTexels, length),
     ];
     let constants = [("TILE_ROWS", layout.tile.rows), ("TEXEL_TAPS", layout.texel_taps.into())];
     let workgroups = phase_workgroups * c.phases.len() as u64;

@@ -2,7 +2,7 @@
 
 use super::{LANES, texels};
 use crate::error::Result;
-use crate::geometry::PaddingMode;
+use crate::geometry::Extension;
 use crate::kernels::extension;
 use crate::kernels::params::params;
 use crate::kernels::program::{Binding, Builder, Source, Window};
@@ -42,7 +42,7 @@ pub(super) struct Rows {
     pub(super) channels: u32,
     pub(super) length: u32,
     /// What extends it.
-    pub(super) mode: PaddingMode,
+    pub(super) extension: Extension,
 }
 
 /// What of it is laid aside, and how.
@@ -77,17 +77,17 @@ impl Staging {
     pub(super) fn emit(&self, builder: &mut Builder<'_>) -> Result<()> {
         let length = (self.count() * self.unit_texels).max(1);
         builder.reserve(self.slot, length)?;
-        let (mode, fill) = extension(self.rows.mode);
+        let ([mode, repeated], fill) = extension(self.rows.extension);
         let unit_texels = texels(self.unit_texels)?;
         let unit_workgroups = unit_texels.div_ceil(LANES * TILE);
         let Rows { read, window, ref touched, first, groups, channels, length: in_length, .. } = self.rows;
         let bindings = vec![
             Binding::new(read.operand, window, offset_of!(InputParams, in_base)),
-            Binding::whole(self.slot, length),
+            Binding::written_texels(self.slot, length),
             read.saved_binding(window, offset_of!(InputParams, saved_base)),
         ];
         let [derivative, saved_input] = read.load_constants();
-        let constants = [("TEXEL_TAPS", self.texel_taps.into()), ("EXTENSION", mode), derivative, saved_input];
+        let constants = [("TEXEL_TAPS", self.texel_taps.into()), mode, repeated, derivative, saved_input];
         builder.dispatch(&INPUT, &constants, self.count() * u64::from(unit_workgroups), bindings, |workgroups| {
             bytemuck::bytes_of(&InputParams {
                 workgroups,

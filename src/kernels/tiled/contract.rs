@@ -73,7 +73,7 @@ fn iterations(tile: Tile) -> u32 {
 
 pub(super) fn emit(c: &Contract, tile: Tile, builder: &mut Builder<'_>) -> Result<()> {
     let max_window = builder.caps.max_window();
-    let (mode, fill) = extension(c.mode);
+    let ([mode, repeated], fill) = extension(c.extension);
     let max_stages = builder.caps.max_terms(iterations(tile));
     for parts in pieces::contract(c, max_window, max_window, None)? {
         let Some(Piece { g, r, q, .. }) = parts.first().map(|p| p.piece.clone()) else { continue };
@@ -99,7 +99,8 @@ pub(super) fn emit(c: &Contract, tile: Tile, builder: &mut Builder<'_>) -> Resul
                     ("TILE_ROWS", tile.rows),
                     ("TILE_COLUMNS", tile.positions),
                     ("ACCUMULATE", accumulate.into()),
-                    ("EXTENSION", mode),
+                    mode,
+                    repeated,
                     derivative,
                     saved_input,
                     ("NARROW_ACTIVATED", c.narrow_activated().into()),

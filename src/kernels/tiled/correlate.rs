@@ -145,7 +145,7 @@ pub(super) fn emit(c: &Correlate, tile: Tile, builder: &mut Builder<'_>) -> Resu
 
 fn emit_pieces(c: &Correlate, pieces: &[CorrelatePiece], staging: &Staging, builder: &mut Builder<'_>) -> Result<()> {
     let phases = builder.phases(&c.phases)?;
-    let (mode, fill) = extension(c.mode);
+    let ([mode, repeated], fill) = extension(c.extension);
     let mut packed_for = None;
     for cut in pieces {
         let Piece { n, g, r, q, j } = &cut.piece;
@@ -171,7 +171,8 @@ fn emit_pieces(c: &Correlate, pieces: &[CorrelatePiece], staging: &Staging, buil
             ("TILE_POSITIONS", staging.tile.positions),
             ("IN_STEP", if c.in_step <= MOST_CONSTANT_STEP { c.in_step.unsigned_abs() } else { 0 }),
             ("ACCUMULATE", cut.accumulate.into()),
-            ("EXTENSION", mode),
+            mode,
+            repeated,
             activation,
             residual,
             pre_activation,

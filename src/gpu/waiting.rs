@@ -1,0 +1,211 @@
+//! Waiting for the device without blocking the thread that polls a future.
+//!
+//! wgpu calls back only within `poll` and `submit`, so that somebody must poll. Natively that is one thread for each device,
+//! which lives while somebody waits; a call that blocks its thread anyway polls by itself. In a browser it is the event loop.
+
+use super::{Gpu, lost};
+use crate::error::Result;
+use futures_intrusive::channel::shared::{OneshotReceiver, OneshotSender, oneshot_channel};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What a callback of wgpu will tell, once.
+#[derive(Debug)]
+pub(crate) struct Signal {
+    teller: Arc<Teller>,
+    receiver: OneshotReceiver<Result<()>>,
+}
+
+/// The side of the callback.
+#[derive(Debug)]
+pub(crate) struct Teller {
+    sender: OneshotSender<Result<()>>,
+    /// What must be done before the callback is called.
+    #[cfg_attr(target_arch = "wasm32", allow(dead_code, reason = "a browser polls by itself"))]
+    submission: wgpu::SubmissionIndex,
+    /// Whether the callback was called, or nobody waits for it any more.
+    over: AtomicBool,
+}
+
+impl Teller {
+    pub(super) fn tell(&self, outcome: Result<()>) {
+        self.over.store(true, Ordering::Release);
+        // A send fails where an earlier one was first.
+        drop(self.sender.send(outcome));
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
+    }
+}
+
+impl Signal {
+    /// A signal that `register` hands to a callback, which is called after a submission.
+    pub(super) fn new(submission: wgpu::SubmissionIndex, register: impl FnOnce(Arc<Teller>)) -> Signal {
+        let (sender, receiver) = oneshot_channel();
+        let teller = Arc::new(Teller { sender, submission, over: AtomicBool::new(false) });
+        register(teller.clone());
+        Signal { teller, receiver }
+    }
+
+    /// A signal for the end of a submission.
+    pub(crate) fn end_of(submission: wgpu::SubmissionIndex, queue: &wgpu::Queue) -> Signal {
+        Signal::new(submission, |teller| queue.on_submitted_work_done(move || teller.tell(Ok(()))))
+    }
+}
+
+impl Drop for Signal {
+    fn drop(&mut self) {
+        self.teller.over.store(true, Ordering::Release);
+    }
+}
+
+impl Gpu {
+    /// Waits for a signal. Dropping the future ends the waiting.
+    pub(crate) async fn wait(&self, signal: Signal) -> Result<()> {
+        // A browser knows only now whether the calls before succeeded.
+        self.settled().await?;
+        #[cfg(not(target_arch = "wasm32"))]
+        native::see_to(self, &signal)?;
+        let told = signal.receiver.receive().await;
+        self.check_lost()?;
+        told.unwrap_or_else(|| Err(lost()))
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use native::{Poller, block_on};
+
+#[cfg(not(target_arch = "wasm32"))]
+mod native {
+    use super::super::{Gpu, lock, lost};
+    use super::{Signal, Teller};
+    use crate::error::Result;
+    use std::cell::Cell;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+
+    /// How long one `poll` waits: while it does, it holds a lock that stalls whoever drops a buffer.
+    const TURN: Duration = Duration::from_millis(2);
+
+    /// The signals that somebody waits for, and whether a thread polls for them.
+    #[derive(Debug, Default)]
+    pub(crate) struct Poller {
+        state: Mutex<State>,
+    }
+
+    #[derive(Debug, Default)]
+    struct State {
+        watched: Vec<Arc<Teller>>,
+        running: bool,
+    }
+
+    thread_local! {
+        /// Whether this thread is inside [`block_on`].
+        static BLOCKING: Cell<bool> = const { Cell::new(false) };
+    }
+
+    /// Runs a future of this crate on this thread. Where it waits for the device, this thread polls: a call that blocks needs no
+    /// second thread, and no time to start one.
+    pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+        struct Restore(bool);
+        impl Drop for Restore {
+            fn drop(&mut self) {
+                BLOCKING.set(self.0);
+            }
+        }
+        let _restore = Restore(BLOCKING.replace(true));
+        pollster::block_on(future)
+    }
+
+    /// Makes sure that somebody polls until the signal has been given.
+    pub(super) fn see_to(gpu: &Gpu, signal: &Signal) -> Result<()> {
+        if BLOCKING.get() {
+            // Where another thread polls at the same time, it may be the one that calls back, and a little later.
+            return poll(gpu.device(), &signal.teller, None).map(drop);
+        }
+        let poller = &gpu.inner.poller;
+        let mut state = lock(&poller.state);
+        if !state.running {
+            let (device, poller) = (gpu.device().clone(), poller.clone());
+            let thread = std::thread::Builder::new().name("conv1d poll".into());
+            if thread.spawn(move || poller.run(&device)).is_err() {
+                // A system that has no thread left leaves this one.
+                drop(state);
+                return poll(gpu.device(), &signal.teller, None).map(drop);
+            }
+            state.running = true;
+        }
+        state.watched.push(signal.teller.clone());
+        Ok(())
+    }
+
+    impl Poller {
+        /// Polls while somebody waits.
+        fn run(&self, device: &wgpu::Device) {
+            loop {
+                let next = {
+                    let mut state = lock(&self.state);
+                    state.watched.retain(|teller| !teller.is_over());
+                    state.running = !state.watched.is_empty();
+                    state.watched.first().cloned()
+                };
+                let Some(next) = next else { return };
+                match poll(device, &next, Some(TURN)) {
+                    // What it waits for is done, and another thread is about to call back.
+                    Ok(true) if !next.is_over() => std::thread::sleep(TURN),
+                    Ok(_) => {}
+                    Err(error) => {
+                        lock(&self.state).watched.drain(..).for_each(|teller| teller.tell(Err(error.clone())));
+                    }
+                }
+            }
+        }
+
+        /// Whether a thread polls.
+        #[cfg(test)]
+        pub(super) fn is_running(&self) -> bool {
+            lock(&self.state).running
+        }
+    }
+
+    /// Lets wgpu call back, after waiting for what a signal waits for. Whether that is done.
+    fn poll(device: &wgpu::Device, teller: &Teller, timeout: Option<Duration>) -> Result<bool> {
+        let wait = wgpu::PollType::Wait { submission_index: Some(teller.submission.clone()), timeout };
+        // wgpu 30 panics here where the driver says that the device is lost.
+        match catch_unwind(AssertUnwindSafe(|| device.poll(wait))) {
+            Ok(Ok(_)) => Ok(true),
+            Ok(Err(wgpu::PollError::Timeout)) => Ok(false),
+            Ok(Err(wgpu::PollError::WrongSubmissionIndex(..))) | Err(_) => Err(lost()),
+        }
+    }
+}
+
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod tests {
+    use super::*;
+
+    /// The thread that polls ends with the last wait, whether that was seen through or dropped.
+    #[test]
+    fn the_thread_that_polls_ends_with_the_last_wait() {
+        let gpu = Gpu::new().unwrap();
+        let y = gpu.zeros([1 << 20]).unwrap();
+        let ended = || {
+            while gpu.inner.poller.is_running() {
+                std::thread::yield_now();
+            }
+        };
+        assert!(y.read().is_ok());
+        assert!(!gpu.inner.poller.is_running(), "a call that blocks polls by itself");
+        assert!(pollster::block_on(y.read_async()).is_ok());
+        ended();
+        let mut read = Box::pin(y.read_async());
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(read.as_mut().poll(&mut context).is_pending());
+        assert!(gpu.inner.poller.is_running());
+        drop(read);
+        ended();
+    }
+}
