@@ -14,6 +14,8 @@ const TILE_ROWS: u32 = 4u;
 const TILE_TAPS: u32 = 4u;
 // 1 where samples are shifted through the tile, 0 where every position loads its own. Set by the plan.
 const SHIFTED: u32 = 1u;
+// 1 where most positions meet no sample of the wide side with a tap: only those that do are then visited. Set by the plan.
+const CLAMPED: u32 = 0u;
 // 1 where the output already holds the sum over earlier positions. Set by the plan.
 const ACCUMULATE: u32 = 0u;
 // What is read beyond the ends of an input row: one of the modes below. Set by the plan.
@@ -246,8 +248,19 @@ fn contract(
         let run = i / params.segments;
         let n = run / params.spacing;
         // The positions of the segment: `spacing` apart, from `first` on.
-        let first = run % params.spacing + (i % params.segments) * params.segment * params.spacing;
-        let last = min(first + params.segment * params.spacing, params.positions);
+        var first = run % params.spacing + (i % params.segments) * params.segment * params.spacing;
+        var last = min(first + params.segment * params.spacing, params.positions);
+        if (CLAMPED == 1u) {
+            let at_zero = tap_position + i32(params.position_first * params.stride);
+            let reach = min(TILE_TAPS - 1u, params.taps - 1u - tap_first) * params.dilation;
+            let before = max(-(at_zero + i32(reach)), 0);
+            let after = max(i32(params.in_length) - at_zero, 0);
+            let begin = (u32(before) + params.stride - 1u) / params.stride;
+            last = min(last, (u32(after) + params.stride - 1u) / params.stride);
+            if (begin > first) {
+                first += (begin - first + params.spacing - 1u) / params.spacing * params.spacing;
+            }
+        }
         let in_row = in_first + n * params.in_batch;
         let narrow_item = n * params.narrow_batch + params.position_first;
         var samples: array<Element, TILE_TAPS>;

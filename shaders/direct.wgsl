@@ -14,6 +14,8 @@ const TILE_ROWS: u32 = 4u;
 const TILE_POSITIONS: u32 = 4u;
 // 1 where samples are shifted through the tile, 0 where every tap loads its own. Set by the plan.
 const SHIFTED: u32 = 1u;
+// 1 where many taps meet no sample of the input: each tile then visits only the taps that meet one. Set by the plan.
+const CLAMPED: u32 = 0u;
 // 1 where the output already holds the sum over earlier input rows. Set by the plan.
 const ACCUMULATE: u32 = 0u;
 // What is read beyond the ends of an input row: one of the modes below. Set by the plan.
@@ -328,19 +330,29 @@ fn direct(
     let last_tap = phase.taps - 1u;
     let neighbour = i32(params.spacing) * params.in_step;
     let in_position = phase.in_first + i32(last_tap) * params.tap_back + i32(position_first) * params.in_step;
+    // The taps that are visited.
+    var tap_begin = 0u;
+    var tap_end = phase.taps;
+    if (CLAMPED == 1u) {
+        let before = -(in_position + i32(TILE_POSITIONS - 1u) * neighbour);
+        let after = i32(params.in_length) - in_position;
+        let tap_step = u32(params.tap_step);
+        tap_end = min((u32(max(after, 0)) + tap_step - 1u) / tap_step, phase.taps);
+        tap_begin = min((u32(max(before, 0)) + tap_step - 1u) / tap_step, tap_end);
+    }
     var in_row = params.in_base + n * params.in_batch + group * params.in_group;
     var w_row = 0u;
     // One loop over runs of taps that the tile is shifted through, or over single taps: loops within loops cost a software
     // driver its sums copied at each of them.
-    var q = select(0u, params.depth, phase.taps == 0u);
-    var first = 0u;
+    var q = select(0u, params.depth, tap_begin == tap_end);
+    var first = tap_begin;
     while (q < params.depth) {
         var samples: array<Element, TILE_POSITIONS>;
-        var runs = phase.taps;
+        var runs = tap_end;
         var run_taps = 1u;
         if (SHIFTED == 1u) {
-            runs = min(params.period, phase.taps);
-            run_taps = (last_tap - first) / params.period + 1u;
+            runs = min(tap_begin + params.period, tap_end);
+            run_taps = (tap_end - 1u - first) / params.period + 1u;
             for (var p = 1u; p < TILE_POSITIONS; p++) {
                 let position = in_position + i32(first) * params.tap_step + i32(p - 1u) * neighbour;
                 samples[p] = sample(in_row, position);
@@ -369,7 +381,7 @@ fn direct(
         }
         first++;
         if (first >= runs) {
-            first = 0u;
+            first = tap_begin;
             q++;
             in_row += params.in_length;
             w_row += params.w_depth;

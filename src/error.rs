@@ -149,6 +149,18 @@ pub enum Error {
         /// What is needed.
         needed: u64,
     },
+    /// The rows of two signals do not pair up: two axes differ, and neither has size 1.
+    #[error("the rows of {first:?} and {second:?} do not broadcast: axis {axis} from the end has sizes {sizes:?}")]
+    Broadcast {
+        /// Shape of the first tensor.
+        first: Vec<usize>,
+        /// Shape of the second tensor.
+        second: Vec<usize>,
+        /// The axis, counted from the end; the last is 1.
+        axis: usize,
+        /// Its size in each.
+        sizes: [usize; 2],
+    },
     /// What went wrong in a layer of a network.
     #[error("layer {layer}: {error}")]
     Layer {
@@ -223,6 +235,12 @@ pub enum Error {
     #[error("a buffer was given for {role}, which this plan does not use")]
     UnusedBuffer {
         /// Role of the buffer.
+        role: &'static str,
+    },
+    /// Two tensors were given for one role.
+    #[error("{role} is given twice")]
+    GivenTwice {
+        /// The role.
         role: &'static str,
     },
     /// A buffer is too short for its tensor.

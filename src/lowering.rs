@@ -8,6 +8,7 @@ use crate::geometry::{Activation, Extension, Fused, Geometry, Operation, Padding
 
 /// A tensor of a call, as the caller knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Role {
     /// The input `x`.
     Input,
@@ -204,6 +205,13 @@ impl Correlate {
         self.phases.iter().map(|p| p.taps).max().unwrap_or(0)
     }
 
+    /// The most taps of a phase that meet a sample of the input for one of the outputs whose samples for a tap lie within `reach`
+    /// positions. All taps where that would not save half of them, and where something else than zeros extends the input.
+    pub(crate) fn meeting_taps(&self, phase: &Phase, reach: u64) -> u32 {
+        let span = u64::from(self.in_length.saturating_sub(1)) + reach;
+        self.extension.meeting(span, self.tap_step.unsigned_abs(), phase.taps)
+    }
+
     /// The same with some of the taps of each phase, counted from its first.
     pub(crate) fn with_taps(&self, taps: std::ops::Range<u32>) -> Correlate {
         let cut = |phase: &Phase| {
@@ -255,6 +263,13 @@ impl Contract {
     /// First element of a wide row.
     pub(crate) fn wide_row(&self, n: u32, g: u32, q: u32) -> u64 {
         row_at([self.groups, self.depth, self.wide_length], n, g, q)
+    }
+
+    /// The most positions at which one of so many neighbouring taps meets a sample of the wide side. All positions where that would
+    /// not save half of them, and where something else than zeros extends the wide side.
+    pub(crate) fn meeting_positions(&self, taps: u32) -> u32 {
+        let reach = u64::from(taps.max(1) - 1) * u64::from(self.dilation);
+        self.extension.meeting(u64::from(self.wide_length.saturating_sub(1)) + reach, self.stride, self.positions)
     }
 
     /// Multiply-adds.

@@ -4,25 +4,20 @@
 //! same shapes again and again save the allocations with [`Gpu::prepare`].
 
 use crate::error::{Error, Result};
-use crate::geometry::{Conv1d, ConvTranspose1d, Fused, Layer, Operation, Padding, Residual, Shapes};
+use crate::geometry::{Conv1d, ConvTranspose1d, Fused, Layer, Operation, Residual, Shapes};
 use crate::gpu::{Buffers, Gpu, Tensor};
-use crate::kernels::params::params;
-use crate::kernels::program::{Source, Specialised};
 use crate::lowering::Role;
 use crate::plan::{Plan, PlanOptions};
 
-static REVERSE: Source =
-    Source { name: "reverse", wgsl: include_str!("../shaders/reverse.wgsl"), params: ReverseParams::FIELDS };
-/// Invocations of its workgroups.
-const REVERSE_LANES: u64 = 64;
-
-params! {
-    /// `Params` of `reverse.wgsl`.
-    ReverseParams { count: u32, length: u32 }
-}
-
 /// Which gradients [`Gpu::backward`] computes.
+///
+/// ```
+/// use conv1d::Wanted;
+/// let weight_and_bias = Wanted::NONE.weight(true).bias(true);
+/// assert!(!weight_and_bias.input && Wanted::ALL.input(false).weight);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Wanted {
     /// With respect to the input.
     pub input: bool,
@@ -37,11 +32,35 @@ pub struct Wanted {
 impl Wanted {
     /// All of them.
     pub const ALL: Wanted = Wanted { input: true, weight: true, bias: true, residual: true };
-    /// None; a start for the struct update syntax.
+    /// None of them.
     pub const NONE: Wanted = Wanted { input: false, weight: false, bias: false, residual: false };
+
+    /// Sets whether the gradient with respect to the input is computed.
+    #[must_use]
+    pub const fn input(self, input: bool) -> Self {
+        Wanted { input, ..self }
+    }
+
+    /// Sets whether the gradient with respect to the weight is computed.
+    #[must_use]
+    pub const fn weight(self, weight: bool) -> Self {
+        Wanted { weight, ..self }
+    }
+
+    /// Sets whether the gradient with respect to the bias is computed.
+    #[must_use]
+    pub const fn bias(self, bias: bool) -> Self {
+        Wanted { bias, ..self }
+    }
+
+    /// Sets whether the gradient with respect to the residual is computed.
+    #[must_use]
+    pub const fn residual(self, residual: bool) -> Self {
+        Wanted { residual, ..self }
+    }
 }
 
-/// Gradients, those that were wanted.
+/// Gradients, those that were wanted; without a batch where the input has none.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Gradients {
@@ -55,20 +74,8 @@ pub struct Gradients {
     pub residual: Option<Tensor>,
 }
 
-/// Which part of a full convolution is returned, named as SciPy names it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Mode {
-    /// Everything: `N + M - 1` samples.
-    #[default]
-    Full,
-    /// The middle of it, as long as the first argument.
-    Same,
-    /// Where both overlap fully: `max(N, M) - min(N, M) + 1` samples.
-    Valid,
-}
-
 impl Gpu {
-    /// `y` of a convolution for `x [N, C_in, L]`.
+    /// `y` of a convolution for `x [N, C_in, L]`, or for `x [C_in, L]`, with `y [C_out, L_out]`.
     pub fn conv1d(&self, conv: &Conv1d, x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
         self.plain_forward(conv.into(), x, w, b)
     }
@@ -86,7 +93,7 @@ impl Gpu {
         self.backward(conv, &tensors, wanted, &PlanOptions::default())
     }
 
-    /// `y` of a transposed convolution for `x [N, C_in, L]`.
+    /// `y` of a transposed convolution for `x [N, C_in, L]`, or for `x [C_in, L]`, with `y [C_out, L_out]`.
     pub fn conv_transpose1d(
         &self,
         conv: &ConvTranspose1d,
@@ -135,6 +142,7 @@ impl Gpu {
         tensors: &[(Role, &Tensor)],
         options: &PlanOptions,
     ) -> Result<Tensor> {
+        check_roles(tensors)?;
         let plan = self.plan(layer, Operation::Forward, given(tensors, Role::Input)?.shape(), options)?;
         self.execute(&plan, tensors)
     }
@@ -152,6 +160,7 @@ impl Gpu {
     ) -> Result<Gradients> {
         let fused = layer.into();
         fused.check()?;
+        check_roles(tensors)?;
         let input = given(tensors, Role::Input)?.shape();
         // What is missing first: who gave one tensor for another learns more from that.
         for role in [Role::Weight, Role::OutputGradient].into_iter().chain(fused.saved()) {
@@ -200,77 +209,6 @@ impl Gpu {
         self.execute(&plan, &[(Role::Weight, &w), (Role::OutputGradient, dy), saved]).map(Some)
     }
 
-    /// True convolution: `y[m] = sum over i of x[.., i] * v[m - i]`, of every row of `x [.., N]` with `v [M]`, as
-    /// `scipy.signal.convolve` along the last axis.
-    pub fn convolve(&self, x: &Tensor, v: &Tensor, mode: Mode) -> Result<Tensor> {
-        let (rows, n, m) = signal_shapes(x, v)?;
-        if rows == 0 {
-            return self.zeros(with_length(x.shape(), mode.length(n, m)?));
-        }
-        // A transposed convolution is a true one: nothing needs to be reversed.
-        let y = if mode == Mode::Valid && m > n {
-            // Convolution commutes: each row is the kernel of one output channel, over one signal.
-            let conv = ConvTranspose1d::new(1, rows, n).padding(Padding::both(n - 1));
-            self.conv_transpose1d(&conv, &v.reshape([1, 1, m])?, &x.reshape([1, rows, n])?, None)?
-        } else {
-            let crop = match mode {
-                Mode::Full => Padding::Valid,
-                Mode::Same => Padding::Explicit { left: (m - 1) / 2, right: m - 1 - (m - 1) / 2 },
-                Mode::Valid => Padding::both(m - 1),
-            };
-            let conv = ConvTranspose1d::new(1, 1, m).padding(crop);
-            self.conv_transpose1d(&conv, &x.reshape([rows, 1, n])?, &v.reshape([1, 1, m])?, None)?
-        };
-        y.reshape(with_length(x.shape(), mode.length(n, m)?))
-    }
-
-    /// Cross-correlation: `y[k] = sum over i of x[.., i] * v[i - k + M - 1]`, of every row of `x [.., N]` with `v [M]`, as
-    /// `scipy.signal.correlate` along the last axis.
-    ///
-    /// The mode `Valid` with `v` longer than the rows gives, as SciPy does, the correlation of the swapped arguments reversed.
-    pub fn correlate(&self, x: &Tensor, v: &Tensor, mode: Mode) -> Result<Tensor> {
-        let (rows, n, m) = signal_shapes(x, v)?;
-        if mode == Mode::Valid && m > n && rows > 0 {
-            let conv = Conv1d::new(1, rows, n);
-            let y = self.conv1d(&conv, &v.reshape([1, 1, m])?, &x.reshape([rows, 1, n])?, None)?;
-            return self.reversed(&y.reshape(with_length(x.shape(), m - n + 1))?);
-        }
-        if rows == 0 {
-            return self.zeros(with_length(x.shape(), mode.length(n, m)?));
-        }
-        let conv = Conv1d::new(1, 1, m).padding(correlation_padding(mode, m));
-        let y = self.conv1d(&conv, &x.reshape([rows, 1, n])?, &v.reshape([1, 1, m])?, None)?;
-        y.reshape(with_length(x.shape(), mode.length(n, m)?))
-    }
-
-    /// Every row of `x [.., N]` from its end to its start.
-    fn reversed(&self, x: &Tensor) -> Result<Tensor> {
-        let (count, length) = (x.len() as u64, x.shape().last().copied().unwrap_or(1));
-        let limit = self.caps().max_window();
-        if count > limit {
-            return Err(Error::TooLarge { what: "elements to reverse", value: count, limit });
-        }
-        let y = self.zeros(x.shape())?;
-        let shader = Specialised { source: &REVERSE, constants: Vec::new() };
-        let params = ReverseParams { count: count as u32, length: length as u32 };
-        let buffers = [x.buffer().slice(..), y.buffer().slice(..)];
-        let bound = self.bind_alone(&shader, bytemuck::bytes_of(&params), &buffers, count.div_ceil(REVERSE_LANES))?;
-        self.run(&bound)?;
-        Ok(y)
-    }
-
-    /// Correlation of every row of `x [.., N]` with itself. `Full` has the lags `-(N-1)` to `N-1`.
-    pub fn autocorrelate(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
-        let (rows, n) = rows(x, "the signal")?;
-        if x.is_empty() {
-            return self.zeros(with_length(x.shape(), mode.length(n, n)?));
-        }
-        // Every row is a channel with a kernel of its own: itself.
-        let conv = Conv1d::new(rows, rows, n).groups(rows).padding(correlation_padding(mode, n));
-        let y = self.conv1d(&conv, &x.reshape([1, rows, n])?, &x.reshape([rows, 1, n])?, None)?;
-        y.reshape(with_length(x.shape(), mode.length(n, n)?))
-    }
-
     fn plain_forward(&self, layer: Layer, x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
         let mut tensors = vec![(Role::Input, x), (Role::Weight, w)];
         tensors.extend(b.map(|b| (Role::Bias, b)));
@@ -280,10 +218,11 @@ impl Gpu {
     /// Runs a plan over tensors into a new one. [`Role::Bias`] may be left out; an output that is optional
     /// ([`Plan::optional_output`]) is written to the tensor that is given for it.
     pub fn execute(&self, plan: &Plan, tensors: &[(Role, &Tensor)]) -> Result<Tensor> {
-        for (index, &(role, tensor)) in tensors.iter().enumerate() {
+        check_roles(tensors)?;
+        for &(role, tensor) in tensors {
             check(self, role, tensor, role.shape(plan.shapes()))?;
-            // The output is made here; of two tensors for one role, one would be left out.
-            if role == plan.output() || tensors[..index].iter().any(|(earlier, _)| *earlier == role) {
+            // The output is made here.
+            if role == plan.output() {
                 return Err(Error::UnusedBuffer { role: role.name() });
             }
         }
@@ -297,57 +236,10 @@ impl Gpu {
     }
 }
 
-impl Mode {
-    /// Length of the result for signals of `n` and `m` samples.
-    fn length(self, n: usize, m: usize) -> Result<usize> {
-        match self {
-            Mode::Full => (n - 1).checked_add(m).ok_or(Error::TooLarge {
-                what: "samples of the result",
-                value: u64::MAX,
-                limit: i32::MAX as u64,
-            }),
-            Mode::Same => Ok(n),
-            Mode::Valid => Ok(n.abs_diff(m) + 1),
-        }
-    }
-}
-
-/// Padding that makes a convolution with a kernel of `m` samples the given part of the full correlation.
-fn correlation_padding(mode: Mode, m: usize) -> Padding {
-    match mode {
-        Mode::Full => Padding::both(m - 1),
-        Mode::Same => Padding::Explicit { left: m - 1 - (m - 1) / 2, right: (m - 1) / 2 },
-        Mode::Valid => Padding::Valid,
-    }
-}
-
-/// Number of rows and their length of a tensor `[.., N]`.
-fn rows(x: &Tensor, name: &'static str) -> Result<(usize, usize)> {
-    match x.shape().split_last() {
-        Some((&n, rows)) if n > 0 => Ok((if rows.contains(&0) { 0 } else { rows.iter().product() }, n)),
-        _ => Err(Error::Shape { tensor: name, got: x.shape().to_vec(), expected: "[.., N] with N at least 1".into() }),
-    }
-}
-
-/// Number of rows of `x`, their length, and the length of `v`.
-fn signal_shapes(x: &Tensor, v: &Tensor) -> Result<(usize, usize, usize)> {
-    let (count, n) = rows(x, "the signal")?;
-    match *v.shape() {
-        [m] if m > 0 => Ok((count, n, m)),
-        _ => Err(Error::Shape {
-            tensor: "the kernel",
-            got: v.shape().to_vec(),
-            expected: "[M] with M at least 1".into(),
-        }),
-    }
-}
-
-fn with_length(shape: &[usize], length: usize) -> Vec<usize> {
-    let mut shape = shape.to_vec();
-    if let Some(last) = shape.last_mut() {
-        *last = length;
-    }
-    shape
+/// Of two tensors for one role, one would be left out.
+fn check_roles(tensors: &[(Role, &Tensor)]) -> Result<()> {
+    let twice = tensors.iter().enumerate().find(|&(index, (role, _))| tensors[..index].iter().any(|(r, _)| r == role));
+    twice.map_or(Ok(()), |(_, (role, _))| Err(Error::GivenTwice { role: role.name() }))
 }
 
 fn given<'t>(tensors: &[(Role, &'t Tensor)], role: Role) -> Result<&'t Tensor> {

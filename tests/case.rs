@@ -87,6 +87,7 @@ impl Data {
             Operation::InputGradient => oracle.input_gradient(&self.w, dy).unwrap(),
             Operation::WeightGradient => oracle.weight_gradient(&self.x, dy).unwrap(),
             Operation::BiasGradient => oracle.bias_gradient(dy).unwrap(),
+            other => panic!("{other:?} has no oracle"),
         };
         if operation == Operation::Forward {
             let sums = gradient(&self.dy).into_iter().zip(&self.residual);

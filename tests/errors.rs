@@ -160,7 +160,7 @@ fn absurd_products() {
     assert_eq!((empty.len(), empty.is_empty()), (0, true));
     let taps = gpu().tensor(&[1.0], [1]).unwrap();
     let none = gpu().zeros([usize::MAX, 2, 0, 5]).unwrap();
-    assert!(gpu().convolve(&none, &taps, conv1d::Mode::Full).is_ok_and(|y| y.is_empty()));
+    assert!(gpu().convolve(&none, &taps, conv1d::ConvolveMode::Full).is_ok_and(|y| y.is_empty()));
     let error = Toeplitz::new(Conv1d::new(1, 1, 1), [1, 1_000_000], &[1.0]).unwrap_err();
     assert!(matches!(error, Error::TooLarge { .. }), "{error}");
 }

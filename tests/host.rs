@@ -120,7 +120,7 @@ fn wrong_tensors_are_refused() {
     assert!(gpu().conv1d(&conv, &tensor(&[18]), &w, None).is_err());
     assert!(gpu().conv1d_backward(&conv, &x, &w, &x, Wanted::ALL).is_err());
     // A tensor that a gradient does not read must fit all the same.
-    let only_input = Wanted { input: true, ..Wanted::NONE };
+    let only_input = Wanted::NONE.input(true);
     assert!(gpu().conv1d_backward(&conv, &tensor(&[1, 2, 10]), &w, &dy, only_input).is_err());
     let none = gpu().conv1d_backward(&conv, &x, &w, &dy, Wanted::NONE).unwrap();
     assert!(none.input.is_none() && none.weight.is_none() && none.bias.is_none());

@@ -11,6 +11,7 @@ fn run(case: &Case, operation: Operation, data: &Data, bias: bool) -> Vec<f32> {
         Operation::InputGradient => cpu::input_gradient(layer, input, &data.w, &data.dy),
         Operation::WeightGradient => cpu::weight_gradient(layer, input, &data.x, &data.dy),
         Operation::BiasGradient => cpu::bias_gradient(layer, input, &data.dy),
+        other => panic!("{other:?} is not computed on the processor"),
     }
     .unwrap()
 }

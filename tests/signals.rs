@@ -1,9 +1,9 @@
 //! `convolve`, `correlate` and `autocorrelate`, against their definitions and SciPy's answers.
 
 use crate::harness::{gpu, values};
-use conv1d::{Mode, Tensor};
+use conv1d::{ConvolveMode, Error, Tensor};
 
-const MODES: [Mode; 3] = [Mode::Full, Mode::Same, Mode::Valid];
+const MODES: [ConvolveMode; 3] = [ConvolveMode::Full, ConvolveMode::Same, ConvolveMode::Valid];
 
 /// `sum over i of x[i] * v[m - i]` for all `m`.
 fn full(x: &[f32], v: &[f32]) -> Vec<f64> {
@@ -17,11 +17,11 @@ fn full(x: &[f32], v: &[f32]) -> Vec<f64> {
 }
 
 /// The part of a full result that a mode returns.
-fn part(full: &[f64], n: usize, m: usize, mode: Mode) -> Vec<f64> {
+fn part(full: &[f64], n: usize, m: usize, mode: ConvolveMode) -> Vec<f64> {
     let (first, length) = match mode {
-        Mode::Full => (0, full.len()),
-        Mode::Same => ((full.len() - n) / 2, n),
-        Mode::Valid => (n.min(m) - 1, n.abs_diff(m) + 1),
+        ConvolveMode::Full => (0, full.len()),
+        ConvolveMode::Same => ((full.len() - n) / 2, n),
+        ConvolveMode::Valid => (n.min(m) - 1, n.abs_diff(m) + 1),
     };
     full[first..first + length].to_vec()
 }
@@ -44,11 +44,11 @@ fn assert_close(got: &Tensor, expected: &[f64], what: &str) {
 fn absurd_lengths_are_refused() {
     let (x, v) = (gpu().tensor(&[], [0, usize::MAX]).unwrap(), gpu().tensor(&[1.0, 2.0], [2]).unwrap());
     let too_large = |result: conv1d::Result<Tensor>| {
-        assert!(matches!(result, Err(conv1d::Error::TooLarge { .. })), "{result:?}");
+        assert!(matches!(result, Err(Error::TooLarge { .. })), "{result:?}");
     };
-    too_large(gpu().convolve(&x, &v, Mode::Full));
-    too_large(gpu().correlate(&x, &v, Mode::Full));
-    too_large(gpu().autocorrelate(&x, Mode::Full));
+    too_large(gpu().convolve(&x, &v, ConvolveMode::Full));
+    too_large(gpu().correlate(&x, &v, ConvolveMode::Full));
+    too_large(gpu().autocorrelate(&x, ConvolveMode::Full));
 }
 
 /// `scipy.signal.convolve` and `correlate` of [1, 2, 3] and [0, 1, 0.5].
@@ -56,13 +56,13 @@ fn absurd_lengths_are_refused() {
 fn answers_of_scipy() {
     let (x, v) = (tensor(&[1.0, 2.0, 3.0]), tensor(&[0.0, 1.0, 0.5]));
     let read = |t: conv1d::Result<Tensor>| t.unwrap().read().unwrap();
-    assert_eq!(read(gpu().convolve(&x, &v, Mode::Full)), [0.0, 1.0, 2.5, 4.0, 1.5]);
-    assert_eq!(read(gpu().convolve(&x, &v, Mode::Same)), [1.0, 2.5, 4.0]);
-    assert_eq!(read(gpu().convolve(&x, &v, Mode::Valid)), [2.5]);
-    assert_eq!(read(gpu().correlate(&x, &v, Mode::Full)), [0.5, 2.0, 3.5, 3.0, 0.0]);
-    assert_eq!(read(gpu().correlate(&x, &v, Mode::Same)), [2.0, 3.5, 3.0]);
-    assert_eq!(read(gpu().correlate(&x, &v, Mode::Valid)), [3.5]);
-    assert_eq!(read(gpu().autocorrelate(&x, Mode::Full)), [3.0, 8.0, 14.0, 8.0, 3.0]);
+    assert_eq!(read(gpu().convolve(&x, &v, ConvolveMode::Full)), [0.0, 1.0, 2.5, 4.0, 1.5]);
+    assert_eq!(read(gpu().convolve(&x, &v, ConvolveMode::Same)), [1.0, 2.5, 4.0]);
+    assert_eq!(read(gpu().convolve(&x, &v, ConvolveMode::Valid)), [2.5]);
+    assert_eq!(read(gpu().correlate(&x, &v, ConvolveMode::Full)), [0.5, 2.0, 3.5, 3.0, 0.0]);
+    assert_eq!(read(gpu().correlate(&x, &v, ConvolveMode::Same)), [2.0, 3.5, 3.0]);
+    assert_eq!(read(gpu().correlate(&x, &v, ConvolveMode::Valid)), [3.5]);
+    assert_eq!(read(gpu().autocorrelate(&x, ConvolveMode::Full)), [3.0, 8.0, 14.0, 8.0, 3.0]);
 }
 
 #[test]
@@ -104,14 +104,84 @@ fn rows_of_a_batch() {
     }
 }
 
+/// All axes but the last broadcast: one signal with many kernels, and the reverse, and every order of axes.
+#[test]
+fn rows_broadcast_as_in_numpy() {
+    let shapes: [(&[usize], &[usize]); 12] = [
+        (&[], &[4]),
+        (&[4], &[]),
+        (&[4], &[4]),
+        (&[1], &[4]),
+        (&[3, 1], &[4]),
+        (&[4], &[3, 1]),
+        (&[3, 1], &[1, 4]),
+        (&[2, 3, 1], &[3, 4]),
+        (&[1, 3, 4], &[2, 3, 1]),
+        (&[2, 1, 3], &[4, 1]),
+        (&[2, 1, 3, 1], &[4, 1, 2]),
+        (&[], &[]),
+    ];
+    for (first, second) in shapes {
+        for (n, m) in [(7, 4), (4, 7), (1, 5), (6, 6)] {
+            let shape = |rows: &[usize], length| [rows, &[length]].concat();
+            let (x_shape, v_shape) = (shape(first, n), shape(second, m));
+            let (x, v) = (values(1, x_shape.iter().product()), values(2, v_shape.iter().product()));
+            let (a, b) = (gpu().tensor(&x, &x_shape).unwrap(), gpu().tensor(&v, &v_shape).unwrap());
+            let rank = first.len().max(second.len());
+            let size = |rows: &[usize], axis: usize| rows.len().checked_sub(axis).map_or(1, |at| rows[at]);
+            let rows: Vec<usize> = (1..=rank).rev().map(|axis| size(first, axis).max(size(second, axis))).collect();
+            // The row of a tensor that meets the row of the result.
+            let row_of = |own: &[usize], index: usize| {
+                let (mut rest, mut row, mut stride) = (index, 0, 1);
+                for axis in 1..=rank {
+                    let all = size(&rows, axis);
+                    row += (rest % all % size(own, axis)) * stride;
+                    (rest, stride) = (rest / all, stride * size(own, axis));
+                }
+                row
+            };
+            for mode in MODES {
+                let pair = |index: usize| {
+                    let (i, j) = (row_of(first, index), row_of(second, index));
+                    (x[i * n..][..n].to_vec(), v[j * m..][..m].to_vec())
+                };
+                let count: usize = rows.iter().product();
+                let what = format!("{x_shape:?} with {v_shape:?}, {mode:?}");
+                let convolved: Vec<f64> = (0..count)
+                    .flat_map(|index| {
+                        let (x, v) = pair(index);
+                        part(&full(&x, &v), n, m, mode)
+                    })
+                    .collect();
+                let got = gpu().convolve(&a, &b, mode).unwrap();
+                assert_eq!(got.shape()[..rank], rows, "{what}");
+                assert_close(&got.reshape([convolved.len()]).unwrap(), &convolved, &what);
+                let correlated: Vec<f64> = (0..count)
+                    .flat_map(|index| {
+                        let (x, mut v) = pair(index);
+                        v.reverse();
+                        part(&full(&x, &v), n, m, mode)
+                    })
+                    .collect();
+                let got = gpu().correlate(&a, &b, mode).unwrap();
+                assert_eq!(got.shape()[..rank], rows, "{what}");
+                assert_close(&got.reshape([correlated.len()]).unwrap(), &correlated, &what);
+            }
+        }
+    }
+}
+
 #[test]
 fn no_rows_and_wrong_shapes() {
     let none = gpu().zeros([0, 9]).unwrap();
     let v = tensor(&[1.0, 2.0]);
-    assert_eq!(gpu().convolve(&none, &v, Mode::Full).unwrap().shape(), [0, 10]);
-    assert_eq!(gpu().correlate(&none, &v, Mode::Valid).unwrap().shape(), [0, 8]);
-    assert_eq!(gpu().autocorrelate(&none, Mode::Same).unwrap().shape(), [0, 9]);
-    assert!(gpu().convolve(&gpu().zeros([3, 0]).unwrap(), &v, Mode::Full).is_err());
-    assert!(gpu().convolve(&v, &gpu().zeros([2, 2]).unwrap(), Mode::Full).is_err());
-    assert!(gpu().autocorrelate(&gpu().zeros([0usize; 0]).unwrap(), Mode::Full).is_err());
+    assert_eq!(gpu().convolve(&none, &v, ConvolveMode::Full).unwrap().shape(), [0, 10]);
+    assert_eq!(gpu().correlate(&none, &v, ConvolveMode::Valid).unwrap().shape(), [0, 8]);
+    assert_eq!(gpu().autocorrelate(&none, ConvolveMode::Same).unwrap().shape(), [0, 9]);
+    assert!(gpu().convolve(&gpu().zeros([3, 0]).unwrap(), &v, ConvolveMode::Full).is_err());
+    let error = gpu().convolve(&gpu().zeros([3, 2]).unwrap(), &gpu().zeros([2, 2]).unwrap(), ConvolveMode::Full);
+    let expected = Error::Broadcast { first: vec![3, 2], second: vec![2, 2], axis: 2, sizes: [3, 2] };
+    assert_eq!(error.unwrap_err(), expected);
+    assert_eq!(gpu().convolve(&gpu().zeros([0, 1, 3]).unwrap(), &v, ConvolveMode::Full).unwrap().shape(), [0, 1, 4]);
+    assert!(gpu().autocorrelate(&gpu().zeros([0usize; 0]).unwrap(), ConvolveMode::Full).is_err());
 }

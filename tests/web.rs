@@ -220,7 +220,7 @@ async fn tensors_and_times() {
     assert_eq!(gradients.input.unwrap().read_async().await.unwrap(), [-2.0, -2.0, 0.0, 2.0, 2.0]);
     let long = gpu.tensor(&[1.0, 2.0, 3.0, 4.0], [4]).unwrap();
     let short = gpu.tensor(&[1.0, 10.0], [2]).unwrap();
-    let valid = gpu.correlate(&short, &long, conv1d::Mode::Valid).unwrap();
+    let valid = gpu.correlate(&short, &long, conv1d::ConvolveMode::Valid).unwrap();
     assert_eq!(valid.read_async().await.unwrap(), [43.0, 32.0, 21.0]);
 
     let plan = conv.plan(Operation::Forward, [1, 1, 5], gpu.caps()).unwrap();

@@ -27,6 +27,13 @@ impl Extension {
         }
     }
 
+    /// Of `count` things `step` positions apart, the most that meet a sample where all samples lie within `span` positions. All
+    /// of them where that would not save half of them, and where padding is not zeros.
+    pub(crate) fn meeting(self, span: u64, step: u32, count: u32) -> u32 {
+        let most = span / u64::from(step.max(1)) + 1;
+        if self.mode == PaddingMode::Zeros && 2 * most <= count.into() { most as u32 } else { count }
+    }
+
     /// The sample that stands at `position` of a row of `length`; none where a constant does.
     pub(crate) fn source(self, position: i64, length: i64) -> Option<i64> {
         if (0..length).contains(&position) {

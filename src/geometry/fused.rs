@@ -26,6 +26,7 @@ pub enum Activation {
 
 /// Where a tensor of the output's shape is added to an output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub enum Residual {
     /// Nowhere.
     #[default]

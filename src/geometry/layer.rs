@@ -3,6 +3,7 @@ use crate::error::Result;
 
 /// Either convolution, for everything that treats both alike.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub enum Layer {
     /// A convolution.
     Conv(Conv1d),

@@ -24,6 +24,7 @@ use crate::error::{Error, Result};
 
 /// The four things that can be computed of a convolution. All of them exist for [`Conv1d`] and for [`ConvTranspose1d`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Operation {
     /// `y` from `x`, `w` and an optional bias.
     Forward,

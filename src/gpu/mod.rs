@@ -182,12 +182,7 @@ impl Gpu {
         let pending = Pending::default();
         let (nothing, nothing_written) = pending.guarded(&device, || (nothing(), nothing()), |error| error)?;
         #[cfg(not(target_arch = "wasm32"))]
-        let probe = {
-            let mut probe = None;
-            let created = pending.guarded(&device, || probe = probe::Probe::new(&device), |error| error);
-            // On a lost device the buffer is invalid, which is an error too.
-            probe.ok_or_else(lost).and_then(|probe| created.map(|()| probe))?
-        };
+        let probe = probe::Probe::new(&device).ok_or_else(lost)?;
         let inner = Inner {
             device,
             queue,

@@ -71,6 +71,38 @@ impl Gpu {
     }
 }
 
+impl Gpu {
+    /// Copies parts of a tensor into another: where each starts in either, and its bytes. Parts that follow each other in both are
+    /// one copy.
+    pub(crate) fn copy_parts(
+        &self,
+        from: &Tensor,
+        to: &Tensor,
+        parts: impl IntoIterator<Item = (u64, u64, u64)>,
+    ) -> Result<()> {
+        from.belongs_to(self, "the tensor")?;
+        self.guarded(|| {
+            let mut encoder = self.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            let mut open: Option<(u64, u64, u64)> = None;
+            let mut copy = |part: Option<(u64, u64, u64)>| {
+                if let Some((source, target, bytes)) = part {
+                    encoder.copy_buffer_to_buffer(&from.buffer, source, &to.buffer, target, bytes);
+                }
+            };
+            for (source, target, bytes) in parts {
+                match &mut open {
+                    Some((first, start, length)) if *first + *length == source && *start + *length == target => {
+                        *length += bytes;
+                    }
+                    _ => copy(open.replace((source, target, bytes))),
+                }
+            }
+            copy(open);
+            self.queue().submit([encoder.finish()]);
+        })
+    }
+}
+
 impl Tensor {
     /// Its shape.
     pub fn shape(&self) -> &[usize] {

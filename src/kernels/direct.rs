@@ -126,7 +126,8 @@ fn fastest(c: &Correlate, tile: Tile, speed: &Speed) -> (Walk, Prediction) {
         let lanes = (tiles.div_ceil(lanes_positions.into()) * u64::from(lanes_positions)) as f64;
         let row_tiles = f64::from(c.rows.div_ceil(rows * lanes_rows) * lanes_rows) * f64::from(c.groups);
         let busy = speed.busy(lanes * row_tiles * c.phases.len() as f64, rows * positions);
-        let taps: f64 = c.phases.iter().map(|p| f64::from(p.taps)).sum();
+        let reach = reach(c, tile, walk);
+        let taps: f64 = c.phases.iter().map(|p| f64::from(c.meeting_taps(p, reach))).sum();
         let sums = f64::from(rows * positions);
         // Every tap: its sums, its samples, and a weight for each row.
         let samples = walk.samples(positions, c.max_taps());
@@ -145,6 +146,11 @@ fn fastest(c: &Correlate, tile: Tile, speed: &Speed) -> (Walk, Prediction) {
     })
 }
 
+/// Input positions from the first sample that a tile reads for a tap to the last.
+fn reach(c: &Correlate, tile: Tile, walk: &Walk) -> u64 {
+    u64::from(tile.positions - 1) * u64::from(walk.spacing) * u64::from(c.in_step.unsigned_abs())
+}
+
 fn emit_correlate(c: &Correlate, tile: Tile, builder: &mut Builder<'_>) -> Result<()> {
     let (walk, _) = fastest(c, tile, &builder.caps.speed());
     // Every tap: a sample for each position, and for each row its weight and a sum for each position; every run: samples.
@@ -152,7 +158,10 @@ fn emit_correlate(c: &Correlate, tile: Tile, builder: &mut Builder<'_>) -> Resul
     let limits = Limits {
         max_window: builder.caps.max_window(),
         max_iterations: builder.caps.max_iterations,
-        iterations: &|c, depth| u64::from(depth) * (u64::from(c.max_taps()) + 1) * iterations,
+        iterations: &|c, depth| {
+            let meeting = c.phases.iter().map(|p| c.meeting_taps(p, reach(c, tile, &walk))).max().unwrap_or(0);
+            u64::from(depth) * (u64::from(meeting) + 1) * iterations
+        },
         staged: None,
     };
     for slice in pieces::correlate(c, limits)? {
@@ -171,7 +180,10 @@ fn emit_pieces(
     let phases = builder.phases(&c.phases)?;
     let ([mode, repeated], fill) = extension(c.extension);
     let lanes_positions = LANES / tile.lanes_rows;
+    let reach = reach(c, tile, walk);
+    let clamped = c.phases.iter().any(|p| c.meeting_taps(p, reach) < p.taps);
     for cut in pieces {
+        builder.count(cut.multiply_adds(c, |p| c.meeting_taps(p, reach)));
         let [activation, residual, pre_activation] = cut.store_constants(c);
         let [derivative, saved_input] = c.input.load_constants();
         let constants = [
@@ -180,6 +192,7 @@ fn emit_pieces(
             ("TILE_ROWS", tile.rows),
             ("TILE_POSITIONS", tile.positions),
             ("SHIFTED", walk.shifted.into()),
+            ("CLAMPED", clamped.into()),
             ("ACCUMULATE", cut.accumulate.into()),
             mode,
             repeated,
@@ -296,7 +309,7 @@ impl Segments {
         } else {
             f64::from(tile.positions)
         };
-        let positions = lanes * f64::from(c.batch) * f64::from(c.positions);
+        let positions = lanes * f64::from(c.batch) * f64::from(c.meeting_positions(tile.positions));
         let work = Work {
             sums: positions * sums,
             loads: positions * (samples + f64::from(tile.rows)) * speed.load,
@@ -331,8 +344,19 @@ fn emit_contract(c: &Contract, tile: Tile, builder: &mut Builder<'_>) -> Result<
             let walk = Segments::new(c, tile, part.piece.positions());
             let all_segments = walk.count(part.piece.batch()) as u32;
             let split_segments = all_segments.div_ceil(reduction.splits);
+            let meeting = c.meeting_positions(tile.positions);
+            let clamped = meeting < c.positions;
+            builder.count(part.multiply_adds(c, meeting.min(part.piece.positions())));
             let segment_iterations = 1 + tile.positions + walk.segment * iterations;
-            let share = (builder.caps.max_iterations / segment_iterations).max(1);
+            // Where few positions meet the wide side, all segments of a run have no more iterations than these.
+            let runs = u64::from(split_segments.div_ceil(walk.segments) + 1);
+            let met = runs * u64::from(meeting / walk.spacing + 1) * u64::from(iterations);
+            let all = u64::from(split_segments) * u64::from(2 + tile.positions) + met;
+            let share = if clamped && all <= builder.caps.max_iterations.into() {
+                split_segments.max(1)
+            } else {
+                (builder.caps.max_iterations / segment_iterations).max(1)
+            };
             // An empty sum is written too.
             for share_first in (0..split_segments.max(1)).step_by(share as usize) {
                 let (gradient, gradient_window, saved_base) = c.gradient(part);
@@ -341,6 +365,7 @@ fn emit_contract(c: &Contract, tile: Tile, builder: &mut Builder<'_>) -> Result<
                     ("TILE_ROWS", tile.rows),
                     ("TILE_TAPS", tile.positions),
                     ("SHIFTED", walk.shifted.into()),
+                    ("CLAMPED", clamped.into()),
                     ("ACCUMULATE", accumulate.into()),
                     mode,
                     repeated,

@@ -278,6 +278,7 @@ fn emit_pieces(c: &Correlate, pieces: &[CorrelatePiece], tile: Tile, builder: &m
     let phases = builder.phases(&c.phases)?;
     let mut packed_for = None;
     for cut in pieces {
+        builder.count(cut.multiply_adds(c, |phase| phase.taps));
         let piece = &cut.piece;
         let Piece { n, g, r, q, j } = piece;
         // The packed weight serves all pieces that read the same part of it.
@@ -375,6 +376,7 @@ fn emit_contract(c: &Contract, tile: Tile, builder: &mut Builder<'_>) -> Result<
         // A group's slices follow each other, part after part: the first writes, the others add.
         let mut written = vec![false; (g.end - g.start) as usize];
         for part in &parts {
+            builder.count(part.multiply_adds(c, part.piece.positions()));
             let piece = &part.piece;
             let source = ColumnSource {
                 input: c.wide,

@@ -31,6 +31,7 @@ use program::Source;
 use std::fmt;
 
 pub(crate) use fold::emit as emit_fold;
+pub(crate) use pieces::parts;
 pub use predict::Prediction;
 
 /// All kernels.
@@ -43,6 +44,7 @@ pub(crate) static SHARED_SOURCES: &[&Source] = &[&fold::SOURCE, &reduce::SUM_PAR
 
 /// What one invocation, or one workgroup, of a kernel computes at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Tile {
     /// Output rows (channels).
     pub rows: u32,

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::geometry::{Extension, PaddingMode};
 use crate::kernels::program::Window;
-use crate::lowering::{Contract, Correlate};
+use crate::lowering::{Contract, Correlate, Phase, Stage};
 use std::ops::Range;
 
 /// Ranges of batch items, groups, output rows of a group, input rows of a group (depth) and positions.
@@ -93,6 +93,16 @@ pub(crate) struct CorrelatePiece {
     pub(crate) weight: Window,
     pub(crate) bias: Window,
     pub(crate) output: Window,
+}
+
+impl CorrelatePiece {
+    /// Multiply-adds of its outputs, of so many taps of each phase.
+    pub(crate) fn multiply_adds(&self, c: &Correlate, taps: impl Fn(&Phase) -> u32) -> u64 {
+        let p = &self.piece;
+        let inside = |phase: &Phase| phase.count.min(p.j.end).saturating_sub(p.j.start);
+        let each: u64 = c.phases.iter().map(|phase| u64::from(inside(phase)) * u64::from(taps(phase))).sum();
+        [p.batch(), p.groups(), p.rows(), p.depth()].iter().fold(each, |n, &size| n.saturating_mul(size.into()))
+    }
 }
 
 /// A piece of a contraction with what it touches of each operand.
@@ -185,7 +195,7 @@ fn correlate_pieces(
         } else if cut.input.length > max_window {
             cut.piece.halves(&[Axis::N, Axis::G, Axis::Q, Axis::J])
         } else if cut.weight.length > max_window {
-            cut.piece.halves(&[Axis::G, Axis::R, Axis::Q])
+            cut.piece.halves(&weight_axes(c, &cut.piece))
         } else if cut.piece.depth() > 1 && iterations(c, cut.piece.depth()) > max_iterations.into() {
             cut.piece.halves(&[Axis::Q])
         } else if let Some((needed, limit)) = staged.and_then(|s| Some((s.too_much(&cut.piece)?, s.limit))) {
@@ -202,6 +212,55 @@ fn correlate_pieces(
         open.extend([second, first]);
     }
     Ok(done)
+}
+
+/// The axes of a piece that its weight has, the one first along which a half spans the least of it. The weight's outer axis may
+/// be that of the output rows or that of the depth.
+fn weight_axes(c: &Correlate, p: &Piece) -> [Axis; 3] {
+    let span = |axis: Axis| match axis {
+        Axis::G => u64::from(p.groups() - 1) * u64::from(c.w_group),
+        Axis::R => u64::from(p.rows() - 1) * u64::from(c.w_row),
+        _ => u64::from(p.depth() - 1) * u64::from(c.w_depth),
+    };
+    let mut axes = [Axis::G, Axis::R, Axis::Q];
+    axes.sort_by_key(|&axis| std::cmp::Reverse(span(axis)));
+    axes
+}
+
+/// The parts of a stage that bindings of `max_window` elements leave, as stages of their own, with how many there are of each. What
+/// a kernel is predicted to take is the sum of what it takes for these.
+pub(crate) fn parts(stage: &Stage, max_window: u64) -> Result<Vec<(Stage, u64)>> {
+    let mut parts: Vec<([u32; 5], Stage, u64)> = Vec::new();
+    let mut add = |piece: &Piece, make: &dyn Fn() -> Stage| {
+        let sizes = [piece.batch(), piece.groups(), piece.rows(), piece.depth(), piece.positions()];
+        match parts.iter_mut().find(|(known, ..)| *known == sizes) {
+            Some((_, _, count)) => *count += 1,
+            None => parts.push((sizes, make(), 1)),
+        }
+    };
+    match stage {
+        Stage::Correlate(c) if c.batch > 0 => {
+            let limits = Limits { max_window, max_iterations: u32::MAX, iterations: &|_, _| 0, staged: None };
+            for CorrelatePiece { piece, .. } in correlate_pieces(c, limits, [true; 2])? {
+                add(&piece, &|| {
+                    let inside = |phase: &Phase| phase.count.min(piece.j.end).saturating_sub(piece.j.start);
+                    let phases = c.phases.iter().map(|phase| Phase { count: inside(phase), ..*phase }).collect();
+                    let (batch, groups, rows, depth) = (piece.batch(), piece.groups(), piece.rows(), piece.depth());
+                    Stage::Correlate(Correlate { batch, groups, rows, depth, phases, ..c.clone() })
+                });
+            }
+        }
+        Stage::Contract(c) if c.batch > 0 => {
+            for ContractPiece { piece, .. } in contract(c, max_window, max_window, None)?.into_iter().flatten() {
+                add(&piece, &|| {
+                    let (batch, groups, rows, depth) = (piece.batch(), piece.groups(), piece.rows(), piece.depth());
+                    Stage::Contract(Contract { batch, groups, rows, depth, positions: piece.positions(), ..c.clone() })
+                });
+            }
+        }
+        _ => return Ok(vec![(stage.clone(), 1)]),
+    }
+    Ok(parts.into_iter().map(|(_, stage, count)| (stage, count)).collect())
 }
 
 /// The pieces of a contraction, collected by what they compute of the weight gradient: those of one entry differ in batch
@@ -291,6 +350,15 @@ pub(crate) fn contract_output(c: &Contract, p: &Piece) -> Window {
     let (rows, depth, taps) = (u64::from(c.rows), u64::from(c.depth), u64::from(c.taps));
     let start = ((u64::from(p.g.start) * rows + u64::from(p.r.start)) * depth + u64::from(p.q.start)) * taps;
     Window { start, length: output_span(c, p) }
+}
+
+impl ContractPiece {
+    /// Multiply-adds of so many of its positions with each tap.
+    pub(crate) fn multiply_adds(&self, c: &Contract, positions: u32) -> u64 {
+        let p = &self.piece;
+        let sizes = [p.batch(), p.groups(), p.rows(), p.depth(), c.taps];
+        sizes.iter().fold(positions.into(), |n: u64, &size| n.saturating_mul(size.into()))
+    }
 }
 
 fn indivisible(value: u64, limit: u64) -> Error {

@@ -25,6 +25,33 @@ impl Prediction {
     pub(crate) const NEVER: Prediction =
         Prediction { sums: 0.0, loads: 0.0, stores: 0.0, packing: 0.0, launches: f64::INFINITY, busy: 1.0 };
 
+    /// Of one after another, each so many times; busy by their time.
+    pub(crate) fn of_all(parts: impl IntoIterator<Item = (Prediction, u64)>) -> Prediction {
+        let none = Prediction { sums: 0.0, loads: 0.0, stores: 0.0, packing: 0.0, launches: 0.0, busy: 1.0 };
+        let mut parts: Vec<_> = parts.into_iter().collect();
+        if let [(only, 1)] = parts[..] {
+            return only;
+        }
+        parts.retain(|&(_, count)| count > 0);
+        let mut all = parts.iter().fold(none, |all, &(part, count)| {
+            let times = count as f64;
+            Prediction {
+                sums: all.sums + times * part.sums,
+                loads: all.loads + times * part.loads,
+                stores: all.stores + times * part.stores,
+                packing: all.packing + times * part.packing,
+                launches: all.launches + times * part.launches,
+                busy: all.busy,
+            }
+        });
+        let working = |p: &Prediction| p.sums + p.loads + p.stores;
+        let busy: f64 = parts.iter().map(|(part, count)| *count as f64 * working(part) * part.busy).sum();
+        if working(&all) > 0.0 && busy.is_finite() {
+            all.busy = busy / working(&all);
+        }
+        all
+    }
+
     /// The total.
     pub fn seconds(&self) -> f64 {
         self.sums + self.loads + self.stores + self.packing + self.launches

@@ -137,6 +137,8 @@ pub(crate) struct Program {
     /// Elements, or texels, of each slot of [`Slot::ALL`].
     pub(crate) slots: [u64; Slot::ALL.len()],
     pub(crate) tables: Vec<Arc<[u8]>>,
+    /// Multiply-adds of all steps.
+    pub(crate) multiply_adds: u64,
 }
 
 impl Program {
@@ -280,6 +282,11 @@ impl<'a> Builder<'a> {
             packs_weight: false,
         });
         Ok(())
+    }
+
+    /// Counts the multiply-adds of a dispatch.
+    pub(crate) fn count(&mut self, multiply_adds: u64) {
+        self.program.multiply_adds = self.program.multiply_adds.saturating_add(multiply_adds);
     }
 
     /// Marks the step added last as one that only prepares the weight.

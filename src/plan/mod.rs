@@ -11,7 +11,7 @@ use crate::caps::Caps;
 use crate::error::{Error, Result};
 use crate::geometry::{Conv1d, ConvTranspose1d, Fused, Geometry, Layer, Operation, Residual, Shapes, elements};
 use crate::kernels::program::{Builder, Program};
-use crate::kernels::{KERNELS, Kernel, Prediction, Tile, emit_fold};
+use crate::kernels::{KERNELS, Kernel, Prediction, Tile, emit_fold, parts};
 use crate::lowering::{Operand, Role, Stage, lower};
 use std::fmt;
 use std::sync::Arc;
@@ -24,6 +24,7 @@ const MAX_PHASES: u64 = 1 << 22;
 
 /// A kernel and the tile that it is run in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Choice {
     /// Name of the kernel.
     pub kernel: &'static str,
@@ -192,6 +193,12 @@ impl Plan {
         self.program.steps.len()
     }
 
+    /// Multiply-adds of all dispatches, those with padding that the kernel multiplies out included. The empty parts of tiles
+    /// do not count.
+    pub fn multiply_adds(&self) -> u64 {
+        self.program.multiply_adds
+    }
+
     /// Bytes of workspace.
     pub fn workspace_bytes(&self) -> u64 {
         self.program.workspace_bytes()
@@ -302,6 +309,8 @@ fn candidates(
     caps: &Caps,
 ) -> Result<Vec<Candidate>> {
     let Some(main) = stages.first() else { return Err(no_kernel()) };
+    // What cannot be cut cannot be planned either, and is told there.
+    let parts = parts(main, caps.max_window()).unwrap_or_else(|_| vec![(main.clone(), 1)]);
     let mut candidates = Vec::new();
     let mut reasons = Vec::new();
     for kernel in kernels {
@@ -310,7 +319,8 @@ fn candidates(
                 let known: Vec<String> = tiles.iter().map(Tile::to_string).collect();
                 for t in tiles.into_iter().filter(|t| tile.as_ref().is_none_or(|name| *name == t.to_string())) {
                     let choice = Choice { kernel: kernel.name(), tile: t };
-                    let predicted = kernel.predict(main, t, caps);
+                    let predicted = parts.iter().map(|(part, count)| (kernel.predict(part, t, caps), *count));
+                    let predicted = Prediction::of_all(predicted);
                     candidates.push(Candidate { choice, predicted, measured: None, refused: None });
                 }
                 reasons.push((kernel.name(), format!("its tiles are {}", known.join(", "))));

@@ -18,6 +18,7 @@ use crate::geometry::{Geometry, Layer, PaddingMode, Shapes};
 
 /// The exact value of one output, and what its bound is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[non_exhaustive]
 pub struct Exact {
     /// The value.
     pub value: f64,

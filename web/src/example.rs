@@ -204,6 +204,10 @@ impl Checked {
             Operation::InputGradient => self.oracle.input_gradient(weight, output_gradient),
             Operation::WeightGradient => self.oracle.weight_gradient(input, output_gradient),
             Operation::BiasGradient => self.oracle.bias_gradient(output_gradient),
+            other => {
+                let reason = format!("the worked example has no {}", other.name());
+                Err(Error::Unsupported { kernel: "reference", reason })
+            }
         }
     }
 

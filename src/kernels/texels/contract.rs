@@ -155,6 +155,7 @@ pub(super) fn emit(c: &Contract, tile: Tile, builder: &mut Builder<'_>) -> Resul
         let reduction = Reduction::new(c, &piece, wanted.min(steps / MIN_SPLIT), builder)?;
         let mut accumulate = false;
         for part in &parts {
+            builder.count(part.multiply_adds(c, part.piece.positions()));
             emit_staging(c, part, &layout, builder)?;
             let [narrow, wide] = layout.staged(c, &part.piece);
             let steps = part.piece.positions().div_ceil(layout.step());

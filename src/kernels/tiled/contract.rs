@@ -85,6 +85,7 @@ pub(super) fn emit(c: &Contract, tile: Tile, builder: &mut Builder<'_>) -> Resul
         let reduction = Reduction::new(c, &parts[0].piece, wanted.min(all_stages / MIN_SPLIT), builder)?;
         let mut accumulate = false;
         for part in &parts {
+            builder.count(part.multiply_adds(c, part.piece.positions()));
             let Piece { n, j, .. } = &part.piece;
             let positions = u64::from(part.piece.batch()) * u64::from(part.piece.positions());
             let all_stages = positions.div_ceil(STAGE.into()) as u32;

@@ -148,6 +148,7 @@ fn emit_pieces(c: &Correlate, pieces: &[CorrelatePiece], staging: &Staging, buil
     let ([mode, repeated], fill) = extension(c.extension);
     let mut packed_for = None;
     for cut in pieces {
+        builder.count(cut.multiply_adds(c, |phase| phase.taps));
         let Piece { n, g, r, q, j } = &cut.piece;
         let key = (g.clone(), r.clone(), q.clone());
         if packed_for.as_ref() != Some(&key) {
