@@ -1,7 +1,7 @@
 //! Every kernel on tables of cases that name the branch each reaches, and on all tiny shapes.
 
-use crate::harness::{Case, Data, assert_case, assert_plans, candidates, checked_gpu, gpu};
-use conv1d::{Conv1d, ConvTranspose1d, DeviceClass, Operation, Padding, PaddingMode, Plan, PlanOptions};
+use crate::harness::{Case, assert_case, candidates, checked_gpu, gpu};
+use conv1d::{Conv1d, ConvTranspose1d, Operation, Padding, PaddingMode, PlanOptions};
 use std::collections::BTreeSet;
 
 const MODES: [PaddingMode; 6] = [
@@ -45,6 +45,18 @@ fn named() -> Vec<(&'static str, Case)> {
         ("many rows of few positions", Case::new(conv(16, 200, 4), [1, 16, 5])),
         ("output of one sample", Case::new(conv(3, 5, 7), [4, 3, 7])),
         ("kernel longer than the input", Case::new(conv(2, 3, 9).padding(Padding::both(6)), [2, 2, 4])),
+        ("kernel far longer than the input", Case::new(conv(2, 3, 90).padding(Padding::Full), [2, 2, 4])),
+        (
+            "kernel far longer than the input, strided and dilated",
+            Case::new(conv(2, 3, 81).stride(3).dilation(2).padding(Padding::both(165)), [2, 2, 9]),
+        ),
+        (
+            "kernel far longer than the input, groups",
+            Case::new(conv(4, 6, 70).groups(2).padding(Padding::both(69)), [3, 4, 2]),
+        ),
+        ("kernel far longer than the gradient", Case::new(conv(2, 3, 300), [1, 2, 311])),
+        ("kernel far longer than the strided gradient", Case::new(conv(1, 2, 700).stride(2), [2, 1, 713])),
+        ("transposed, kernel far longer than the input", Case::new(up(2, 3, 200).stride(2), [2, 2, 3])),
         ("padding beyond the whole input", Case::new(conv(1, 2, 2).padding(Padding::both(20)), [1, 1, 3])),
         ("stride longer than the kernel", Case::new(conv(2, 4, 2).stride(5), [2, 2, 33])),
         ("stride longer than the input", Case::new(conv(2, 4, 3).stride(100), [2, 2, 9])),
@@ -115,18 +127,22 @@ fn named_cases_reach_every_form() {
         for operation in Operation::ALL {
             for plan in candidates(gpu(), &case, operation, &PlanOptions::default()) {
                 for (name, text) in plan.shaders().unwrap() {
-                    let constants = ["SHIFTED", "TEXEL_TAPS", "IN_STEP", "WHOLE", "REST", "ADJACENT"];
-                    let form = constants.map(|constant| value(&text, constant));
-                    reached.insert((name, form.map(Option::unwrap_or_default).join(" ").trim().to_owned()));
+                    let constants = ["SHIFTED", "CLAMPED", "TEXEL_TAPS", "IN_STEP", "WHOLE", "REST", "ADJACENT"];
+                    let form: Vec<String> = constants.iter().filter_map(|constant| value(&text, constant)).collect();
+                    reached.insert((name, form.join(" ")));
                 }
             }
         }
     }
     for (name, form) in [
-        ("direct", "0"),
-        ("direct", "1"),
-        ("contract", "0"),
-        ("contract", "1"),
+        ("direct", "0 0"),
+        ("direct", "0 1"),
+        ("direct", "1 0"),
+        ("direct", "1 1"),
+        ("contract", "0 0"),
+        ("contract", "0 1"),
+        ("contract", "1 0"),
+        ("contract", "1 1"),
         ("texels", "0 0"),
         ("texels", "0 1"),
         ("texels", "1 0"),
@@ -144,27 +160,6 @@ fn named_cases_reach_every_form() {
         ("window", "1 0 1"),
     ] {
         assert!(reached.contains(&(name, form.to_owned())), "{name} {form:?} is not in {reached:?}");
-    }
-}
-
-/// As they are planned for a GPU: other walks over positions, other splits of sums.
-#[test]
-fn named_cases_as_for_a_gpu() {
-    let caps = gpu().caps().with(|caps| caps.class = DeviceClass::Discrete);
-    for (name, case) in named() {
-        println!("{name}");
-        let data = Data::new(&case);
-        for operation in Operation::ALL {
-            let plan = |options: &PlanOptions| Plan::new(case.fused, operation, case.input, &caps, options);
-            let plans: Vec<Plan> = plan(&PlanOptions::default())
-                .unwrap()
-                .candidates()
-                .iter()
-                .filter(|c| c.choice.kernel == "direct")
-                .map(|c| plan(&PlanOptions::default().kernel(c.choice.to_string())).unwrap())
-                .collect();
-            assert_plans(gpu(), &case, &plans, &data);
-        }
     }
 }
 

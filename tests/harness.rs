@@ -1,7 +1,7 @@
 //! What the tests share: one device, and running every kernel on a case with poisoned memory around.
 
 pub(crate) use crate::case::{Case, Data, assert_promise, values};
-use conv1d::{Buffers, Candidate, Gpu, Operation, Plan, PlanOptions, Role, Tensor, Workspace};
+use conv1d::{Buffers, Candidate, DeviceClass, Gpu, Operation, Plan, PlanOptions, Role, Tensor, Workspace};
 use std::sync::OnceLock;
 
 /// The device of all tests. Without an adapter they fail, and say how to get one.
@@ -55,12 +55,23 @@ fn inside(tensor: &Tensor) -> wgpu::BufferSlice<'_> {
     tensor.buffer().slice((GUARD * 4) as u64..((tensor.len() - GUARD) * 4) as u64)
 }
 
-/// All kernels and tiles that the planner could choose, for an operation.
+/// All kernels and tiles that the planner could choose for an operation, planned for every class of device: each class has walks
+/// over positions and splits of sums of its own. Of plans with the same dispatches there is one.
 pub(crate) fn candidates(gpu: &Gpu, case: &Case, operation: Operation, options: &PlanOptions) -> Vec<Plan> {
-    let plan = |options: &PlanOptions| Plan::new(case.fused, operation, case.input, gpu.caps(), options);
-    let chosen = plan(options).unwrap_or_else(|e| panic!("{case:?} {operation:?}: {e}"));
-    let force = |c: &Candidate| plan(&options.clone().kernel(c.choice.to_string()));
-    chosen.candidates().iter().filter_map(|c| force(c).ok()).collect()
+    let mut plans: Vec<Plan> = Vec::new();
+    for class in [DeviceClass::Software, DeviceClass::Integrated, DeviceClass::Discrete, DeviceClass::Unknown] {
+        // The limits stay those of the device that runs them.
+        let caps = gpu.caps().with(|caps| caps.class = class);
+        let plan = |options: &PlanOptions| Plan::new(case.fused, operation, case.input, &caps, options);
+        let chosen = plan(options).unwrap_or_else(|e| panic!("{case:?} {operation:?}: {e}"));
+        let force = |c: &Candidate| plan(&options.clone().kernel(c.choice.to_string()));
+        for plan in chosen.candidates().iter().filter_map(|c| force(c).ok()) {
+            if !plans.iter().any(|known| known.same_dispatches(&plan)) {
+                plans.push(plan);
+            }
+        }
+    }
+    plans
 }
 
 /// The planner's choice, and a tile of every other kernel: where the size is the test, one tile is as good as another.

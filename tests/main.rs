@@ -17,3 +17,4 @@ mod processor;
 mod random;
 mod signals;
 mod tuning;
+mod work;

@@ -240,6 +240,11 @@ impl Plan {
         }
     }
 
+    /// Whether another plan runs the same shaders over the same parts of the same tensors.
+    pub fn same_dispatches(&self, other: &Plan) -> bool {
+        self.program == other.program
+    }
+
     /// Names and WGSL texts of the shaders, specialised, each once.
     pub fn shaders(&self) -> Result<Vec<(&'static str, String)>> {
         let mut shaders: Vec<(&'static str, String)> = Vec::new();
