@@ -36,7 +36,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let gpu = Gpu::from_device(device.clone(), queue.clone())?;
     let average = Conv1d::new(1, 1, WINDOW).padding(Padding::Same);
     let plan = average.plan(Operation::Forward, [1, 1, SAMPLES], gpu.caps())?;
-    print!("{plan}");
+    println!("{plan}");
     let prepared = gpu.prepare(&plan)?;
 
     // The program's buffers.

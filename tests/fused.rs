@@ -248,7 +248,7 @@ fn what_is_missing_or_wrong_is_named() {
     let error = gpu().forward(conv, &output_too, &options).unwrap_err();
     assert_eq!(error, Error::UnusedBuffer { role: "the output" });
     let twice = [forward[0], forward[1], forward[1]];
-    assert_eq!(gpu().forward(conv, &twice, &options).unwrap_err(), Error::UnusedBuffer { role: "the weight" });
+    assert_eq!(gpu().forward(conv, &twice, &options).unwrap_err(), Error::GivenTwice { role: "the weight" });
 
     for (activation, role) in [(Activation::Relu, "the output"), (Activation::Gelu, "the pre-activation")] {
         let error = gpu().backward(conv.activation(activation), &backward, Wanted::ALL, &options).unwrap_err();
@@ -269,7 +269,9 @@ fn plans_explain_what_is_fused() {
     let conv = Conv1d::new(4, 4, 3);
     let block = Case::new(conv.activation(Activation::Tanh).residual(Residual::AfterActivation), [1, 4, 20]);
     let plan = Plan::new(block.fused, Operation::Forward, block.input, gpu().caps(), &PlanOptions::default()).unwrap();
-    let text = plan.to_string();
+    let line = plan.to_string();
+    assert!(line.starts_with("forward of [1, 4, 20] with [4, 4, 3] to [1, 4, 18]: ") && !line.contains('\n'), "{line}");
+    let text = format!("{plan:#}");
     assert!(text.starts_with("forward of a convolution, activation tanh, residual after the activation\n"), "{text}");
     assert!(text.contains("gradients will need the pre-activation"), "{text}");
     assert!(text.contains("sums") && text.contains(" times as long"), "{text}");

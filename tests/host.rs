@@ -3,8 +3,8 @@
 use crate::harness::{gpu, limited_gpu, values};
 use conv1d::nn::{Loss, Network, Sgd};
 use conv1d::{
-    Buffers, Conv1d, Effort, Error, Gpu, GpuOptions, Operation, Padding, PaddingMode, PlanOptions, Role, Tensor, Timer,
-    Tuning, Wanted, Workspace, wgpu,
+    Activation, Buffers, Conv1d, ConvTranspose1d, Effort, Error, Gpu, GpuOptions, Operation, Padding, PaddingMode,
+    PlanOptions, Residual, Role, Tensor, Timer, Tuning, Wanted, Workspace, wgpu,
 };
 use std::time::Duration;
 
@@ -105,6 +105,85 @@ fn a_workspace_of_another_plan_is_refused() {
     let (x, y) = (gpu().zeros([3 << 17]).unwrap(), gpu().zeros([5 << 17]).unwrap());
     let buffers = buffers.with(Role::Input, x.buffer().slice(..)).with(Role::Output, y.buffer().slice(..));
     assert!(matches!(prepared.bind_with(&buffers, &small).unwrap_err(), Error::BufferTooSmall { .. }));
+}
+
+/// Without a batch everything has the same values, and shapes without one.
+#[test]
+fn inputs_without_a_batch() {
+    let tensor = |seed, shape: &[usize]| gpu().tensor(&values(seed, shape.iter().product()), shape).unwrap();
+    let batched = |t: &Tensor| t.reshape([&[1], t.shape()].concat()).unwrap();
+    let read = |t: &Tensor| t.read().unwrap();
+    let conv = Conv1d::new(4, 6, 3).groups(2).padding(Padding::Same).padding_mode(PaddingMode::Reflect);
+    let up = ConvTranspose1d::new(4, 6, 5).stride(3);
+    let (x, w, b) = (tensor(1, &[4, 20]), tensor(2, &[6, 2, 3]), tensor(3, &[6]));
+    let y = gpu().conv1d(&conv, &x, &w, Some(&b)).unwrap();
+    assert_eq!(y.shape(), [6, 20]);
+    assert_eq!(read(&y), read(&gpu().conv1d(&conv, &batched(&x), &w, Some(&b)).unwrap()));
+    let gradients = gpu().conv1d_backward(&conv, &x, &w, &y, Wanted::ALL).unwrap();
+    let expected = gpu().conv1d_backward(&conv, &batched(&x), &w, &batched(&y), Wanted::ALL).unwrap();
+    assert_eq!(gradients.input.as_ref().unwrap().shape(), [4, 20]);
+    for (got, expected) in
+        [(gradients.input, expected.input), (gradients.weight, expected.weight), (gradients.bias, expected.bias)]
+    {
+        assert_eq!(read(&got.unwrap()), read(&expected.unwrap()));
+    }
+    // A batch of one and none are different shapes.
+    assert!(gpu().conv1d_backward(&conv, &x, &w, &batched(&y), Wanted::ALL).is_err());
+
+    let w = tensor(4, &[4, 6, 5]);
+    let y = gpu().conv_transpose1d(&up, &x, &w, None).unwrap();
+    assert_eq!(y.shape(), [6, 62]);
+    assert_eq!(read(&y), read(&gpu().conv_transpose1d(&up, &batched(&x), &w, None).unwrap()));
+    let gradients = gpu().conv_transpose1d_backward(&up, &x, &w, &y, Wanted::NONE.input(true)).unwrap();
+    assert_eq!(gradients.input.unwrap().shape(), [4, 20]);
+
+    let fused = conv.activation(Activation::Gelu).residual(Residual::AfterActivation);
+    let (z, r, w) = (gpu().zeros([6, 20]).unwrap(), tensor(5, &[6, 20]), tensor(2, &[6, 2, 3]));
+    let roles = [(Role::Input, &x), (Role::Weight, &w), (Role::Residual, &r), (Role::PreActivation, &z)];
+    let y = gpu().forward(fused, &roles, &PlanOptions::default()).unwrap();
+    let saved = [(Role::Input, &x), (Role::Weight, &w), (Role::PreActivation, &z), (Role::OutputGradient, &y)];
+    let gradients = gpu().backward(fused, &saved, Wanted::ALL, &PlanOptions::default()).unwrap();
+    assert_eq!((gradients.input.unwrap().shape(), gradients.residual.unwrap().shape()), (&[4, 20][..], &[6, 20][..]));
+    let plan = fused.plan(Operation::Forward, [4, 20], gpu().caps()).unwrap();
+    assert_eq!((plan.shapes().output, plan.shapes().output.ncl()), (fused.shapes([4, 20]).unwrap().output, [1, 6, 20]));
+}
+
+/// A role that is given twice says so.
+#[test]
+fn a_role_is_given_once() {
+    let conv = Conv1d::new(1, 1, 3);
+    let (x, w, y) = (gpu().zeros([1, 1, 9]).unwrap(), gpu().zeros([1, 1, 3]).unwrap(), gpu().zeros([1, 1, 7]).unwrap());
+    let options = PlanOptions::default();
+    let forward = gpu().forward(conv, &[(Role::Input, &x), (Role::Weight, &w), (Role::Input, &x)], &options);
+    assert_eq!(forward.unwrap_err(), Error::GivenTwice { role: "the input" });
+    let roles = [(Role::Input, &x), (Role::Weight, &w), (Role::OutputGradient, &y), (Role::Weight, &w)];
+    let backward = gpu().backward(conv, &roles, Wanted::ALL, &options);
+    assert_eq!(backward.unwrap_err().to_string(), "the weight is given twice");
+}
+
+/// A tensor over a buffer of the caller's, and a read into memory of the caller's.
+#[test]
+fn tensors_over_other_memory() {
+    let buffer = |size, usage| {
+        gpu().device().create_buffer(&wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false })
+    };
+    use wgpu::BufferUsages as Usage;
+    let all = Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST;
+    let memory = buffer(48, all);
+    let x = gpu().tensor_over(memory.clone(), [1, 1, 9]).unwrap();
+    x.write(&values(1, 9)).unwrap();
+    let w = gpu().tensor(&[0.0, 1.0, 0.0], [1, 1, 3]).unwrap();
+    let y = gpu().conv1d(&Conv1d::new(1, 1, 3), &x, &w, None).unwrap();
+    let mut got = [f32::NAN; 7];
+    y.read_into(&mut got).unwrap();
+    assert_eq!(got, values(1, 9)[1..8]);
+    let wrong = Error::DataLength { tensor: "the slice", got: 6, expected: 7 };
+    assert_eq!(y.read_into(&mut got[..6]).unwrap_err(), wrong);
+    assert_eq!(got, values(1, 9)[1..8]);
+    let small = gpu().tensor_over(memory, [13]).unwrap_err();
+    assert_eq!(small, Error::BufferTooSmall { role: "the tensor", got: 48, needed: 52 });
+    let usage = gpu().tensor_over(buffer(16, Usage::STORAGE | Usage::COPY_SRC), [1]).unwrap_err();
+    assert_eq!(usage, Error::BufferUsage { role: "the tensor", usage: "COPY_DST" });
 }
 
 #[test]

@@ -63,7 +63,7 @@ fn what_was_measured_decides() {
     assert!(measured.len() > 1 && measured.is_sorted(), "{measured:?}");
     assert_eq!(tuned.choice(), tuned.candidates()[0].choice);
     assert_eq!(tuning.len(), 1);
-    assert!(tuned.to_string().contains("measured"), "{tuned}");
+    assert!(format!("{tuned:#}").contains("measured"), "{tuned:#}");
 
     let file = File::new("round-trip");
     tuning.save(&file.0).unwrap();

@@ -1,4 +1,4 @@
-use super::{Conv1d, ConvTranspose1d, Layer};
+use super::{Conv1d, ConvTranspose1d, Layer, Shapes};
 use crate::error::{Error, Result};
 
 /// A function that is applied to every output.
@@ -46,7 +46,9 @@ pub enum Residual {
 /// ```
 /// use conv1d::{Activation, Conv1d, Residual};
 /// let block = Conv1d::new(64, 64, 3).activation(Activation::Relu).residual(Residual::BeforeActivation);
+/// assert_eq!(block.shapes([2, 64, 100])?.output, [2, 64, 98]);
 /// assert!(!block.saves_pre_activation()); // its gradients need y alone
+/// # Ok::<(), conv1d::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
@@ -82,6 +84,13 @@ impl Fused {
             Activation::LeakyRelu(slope) if slope < 0.0 => true,
             _ => matches!(self.residual, Residual::AfterActivation),
         }
+    }
+
+    /// Shapes of all tensors for an input `[N, C_in, L]` or `[C_in, L]`, or why there are none. A residual has the shape of the
+    /// output.
+    pub fn shapes(&self, input: impl AsRef<[usize]>) -> Result<Shapes> {
+        self.check()?;
+        self.layer.shapes(input)
     }
 
     pub(crate) fn check(&self) -> Result<()> {

@@ -288,6 +288,16 @@ impl Gpu {
         })
     }
 
+    /// Frees what nothing uses any more: pipelines that no [`Prepared`] and no [`Bound`] holds, and memory of what was dropped.
+    ///
+    /// Compiled pipelines are kept for the next plan that needs them, one for each shader in each of its forms. wgpu keeps
+    /// the memory of uploads and of dropped tensors until something is submitted. A program that submits work need not call
+    /// this.
+    pub fn trim(&self) -> Result<()> {
+        lock(&self.inner.pipelines).retain(|_, pipeline| Arc::strong_count(pipeline) > 1);
+        self.guarded(|| drop(self.queue().submit(None)))
+    }
+
     /// Waits until it is known of every call so far whether it succeeded, and returns the first error since the last time.
     ///
     /// In a browser calls return before that is known. An error, of a shader that does not compile or of a lost device, is
@@ -452,4 +462,31 @@ fn shader_module(device: &wgpu::Device, name: &'static str, text: String, checke
     //   operands into windows that contain every element a dispatch touches, `Prepared::bind` checks that each window lies
     //   in its buffer, and the tests run every kernel with the checks on and off, with guard words around what is written.
     unsafe { device.create_shader_module_trusted(descriptor, checks) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geometry::Conv1d;
+
+    /// Only pipelines that nothing holds are freed, and compiled again when they are needed.
+    #[test]
+    fn trimming_frees_unused_pipelines() {
+        let gpu = Gpu::new().unwrap();
+        let kept = || lock(&gpu.inner.pipelines).len();
+        let run = || {
+            let (x, w) = (gpu.tensor(&[1.0; 5], [1, 1, 5])?, gpu.tensor(&[1.0; 3], [1, 1, 3])?);
+            gpu.conv1d(&Conv1d::new(1, 1, 3), &x, &w, None)?.read()
+        };
+        assert_eq!(run(), Ok(vec![3.0; 3]));
+        let plan = Conv1d::new(1, 1, 3).plan(Operation::Forward, [1, 1, 5], gpu.caps()).unwrap();
+        let prepared = gpu.prepare(&plan).unwrap();
+        assert!(kept() > 0);
+        gpu.trim().unwrap();
+        assert!(kept() > 0, "a prepared plan holds its pipelines");
+        drop(prepared);
+        gpu.trim().unwrap();
+        assert_eq!(kept(), 0);
+        assert_eq!(run(), Ok(vec![3.0; 3]));
+    }
 }

@@ -10,8 +10,16 @@ use std::fmt;
 /// Dispatches that are shown one by one.
 const MOST_DISPATCHES: usize = 12;
 
+/// `{plan}` is one line: operation, shapes, kernel, dispatches. `{plan:#}` has all lines: the dispatches one by one, the
+/// candidates with what each is predicted to take, and the reason for the choice.
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !f.alternate() {
+            let Shapes { input, weight, output, .. } = self.shapes;
+            let operation = self.operation.name();
+            write!(f, "{operation} of {input:?} with {weight:?} to {output:?}: ")?;
+            return self.summary(f);
+        }
         self.operation_lines(f)?;
         self.dispatch_lines(f)?;
         self.candidate_lines(f)?;
@@ -48,16 +56,19 @@ impl Plan {
         }
     }
 
+    /// Kernel, dispatches and workspace.
+    fn summary(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.dispatches();
+        let dispatches = if count == 1 { "dispatch" } else { "dispatches" };
+        let (class, workspace) = (self.caps.class, size(self.workspace_bytes()));
+        write!(f, "{} on a {class:?} device, {count} {dispatches}, {workspace} of workspace", self.choice)
+    }
+
     fn dispatch_lines(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.dispatches();
-        writeln!(
-            f,
-            "  {} on a {:?} device: {count} dispatch{}, {} of workspace",
-            self.choice,
-            self.caps.class,
-            if count == 1 { "" } else { "es" },
-            size(self.workspace_bytes())
-        )?;
+        write!(f, "  ")?;
+        self.summary(f)?;
+        writeln!(f)?;
         for step in self.program.steps.iter().take(MOST_DISPATCHES) {
             let [x, y] = step.workgroups;
             let once = if step.packs_weight { ", once per weight" } else { "" };

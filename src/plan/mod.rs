@@ -92,7 +92,7 @@ pub struct Candidate {
 
 /// How one operation of one layer on one input shape is computed on devices of certain limits.
 ///
-/// Its `Display` explains it: shapes, the kernel and why it was chosen, dispatches, workspace.
+/// `{plan}` says in a line what it does; `{plan:#}` explains it: shapes, the kernel and why it was chosen, dispatches, workspace.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     fused: Fused,
@@ -106,7 +106,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Plans `operation` of a layer, with an activation and a residual or without, for an input `[N, C_in, L]`.
+    /// Plans `operation` of a layer, with an activation and a residual or without, for an input `[N, C_in, L]` or
+    /// `[C_in, L]`.
     pub fn new(
         layer: impl Into<Fused>,
         operation: Operation,
@@ -259,14 +260,21 @@ impl Plan {
 }
 
 impl Conv1d {
-    /// Plans an operation for an input `[N, C_in, L]`.
+    /// Plans an operation for an input `[N, C_in, L]` or `[C_in, L]`.
+    pub fn plan(&self, operation: Operation, input: impl AsRef<[usize]>, caps: &Caps) -> Result<Plan> {
+        Plan::new(self, operation, input, caps, &PlanOptions::default())
+    }
+}
+
+impl Fused {
+    /// Plans an operation for an input `[N, C_in, L]` or `[C_in, L]`.
     pub fn plan(&self, operation: Operation, input: impl AsRef<[usize]>, caps: &Caps) -> Result<Plan> {
         Plan::new(self, operation, input, caps, &PlanOptions::default())
     }
 }
 
 impl ConvTranspose1d {
-    /// Plans an operation for an input `[N, C_in, L]`.
+    /// Plans an operation for an input `[N, C_in, L]` or `[C_in, L]`.
     pub fn plan(&self, operation: Operation, input: impl AsRef<[usize]>, caps: &Caps) -> Result<Plan> {
         Plan::new(self, operation, input, caps, &PlanOptions::default())
     }

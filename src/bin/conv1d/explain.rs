@@ -172,7 +172,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
         }
         return Ok(true);
     }
-    say!("{}", plan.to_string().trim_end());
+    say!("{}", format!("{plan:#}").trim_end());
     if options.tuning.is_some() && plan.candidates().iter().all(|c| c.measured.is_none()) {
         say!("  the tuning has nothing for this operation of this layer on this input");
     }
