@@ -17,7 +17,7 @@ mod market;
 
 use clap::Parser;
 use conv1d::Gpu;
-use conv1d::nn::{Adam, Dataset, Loss, Network, Session, Tcn, TrainerOptions};
+use conv1d::nn::{AdamW, Dataset, Loss, Network, Session, Tcn, TrainerOptions};
 use indicatif::{ProgressBar, ProgressStyle};
 use market::{Day, FEATURES, Scale};
 use std::error::Error;
@@ -210,7 +210,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         network.graph().receptive_field()
     );
     let options = TrainerOptions::default().clip_norm(1.0).seed(arguments.seed);
-    let optimizer = Adam::decoupled(arguments.learning_rate);
+    let optimizer = AdamW::new(arguments.learning_rate);
     let mut trainer = network.trainer_with(shape, Loss::MeanSquaredError, optimizer, &options)?;
     let session = network.session(shape)?;
 

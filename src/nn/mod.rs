@@ -50,7 +50,7 @@ pub use layers::{
     BatchNorm1d, CausalConv1d, Convolution, Dropout, LastStep, Linear, Parallel, SeparableConv1d, Sequential, Skip,
 };
 pub use networks::{FeatureExtractor, Tcn, TcnBlock, WaveNetStack};
-pub use optimizer::{Adam, Optimizer, Sgd};
+pub use optimizer::{Adam, AdamW, Optimizer, Sgd};
 pub use session::{Memory, Mode, Network, Session, SessionOptions};
 #[cfg(test)]
 pub(crate) use shaders::SOURCES;

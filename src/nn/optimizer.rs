@@ -42,51 +42,72 @@ impl Sgd {
     }
 }
 
-/// Adam (`torch.optim.Adam`), or AdamW (`torch.optim.AdamW`).
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[non_exhaustive]
-pub struct Adam {
-    /// Learning rate.
-    pub learning_rate: f64,
-    /// What of the mean of gradients stays in a step.
-    pub beta1: f64,
-    /// What of the mean of their squares stays.
-    pub beta2: f64,
-    /// Added to the root of that.
-    pub epsilon: f32,
-    /// Weight decay.
-    pub weight_decay: f32,
-    /// Whether the weight decay is decoupled from the gradient: AdamW.
-    pub decoupled: bool,
+macro_rules! adam {
+    ($(#[$doc:meta])* $name:ident, decay: $decay:literal, $(#[$decay_doc:meta])* ; $(#[$new_doc:meta])*) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq)]
+        #[non_exhaustive]
+        pub struct $name {
+            /// Learning rate.
+            pub learning_rate: f64,
+            /// Share of the mean of gradients that stays in a step.
+            pub beta1: f64,
+            /// Share of the mean of their squares that stays.
+            pub beta2: f64,
+            /// Added to the root of that.
+            pub epsilon: f32,
+            $(#[$decay_doc])*
+            pub weight_decay: f32,
+        }
+
+        impl $name {
+            $(#[$new_doc])*
+            pub const fn new(learning_rate: f64) -> Self {
+                $name { learning_rate, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: $decay }
+            }
+
+            /// Sets both betas.
+            #[must_use]
+            pub const fn betas(self, beta1: f64, beta2: f64) -> Self {
+                $name { beta1, beta2, ..self }
+            }
+
+            /// Sets epsilon.
+            #[must_use]
+            pub const fn epsilon(self, epsilon: f32) -> Self {
+                $name { epsilon, ..self }
+            }
+
+            /// Sets the weight decay.
+            #[must_use]
+            pub const fn weight_decay(self, weight_decay: f32) -> Self {
+                $name { weight_decay, ..self }
+            }
+        }
+    };
 }
 
-impl Adam {
-    /// Adam with PyTorch's betas of 0.9 and 0.999, epsilon of 1e-8 and no weight decay.
-    pub const fn new(learning_rate: f64) -> Self {
-        Adam { learning_rate, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0, decoupled: false }
-    }
+adam! {
+    /// Adam (`torch.optim.Adam`).
+    Adam, decay: 0.0,
+    /// Added to the gradient, times the parameter.
+    ;
+    /// With PyTorch's betas of 0.9 and 0.999, epsilon of 1e-8 and no weight decay.
+}
 
-    /// AdamW with PyTorch's weight decay of 0.01.
-    pub const fn decoupled(learning_rate: f64) -> Self {
-        Adam { weight_decay: 0.01, decoupled: true, ..Adam::new(learning_rate) }
-    }
+adam! {
+    /// Adam with weight decay that does not go through the gradient's means (`torch.optim.AdamW`).
+    AdamW, decay: 0.01,
+    /// Subtracted from the parameter, times the parameter and the learning rate.
+    ;
+    /// With PyTorch's betas of 0.9 and 0.999, epsilon of 1e-8 and weight decay of 0.01.
+}
 
-    /// Sets both betas.
-    #[must_use]
-    pub const fn betas(self, beta1: f64, beta2: f64) -> Self {
-        Adam { beta1, beta2, ..self }
-    }
-
-    /// Sets epsilon.
-    #[must_use]
-    pub const fn epsilon(self, epsilon: f32) -> Self {
-        Adam { epsilon, ..self }
-    }
-
-    /// Sets the weight decay.
-    #[must_use]
-    pub const fn weight_decay(self, weight_decay: f32) -> Self {
-        Adam { weight_decay, ..self }
+impl AdamW {
+    /// Adam with the same numbers: the two differ in the place of the weight decay alone.
+    const fn coupled(self) -> Adam {
+        let AdamW { learning_rate, beta1, beta2, epsilon, weight_decay } = self;
+        Adam { learning_rate, beta1, beta2, epsilon, weight_decay }
     }
 }
 
@@ -96,8 +117,21 @@ impl Adam {
 pub enum Optimizer {
     /// Stochastic gradient descent.
     Sgd(Sgd),
-    /// Adam or AdamW.
+    /// Adam.
     Adam(Adam),
+    /// Adam with decoupled weight decay.
+    AdamW(AdamW),
+}
+
+/// The optimisers by the shaders that do them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Rule {
+    Sgd(Sgd),
+    Adam {
+        adam: Adam,
+        /// Whether the weight decay is subtracted from the parameter itself.
+        decoupled: bool,
+    },
 }
 
 impl From<Sgd> for Optimizer {
@@ -112,12 +146,28 @@ impl From<Adam> for Optimizer {
     }
 }
 
+impl From<AdamW> for Optimizer {
+    fn from(adam: AdamW) -> Self {
+        Optimizer::AdamW(adam)
+    }
+}
+
 impl Optimizer {
     /// The learning rate.
     pub fn learning_rate(&self) -> f64 {
         match self {
             Optimizer::Sgd(sgd) => sgd.learning_rate,
             Optimizer::Adam(adam) => adam.learning_rate,
+            Optimizer::AdamW(adam) => adam.learning_rate,
+        }
+    }
+
+    /// The rule that the shaders compute.
+    pub(super) fn rule(&self) -> Rule {
+        match *self {
+            Optimizer::Sgd(sgd) => Rule::Sgd(sgd),
+            Optimizer::Adam(adam) => Rule::Adam { adam, decoupled: false },
+            Optimizer::AdamW(adam) => Rule::Adam { adam: adam.coupled(), decoupled: true },
         }
     }
 
@@ -128,24 +178,24 @@ impl Optimizer {
 
     /// PyTorch's names of what it remembers.
     pub(super) fn memories(&self) -> &'static [&'static str] {
-        match self {
-            Optimizer::Sgd(sgd) if sgd.momentum == 0.0 => &[],
-            Optimizer::Sgd(_) => &["momentum_buffer"],
-            Optimizer::Adam(_) => &["exp_avg", "exp_avg_sq"],
+        match self.rule() {
+            Rule::Sgd(sgd) if sgd.momentum == 0.0 => &[],
+            Rule::Sgd(_) => &["momentum_buffer"],
+            Rule::Adam { .. } => &["exp_avg", "exp_avg_sq"],
         }
     }
 
     pub(super) fn check(&self) -> Result<()> {
         not_negative("the learning rate", self.learning_rate())?;
-        match self {
-            Optimizer::Sgd(sgd) => {
+        match self.rule() {
+            Rule::Sgd(sgd) => {
                 not_negative("momentum", sgd.momentum.into())?;
                 not_negative("the weight decay", sgd.weight_decay.into())?;
                 if sgd.nesterov && sgd.momentum == 0.0 {
                     return Err(Error::argument("momentum", 0.0, "more than 0 where it is Nesterov's"));
                 }
             }
-            Optimizer::Adam(adam) => {
+            Rule::Adam { adam, .. } => {
                 for (argument, beta) in [("beta1", adam.beta1), ("beta2", adam.beta2)] {
                     if !(0.0..1.0).contains(&beta) {
                         return Err(Error::argument(argument, beta, "at least 0 and less than 1"));
@@ -165,6 +215,7 @@ impl Optimizer {
         match self {
             Optimizer::Sgd(sgd) => Optimizer::Sgd(Sgd { learning_rate, ..sgd }),
             Optimizer::Adam(adam) => Optimizer::Adam(Adam { learning_rate, ..adam }),
+            Optimizer::AdamW(adam) => Optimizer::AdamW(AdamW { learning_rate, ..adam }),
         }
     }
 
@@ -174,9 +225,9 @@ impl Optimizer {
         let word = f32::from_bits((step - 1) as u32);
         let learning_rate = self.learning_rate();
         let exponent = step.min(i32::MAX as u64) as i32;
-        let (first, second) = match self {
-            Optimizer::Sgd(_) => (0.0, 0.0),
-            Optimizer::Adam(adam) => {
+        let (first, second) = match self.rule() {
+            Rule::Sgd(_) => (0.0, 0.0),
+            Rule::Adam { adam, .. } => {
                 let (bias1, bias2) = (1.0 - adam.beta1.powi(exponent), 1.0 - adam.beta2.powi(exponent));
                 (learning_rate / bias1, 1.0 / bias2.sqrt())
             }

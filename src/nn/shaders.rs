@@ -145,8 +145,8 @@ mod tests {
     use super::super::graph::Graph;
     use super::super::program::{Program, Request, Step, Training, Wanted};
     use super::super::{
-        Adam, BatchNorm1d, Convolution, Dropout, LastStep, Linear, Loss, Mode, Module, Optimizer, Parallel, Sequential,
-        Sgd, Skip,
+        Adam, AdamW, BatchNorm1d, Convolution, Dropout, LastStep, Linear, Loss, Mode, Module, Optimizer, Parallel,
+        Sequential, Sgd, Skip,
     };
     use super::*;
     use crate::{Conv1d, Plan, PlanOptions, shader};
@@ -182,7 +182,7 @@ mod tests {
             train(Loss::MeanSquaredError, Sgd::new(0.1).into(), None),
             train(Loss::CrossEntropy, Sgd::new(0.1).momentum(0.9).nesterov(true).into(), Some(1.0)),
             train(Loss::CrossEntropy, Adam::new(0.1).into(), Some(1.0)),
-            train(Loss::CrossEntropy, Adam::decoupled(0.1).into(), None),
+            train(Loss::CrossEntropy, AdamW::new(0.1).into(), None),
         ];
         let mut programs = Vec::new();
         for (mode, training) in [Mode::Evaluation, Mode::Training].into_iter().flat_map(|m| trainings.map(|t| (m, t))) {

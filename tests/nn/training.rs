@@ -2,8 +2,8 @@
 
 use crate::harness::{gpu, values};
 use conv1d::nn::{
-    Adam, BatchNorm1d, Checkpoints, Dataset, Dropout, LastStep, Linear, Loss, Module, Network, Optimizer, Sequential,
-    Sgd, Tcn, TcnBlock, TrainerOptions, Values,
+    Adam, AdamW, BatchNorm1d, Checkpoints, Dataset, Dropout, LastStep, Linear, Loss, Module, Network, Optimizer,
+    Sequential, Sgd, Tcn, TcnBlock, TrainerOptions, Values,
 };
 use conv1d::{Error, Gpu};
 use std::ops::ControlFlow;
@@ -61,6 +61,15 @@ struct Definition {
 }
 
 impl Definition {
+    /// What Adam subtracts from a parameter.
+    fn adam(&mut self, i: usize, g: f64, [learning_rate, beta1, beta2, epsilon]: [f64; 4]) -> f64 {
+        self.first[i] = beta1 * self.first[i] + (1.0 - beta1) * g;
+        self.second[i] = beta2 * self.second[i] + (1.0 - beta2) * g * g;
+        let mean = self.first[i] / (1.0 - beta1.powi(self.steps));
+        let square = self.second[i] / (1.0 - beta2.powi(self.steps));
+        learning_rate * mean / (square.sqrt() + epsilon)
+    }
+
     fn step(&mut self, parameters: &mut [f64], gradients: &[f64]) {
         self.steps += 1;
         let norm = gradients.iter().map(|g| g * g).sum::<f64>().sqrt();
@@ -76,17 +85,14 @@ impl Definition {
                     parameters[i] -= sgd.learning_rate * along;
                 }
                 Optimizer::Adam(adam) => {
-                    let decay = f64::from(adam.weight_decay);
-                    if adam.decoupled {
-                        parameters[i] *= 1.0 - adam.learning_rate * decay;
-                    } else {
-                        g += decay * parameters[i];
-                    }
-                    self.first[i] = adam.beta1 * self.first[i] + (1.0 - adam.beta1) * g;
-                    self.second[i] = adam.beta2 * self.second[i] + (1.0 - adam.beta2) * g * g;
-                    let mean = self.first[i] / (1.0 - adam.beta1.powi(self.steps));
-                    let square = self.second[i] / (1.0 - adam.beta2.powi(self.steps));
-                    parameters[i] -= adam.learning_rate * mean / (square.sqrt() + f64::from(adam.epsilon));
+                    g += f64::from(adam.weight_decay) * parameters[i];
+                    let moments = [adam.learning_rate, adam.beta1, adam.beta2, adam.epsilon.into()];
+                    parameters[i] -= self.adam(i, g, moments);
+                }
+                Optimizer::AdamW(adam) => {
+                    parameters[i] *= 1.0 - adam.learning_rate * f64::from(adam.weight_decay);
+                    let moments = [adam.learning_rate, adam.beta1, adam.beta2, adam.epsilon.into()];
+                    parameters[i] -= self.adam(i, g, moments);
                 }
                 _ => panic!("an optimiser without a definition here"),
             }
@@ -102,8 +108,8 @@ fn optimisers_and_losses_are_those_of_pytorch() {
         (Loss::CrossEntropy, Sgd::new(0.1).momentum(0.8).nesterov(true).into(), Some(0.05)),
         (Loss::CrossEntropy, Adam::new(0.01).into(), None),
         (Loss::MeanSquaredError, Adam::new(0.02).betas(0.8, 0.95).weight_decay(0.2).into(), Some(0.1)),
-        (Loss::MeanSquaredError, Adam::decoupled(0.02).weight_decay(0.3).into(), None),
-        (Loss::CrossEntropy, Adam::decoupled(0.01).epsilon(1e-3).into(), Some(100.0)),
+        (Loss::MeanSquaredError, AdamW::new(0.02).weight_decay(0.3).into(), None),
+        (Loss::CrossEntropy, AdamW::new(0.01).epsilon(1e-3).betas(0.7, 0.9).into(), Some(100.0)),
     ];
     for (loss, optimizer, clip) in cases {
         let what = format!("{loss:?} {optimizer:?}");
@@ -243,7 +249,7 @@ fn stateful() -> Sequential {
 fn a_resumed_run_is_the_same_to_the_last_bit() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run.safetensors");
-    for optimizer in [Optimizer::from(Adam::decoupled(0.01)), Sgd::new(0.05).momentum(0.9).into()] {
+    for optimizer in [Optimizer::from(AdamW::new(0.01)), Sgd::new(0.05).momentum(0.9).into()] {
         let options = TrainerOptions::default().clip_norm(0.5).seed(11);
         let trainer = || {
             let network = Network::new(gpu(), &stateful(), 3).unwrap();
@@ -396,6 +402,7 @@ fn wrong_batches_leave_everything_as_it_was() {
         Adam::new(f64::INFINITY).into(),
         Adam::new(0.1).betas(1.0, 0.9).into(),
         Adam::new(0.1).epsilon(-1.0).into(),
+        AdamW::new(0.1).weight_decay(-1.0).into(),
         Adam::new(1e30).betas(1.0 - 1e-12, 0.9).into(),
     ] {
         assert!(matches!(wrong(optimizer), Error::Argument { .. }), "{optimizer:?}");

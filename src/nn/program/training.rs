@@ -4,7 +4,7 @@ use super::place::Box3;
 use super::{Compiler, Home, KEPT_LOSSES, Program, TensorId, Training};
 use crate::error::{Error, Result};
 use crate::nn::layout::Arena;
-use crate::nn::optimizer::Optimizer;
+use crate::nn::optimizer::Rule;
 use crate::nn::shaders::{self, Shares, each, workgroups};
 use crate::nn::train::Loss;
 
@@ -89,14 +89,14 @@ impl Compiler<'_> {
             tensors.push(self.pooled(1)?);
         }
         let count = trained as u32;
-        self.launch(match training.optimizer {
-            Optimizer::Sgd(sgd) => {
+        self.launch(match training.optimizer.rule() {
+            Rule::Sgd(sgd) => {
                 let params = shaders::SgdParams { count, momentum: sgd.momentum, weight_decay: sgd.weight_decay };
                 let momentum = ("MOMENTUM", (sgd.momentum != 0.0).into());
                 let constants = [clipped, momentum, ("NESTEROV", sgd.nesterov.into())];
                 each(&shaders::SGD, &constants, params, trained, &tensors)
             }
-            Optimizer::Adam(adam) => {
+            Rule::Adam { adam, decoupled } => {
                 let [beta1, beta2] = [adam.beta1, adam.beta2];
                 let params = shaders::AdamParams {
                     count,
@@ -107,7 +107,7 @@ impl Compiler<'_> {
                     epsilon: adam.epsilon,
                     weight_decay: adam.weight_decay,
                 };
-                each(&shaders::ADAM, &[clipped, ("DECOUPLED", adam.decoupled.into())], params, trained, &tensors)
+                each(&shaders::ADAM, &[clipped, ("DECOUPLED", decoupled.into())], params, trained, &tensors)
             }
         });
         Ok(())
