@@ -42,8 +42,10 @@ impl Module for Convolution {
     fn add_to(&self, graph: &mut Graph, x: Value) -> Value {
         // A group that splits nothing evenly is told where the shapes are checked.
         let (rows, columns, kernel, channels) = match self.layer {
-            Layer::Conv(c) => (c.out_channels, c.in_channels / c.groups.max(1), c.kernel_size, c.out_channels),
-            Layer::Transposed(c) => (c.in_channels, c.out_channels / c.groups.max(1), c.kernel_size, c.out_channels),
+            Layer::Conv(c) => (c.out_channels, c.in_channels.div_ceil(c.groups.max(1)), c.kernel_size, c.out_channels),
+            Layer::Transposed(c) => {
+                (c.in_channels, c.out_channels.div_ceil(c.groups.max(1)), c.kernel_size, c.out_channels)
+            }
         };
         let start = Init::FanIn(columns.saturating_mul(kernel));
         let shape = [rows, columns, kernel];
@@ -88,14 +90,26 @@ pub struct CausalConv1d {
     pub out_channels: usize,
     /// K.
     pub kernel_size: usize,
+    /// Distance of neighbouring outputs, in samples of the input.
+    pub stride: usize,
     /// Distance of neighbouring taps, in samples.
     pub dilation: usize,
+    /// Number of groups of channels.
+    pub groups: usize,
+    /// Whether it has a bias.
+    pub bias: bool,
 }
 
 impl CausalConv1d {
-    /// Dilation 1.
+    /// Stride 1, dilation 1, one group, with a bias.
     pub const fn new(in_channels: usize, out_channels: usize, kernel_size: usize) -> Self {
-        CausalConv1d { in_channels, out_channels, kernel_size, dilation: 1 }
+        CausalConv1d { in_channels, out_channels, kernel_size, stride: 1, dilation: 1, groups: 1, bias: true }
+    }
+
+    /// Sets the stride: the output at `t` sees nothing after `t * stride`, and `[N, C, L]` has `ceil(L / stride)` outputs.
+    #[must_use]
+    pub const fn stride(self, stride: usize) -> Self {
+        CausalConv1d { stride, ..self }
     }
 
     /// Sets the dilation.
@@ -104,21 +118,36 @@ impl CausalConv1d {
         CausalConv1d { dilation, ..self }
     }
 
+    /// Sets the number of groups of channels.
+    #[must_use]
+    pub const fn groups(self, groups: usize) -> Self {
+        CausalConv1d { groups, ..self }
+    }
+
+    /// Sets whether it has a bias.
+    #[must_use]
+    pub const fn bias(self, bias: bool) -> Self {
+        CausalConv1d { bias, ..self }
+    }
+
     pub(super) fn conv(&self) -> Conv1d {
         Conv1d::new(self.in_channels, self.out_channels, self.kernel_size)
+            .stride(self.stride)
             .dilation(self.dilation)
+            .groups(self.groups)
             .padding(Padding::Causal)
     }
 }
 
 impl Module for CausalConv1d {
     fn add_to(&self, graph: &mut Graph, x: Value) -> Value {
-        graph.module("conv", &self.conv(), x)
+        graph.module("conv", &Convolution::new(self.conv()).bias(self.bias), x)
     }
 }
 
 /// A depthwise convolution and a pointwise one (1 x 1) on top of it: `depthwise.weight [C_in, 1, K]`,
-/// `pointwise.weight [C_out, C_in, 1]`, and their biases. As long as its input, the odd sample of the padding on the right.
+/// `pointwise.weight [C_out, C_in, 1]`, and their biases. Stride and dilation are the depthwise convolution's. `[N, C_in, L]` gives
+/// `[N, C_out, ceil(L / stride)]`: as [`Padding::Same`] pads it, the odd sample on the right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SeparableConv1d {
@@ -128,21 +157,47 @@ pub struct SeparableConv1d {
     pub out_channels: usize,
     /// K.
     pub kernel_size: usize,
+    /// Distance of neighbouring outputs, in samples of the input.
+    pub stride: usize,
+    /// Distance of neighbouring taps, in samples.
+    pub dilation: usize,
+    /// Whether both convolutions have a bias.
+    pub bias: bool,
 }
 
 impl SeparableConv1d {
-    /// Stride 1, padded by zeros to the length of the input.
+    /// Stride 1, dilation 1, with biases.
     pub const fn new(in_channels: usize, out_channels: usize, kernel_size: usize) -> Self {
-        SeparableConv1d { in_channels, out_channels, kernel_size }
+        SeparableConv1d { in_channels, out_channels, kernel_size, stride: 1, dilation: 1, bias: true }
+    }
+
+    /// Sets the stride.
+    #[must_use]
+    pub const fn stride(self, stride: usize) -> Self {
+        SeparableConv1d { stride, ..self }
+    }
+
+    /// Sets the dilation.
+    #[must_use]
+    pub const fn dilation(self, dilation: usize) -> Self {
+        SeparableConv1d { dilation, ..self }
+    }
+
+    /// Sets whether both convolutions have a bias.
+    #[must_use]
+    pub const fn bias(self, bias: bool) -> Self {
+        SeparableConv1d { bias, ..self }
     }
 }
 
 impl Module for SeparableConv1d {
     fn add_to(&self, graph: &mut Graph, x: Value) -> Value {
         let depthwise = Conv1d::new(self.in_channels, self.in_channels, self.kernel_size);
-        let depthwise = depthwise.groups(self.in_channels).padding(Padding::Same);
+        let depthwise = depthwise.stride(self.stride).dilation(self.dilation).groups(self.in_channels);
+        let depthwise = Convolution::new(depthwise.padding(Padding::Same)).bias(self.bias);
+        let pointwise = Convolution::new(Conv1d::new(self.in_channels, self.out_channels, 1)).bias(self.bias);
         let x = graph.module("depthwise", &depthwise, x);
-        graph.module("pointwise", &Conv1d::new(self.in_channels, self.out_channels, 1), x)
+        graph.module("pointwise", &pointwise, x)
     }
 }
 

@@ -155,9 +155,17 @@ fn check_golden(id: &str, module: impl Module + 'static, kind: Kind) {
     }
 }
 
+fn causal(kernel: usize, dilation: usize) -> Kind {
+    Kind::Causal { kernel, stride: 1, dilation, groups: 1 }
+}
+
+fn separable(kernel: usize, stride: usize, dilation: usize) -> Kind {
+    Kind::Separable { kernel, stride, dilation }
+}
+
 #[test]
 fn causal_convolution_of_pytorch() {
-    check_golden("causal", CausalConv1d::new(5, 6, 3).dilation(4), Kind::Causal { kernel: 3, dilation: 4 });
+    check_golden("causal", CausalConv1d::new(5, 6, 3).dilation(4), causal(3, 4));
 }
 
 #[test]
@@ -186,15 +194,33 @@ fn feature_extractor_of_pytorch() {
 
 #[test]
 fn separable_convolution_of_pytorch() {
-    check_golden("separable", SeparableConv1d::new(10, 12, 5), Kind::Separable { kernel: 5 });
+    check_golden("separable", SeparableConv1d::new(10, 12, 5), separable(5, 1, 1));
+}
+
+/// Every argument of the layers that are put together of convolutions, with and without a bias.
+#[test]
+fn layers_of_all_arguments() {
+    let strided = |kernel, stride, dilation, groups| Kind::Causal { kernel, stride, dilation, groups };
+    let cases = [
+        case(CausalConv1d::new(4, 6, 3).stride(2), strided(3, 2, 1, 1), [2, 4, 31]),
+        case(CausalConv1d::new(4, 6, 3).groups(2), strided(3, 1, 1, 2), [2, 4, 20]),
+        case(CausalConv1d::new(6, 6, 4).stride(3).dilation(2).groups(6).bias(false), strided(4, 3, 2, 6), [3, 6, 40]),
+        case(CausalConv1d::new(3, 5, 2).bias(false), strided(2, 1, 1, 1), [1, 3, 9]),
+        case(CausalConv1d::new(1, 2, 5).stride(7), strided(5, 7, 1, 1), [1, 1, 3]),
+        case(SeparableConv1d::new(4, 6, 5).stride(2), separable(5, 2, 1), [2, 4, 31]),
+        case(SeparableConv1d::new(4, 6, 4).dilation(3), separable(4, 1, 3), [2, 4, 30]),
+        case(SeparableConv1d::new(3, 2, 4).stride(3).dilation(2).bias(false), separable(4, 3, 2), [2, 3, 40]),
+        case(SeparableConv1d::new(2, 3, 1).stride(4), separable(1, 4, 1), [1, 2, 10]),
+    ];
+    assert_networks(&cases);
 }
 
 /// Networks of the same kinds with other sizes, started at random.
 #[test]
 fn networks_of_other_sizes() {
     let cases = [
-        case(CausalConv1d::new(1, 1, 1), Kind::Causal { kernel: 1, dilation: 1 }, [1, 1, 1]),
-        case(CausalConv1d::new(3, 70, 4).dilation(7), Kind::Causal { kernel: 4, dilation: 7 }, [3, 3, 19]),
+        case(CausalConv1d::new(1, 1, 1), causal(1, 1), [1, 1, 1]),
+        case(CausalConv1d::new(3, 70, 4).dilation(7), causal(4, 7), [3, 3, 19]),
         case(WaveNetStack::new(5).kernel_size(3).layers(4), Kind::WaveNet { kernel: 3, layers: 4 }, [3, 5, 65]),
         case(TcnBlock::new(3, 20, 2).dilation(5), Kind::TcnBlock { kernel: 2, dilation: 5 }, [2, 3, 130]),
         case(TcnBlock::new(33, 33, 3), Kind::TcnBlock { kernel: 3, dilation: 1 }, [1, 33, 9]),
@@ -203,8 +229,12 @@ fn networks_of_other_sizes() {
         case(FeatureExtractor::new(1, 3), Kind::Features { training: true }, [2, 1, 5000]),
         case(FeatureExtractor::new(4, 17), Kind::Features { training: true }, [7, 4, 31]),
         case(FeatureExtractor::new(4, 17), Kind::Features { training: false }, [2, 4, 31]),
-        case(SeparableConv1d::new(6, 3, 4), Kind::Separable { kernel: 4 }, [2, 6, 50]),
+        case(SeparableConv1d::new(6, 3, 4), separable(4, 1, 1), [2, 6, 50]),
     ];
+    assert_networks(&cases);
+}
+
+fn assert_networks(cases: &[Case]) {
     for (index, case) in cases.iter().enumerate() {
         let network = Network::new(gpu(), &case.module, index as u64).unwrap();
         let state = network.state_dict().unwrap();

@@ -6,12 +6,12 @@ use conv1d::nn::{StateDict, Values};
 /// A network that the tests know by itself.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Kind {
-    Causal { kernel: usize, dilation: usize },
+    Causal { kernel: usize, stride: usize, dilation: usize, groups: usize },
     WaveNet { kernel: usize, layers: usize },
     TcnBlock { kernel: usize, dilation: usize },
     Tcn { kernel: usize, layers: usize },
     Features { training: bool },
-    Separable { kernel: usize },
+    Separable { kernel: usize, stride: usize, dilation: usize },
 }
 
 /// A network on the tape with its parameters.
@@ -29,7 +29,9 @@ impl<'a> Oracle<'a> {
         let x = tape.leaf("x", Balls::exact(input, x));
         let mut oracle = Oracle { tape, y: x, state, after: Vec::new() };
         oracle.y = match kind {
-            Kind::Causal { kernel, dilation } => oracle.conv("conv", Geometry::causal(kernel, dilation), x),
+            Kind::Causal { kernel, stride, dilation, groups } => {
+                oracle.conv("conv", Geometry { stride, groups, ..Geometry::causal(kernel, dilation) }, x)
+            }
             Kind::WaveNet { kernel, layers } => (0..layers)
                 .fold(x, |x, layer| oracle.conv(&format!("{layer}.conv"), Geometry::causal(kernel, 1 << layer), x)),
             Kind::TcnBlock { kernel, dilation } => oracle.block("", kernel, dilation, x),
@@ -48,8 +50,8 @@ impl<'a> Oracle<'a> {
                 });
                 oracle.tape.concat(&outputs)
             }
-            Kind::Separable { kernel } => {
-                let y = oracle.conv("depthwise", Geometry::same(kernel, input[1]), x);
+            Kind::Separable { kernel, stride, dilation } => {
+                let y = oracle.conv("depthwise", Geometry::halved([kernel, stride, dilation], input), x);
                 oracle.conv("pointwise", Geometry::same(1, 1), y)
             }
         };

@@ -94,6 +94,13 @@ impl Geometry {
         Geometry { stride: 1, dilation: 1, groups, left: (kernel - 1) / 2, right: kernel / 2 }
     }
 
+    /// A depthwise convolution that gives one output for every stride begun, with the odd sample of the padding on the right.
+    pub(super) fn halved([kernel, stride, dilation]: [usize; 3], x: &[usize]) -> Self {
+        let reached = (x[2].div_ceil(stride) - 1) * stride + dilation * (kernel - 1) + 1;
+        let padding = reached.saturating_sub(x[2]);
+        Geometry { stride, dilation, groups: x[1], left: padding / 2, right: padding - padding / 2 }
+    }
+
     fn output(&self, x: &[usize], w: &[usize]) -> [usize; 3] {
         let padded = x[2] + self.left + self.right;
         [x[0], w[0], (padded - self.dilation * (w[2] - 1) - 1) / self.stride + 1]
