@@ -54,6 +54,6 @@ pub use optimizer::{Adam, AdamW, Optimizer, Sgd};
 pub use session::{Memory, Mode, Network, Session, SessionOptions};
 #[cfg(test)]
 pub(crate) use shaders::SOURCES;
-pub use state::{Entry, StateDict, Values};
+pub use state::{Entry, Incompatible, StateDict, Values};
 pub use summary::{LayerSummary, Summary};
 pub use train::{Checkpoints, Loss, Progress, Trainer, TrainerOptions};

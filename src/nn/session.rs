@@ -5,7 +5,7 @@ use super::layout::{Arena, Layout};
 use super::memory::Placement;
 use super::optimizer::Optimizer;
 use super::program::{Home, Program, Request, Step, TensorId, Training, Wanted};
-use super::state::StateDict;
+use super::state::{Incompatible, StateDict};
 use super::summary::Summary;
 use super::train::{Loss, Trainer};
 use crate::error::{Error, Result};
@@ -166,8 +166,11 @@ impl Network {
         Ok(StateDict { entries: self.graph.entries(&self.layout, &state, |_| true), ..StateDict::default() })
     }
 
-    /// Takes all parameters and statistics from a dictionary: those of this network, all and no others, or nothing is changed. Who has
-    /// only some of them puts them into [`Network::state_dict`] and loads that.
+    /// Takes all parameters and statistics from a dictionary: those of this network, all and no others.
+    ///
+    /// # Errors
+    /// [`Error::StateKeys`] lists what is missing and unexpected, [`Error::Parameter`] names a tensor of another shape. Nothing is
+    /// changed then.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn load_state_dict(&self, dict: &StateDict) -> Result<()> {
         block_on(self.load_state_dict_async(dict))
@@ -175,9 +178,40 @@ impl Network {
 
     /// As `load_state_dict`, without blocking.
     pub async fn load_state_dict_async(&self, dict: &StateDict) -> Result<()> {
+        self.fill(dict, Incompatible::refuse).await.map(drop)
+    }
+
+    /// Takes the parameters and statistics that both the network and a dictionary have, and returns the names of all others:
+    /// `load_state_dict(strict=False)` of PyTorch.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] names a tensor that both have in different shapes. Nothing is changed then.
+    ///
+    /// ```
+    /// use conv1d::nn::{Network, Tcn};
+    /// # let gpu = conv1d::Gpu::new()?;
+    /// let published = Network::new(&gpu, &Tcn::new(8, 16, 1).layers(2), 1)?.state_dict()?;
+    /// let deeper = Network::new(&gpu, &Tcn::new(8, 16, 1).layers(3), 2)?;
+    /// let others = deeper.load_state_dict_partial(&published)?;
+    /// assert!(others.missing.iter().all(|name| name.starts_with("network.2.")));
+    /// assert!(others.unexpected.is_empty());
+    /// # Ok::<(), conv1d::Error>(())
+    /// ```
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn load_state_dict_partial(&self, dict: &StateDict) -> Result<Incompatible> {
+        pollster::block_on(self.load_state_dict_partial_async(dict))
+    }
+
+    /// As `load_state_dict_partial`, without blocking.
+    pub async fn load_state_dict_partial_async(&self, dict: &StateDict) -> Result<Incompatible> {
+        self.fill(dict, |_| Ok(())).await
+    }
+
+    async fn fill(&self, dict: &StateDict, judge: impl FnOnce(&Incompatible) -> Result<()>) -> Result<Incompatible> {
         let mut state = self.state.read_async().await?;
-        self.graph.fill(&self.layout, &mut state, &dict.entries, |_| true)?;
-        self.state.write(&state)
+        let others = self.graph.fill(&self.layout, &mut state, &dict.entries, |_| true, judge)?;
+        self.state.write(&state)?;
+        Ok(others)
     }
 
     /// Writes the state dictionary to a safetensors file.
@@ -190,6 +224,12 @@ impl Network {
     #[cfg(not(target_arch = "wasm32"))]
     pub fn load(&self, path: impl AsRef<Path>) -> Result<()> {
         self.load_state_dict(&StateDict::load(path)?)
+    }
+
+    /// Reads what the network has of a safetensors file, as [`Network::load_state_dict_partial`] does.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn load_partial(&self, path: impl AsRef<Path>) -> Result<Incompatible> {
+        self.load_state_dict_partial(&StateDict::load(path)?)
     }
 
     /// What each layer makes of an input `[N, C, L]`, and what it costs.

@@ -6,7 +6,7 @@ use super::layout::Layout;
 use crate::error::{Error, Result};
 use crate::files;
 use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors};
+use safetensors::{Dtype, SafeTensorError, SafeTensors};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
@@ -22,6 +22,7 @@ pub enum Values {
 
 /// A tensor of a state dictionary.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Entry {
     /// Its shape.
     pub shape: Vec<usize>,
@@ -35,6 +36,11 @@ impl Entry {
         Entry { shape: shape.into(), values: Values::Floats(values) }
     }
 
+    /// Of counts.
+    pub fn integers(shape: impl Into<Vec<usize>>, values: Vec<i64>) -> Self {
+        Entry { shape: shape.into(), values: Values::Integers(values) }
+    }
+
     fn len(&self) -> usize {
         match &self.values {
             Values::Floats(values) => values.len(),
@@ -44,7 +50,29 @@ impl Entry {
 }
 
 /// Tensors by their names, and what a file says beside them.
+///
+/// ```
+/// use conv1d::nn::{Entry, Network, StateDict};
+/// # let gpu = conv1d::Gpu::new()?;
+/// let network = Network::new(&gpu, &conv1d::Conv1d::new(1, 2, 3), 1)?;
+///
+/// // PyTorch's names and shapes; a checkpoint of a model that was wrapped has a prefix.
+/// let dict: StateDict = [
+///     ("model.weight".to_owned(), Entry::floats([2, 1, 3], vec![0.5; 6])),
+///     ("model.bias".to_owned(), Entry::floats([2], vec![0.0; 2])),
+/// ]
+/// .into_iter()
+/// .collect();
+/// let dict = dict.strip_prefix("model.")?;
+/// network.load_state_dict(&dict)?;
+/// assert_eq!(network.state_dict()?, dict);
+///
+/// // As a safetensors file in memory; `save` and `load` take paths.
+/// assert_eq!(StateDict::from_bytes(&dict.to_bytes()?)?, dict);
+/// # Ok::<(), conv1d::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
 pub struct StateDict {
     /// The tensors.
     pub entries: BTreeMap<String, Entry>,
@@ -52,8 +80,42 @@ pub struct StateDict {
     pub metadata: HashMap<String, String>,
 }
 
+impl FromIterator<(String, Entry)> for StateDict {
+    fn from_iter<I: IntoIterator<Item = (String, Entry)>>(entries: I) -> Self {
+        StateDict { entries: entries.into_iter().collect(), metadata: HashMap::new() }
+    }
+}
+
+/// The names that only one of a network and a state dictionary has; nothing of them was loaded.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+#[must_use = "missing parameters keep their old values"]
+pub struct Incompatible {
+    /// Names that the network has and the dictionary lacks.
+    pub missing: Vec<String>,
+    /// Names that the dictionary has and the network lacks.
+    pub unexpected: Vec<String>,
+}
+
+impl Incompatible {
+    /// Whether both have the same names.
+    pub fn is_empty(&self) -> bool {
+        self.missing.is_empty() && self.unexpected.is_empty()
+    }
+
+    /// An error, unless both have the same names.
+    pub(super) fn refuse(&self) -> Result<()> {
+        let Incompatible { missing, unexpected } = self.clone();
+        if self.is_empty() { Ok(()) } else { Err(Error::StateKeys { missing, unexpected }) }
+    }
+}
+
 impl StateDict {
     /// Reads a safetensors file: what [`StateDict::from_bytes`] reads.
+    ///
+    /// # Errors
+    /// [`Error::File`] says why it cannot be read. Files of `torch.save` (`.pt`, `.pth`, `.bin`) cannot: PyTorch converts them with
+    /// `safetensors.torch.save_file(model.state_dict(), "x.safetensors")`.
     pub fn load(path: impl AsRef<Path>) -> Result<StateDict> {
         let path = path.as_ref();
         parse(&files::read_whole(path)?).map_err(|message| Error::file(path, message))
@@ -75,6 +137,46 @@ impl StateDict {
     /// A safetensors file, in memory.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         self.serialize().map_err(damaged)
+    }
+
+    /// The same tensors, with a prefix taken from the names that begin with it: `module.`, `model.` or `_orig_mod.` of models that
+    /// were wrapped. Other names stay.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] where no name begins with the prefix, where nothing else is in a name, and where two names become one.
+    ///
+    /// ```
+    /// use conv1d::nn::{Entry, StateDict};
+    /// let bias = || Entry::floats([1], vec![1.0]);
+    /// let dict: StateDict = [("encoder.bias".to_owned(), bias()), ("decoder.bias".to_owned(), bias())].into_iter().collect();
+    /// let mut encoder = dict.clone();
+    /// encoder.entries.retain(|name, _| name.starts_with("encoder.")); // a part of the model
+    /// let encoder = encoder.strip_prefix("encoder.")?;
+    /// assert_eq!(encoder.entries.keys().collect::<Vec<_>>(), ["bias"]);
+    /// let error = dict.strip_prefix("model.").unwrap_err();
+    /// assert_eq!(
+    ///     error.to_string(),
+    ///     r#"the state dictionary: no name begins with "model."; there are ["decoder.bias", "encoder.bias"]"#
+    /// );
+    /// # Ok::<(), conv1d::Error>(())
+    /// ```
+    pub fn strip_prefix(self, prefix: &str) -> Result<StateDict> {
+        let wrong = |name: &str, message| Err(Error::Parameter { name: name.into(), message });
+        if !self.entries.keys().any(|name| name.starts_with(prefix)) {
+            let names: Vec<&String> = self.entries.keys().collect();
+            return Err(damaged(format!("no name begins with {prefix:?}; there are {names:?}")));
+        }
+        let mut entries = BTreeMap::new();
+        for (name, entry) in self.entries {
+            let stripped = name.strip_prefix(prefix).unwrap_or(&name);
+            if stripped.is_empty() {
+                return wrong(&name, format!("nothing is left of this name without the prefix {prefix:?}"));
+            }
+            if entries.insert(stripped.to_owned(), entry).is_some() {
+                return wrong(stripped, format!("two tensors have this name without the prefix {prefix:?}"));
+            }
+        }
+        Ok(StateDict { entries, metadata: self.metadata })
     }
 
     /// A hash of all tensors.
@@ -101,8 +203,8 @@ impl StateDict {
 }
 
 fn parse(bytes: &[u8]) -> Result<StateDict, String> {
-    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| e.to_string())?;
-    let file = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| unreadable(bytes, &e))?;
+    let file = SafeTensors::deserialize(bytes).map_err(|e| unreadable(bytes, &e))?;
     let mut entries = BTreeMap::new();
     for (name, view) in file.iter() {
         let values = values(&view).ok_or_else(|| format!("{name} is of {:?}, which is not read", view.dtype()))?;
@@ -112,6 +214,21 @@ fn parse(bytes: &[u8]) -> Result<StateDict, String> {
         entries.insert(name.to_owned(), Entry { shape: view.shape().to_vec(), values });
     }
     Ok(StateDict { entries, metadata: header.metadata().clone().unwrap_or_default() })
+}
+
+/// Why bytes are no safetensors file. The length of a header may look like the beginning of another file, so that its first brace
+/// decides.
+fn unreadable(bytes: &[u8], error: &SafeTensorError) -> String {
+    let saved = match bytes {
+        [_, _, _, _, _, _, _, _, b'{', ..] => return format!("the safetensors file is damaged: {error}"),
+        [b'P', b'K', 3, 4, ..] => "a zip archive",
+        [0x80, 2..=5, ..] => "a pickle",
+        _ => return format!("this is no safetensors file ({error})"),
+    };
+    format!(
+        "this is {saved}, as torch.save writes it, and no safetensors file; in PyTorch, \
+         safetensors.torch.save_file(model.state_dict(), \"x.safetensors\") writes one that is read"
+    )
 }
 
 fn damaged(message: String) -> Error {
@@ -184,15 +301,16 @@ impl Graph {
         parameters.map(entry).collect()
     }
 
-    /// The other way round: every parameter of the kinds from its entry, or an error that names what is missing, unexpected or of
-    /// another shape. Nothing is changed then.
+    /// The other way round: every parameter of the kinds from its entry. Names that only one side has go to `judge`, before shapes are
+    /// compared; nothing is changed where there is an error.
     pub(super) fn fill(
         &self,
         layout: &Layout,
         state: &mut [f32],
         entries: &BTreeMap<String, Entry>,
         only: impl Fn(Kind) -> bool,
-    ) -> Result<()> {
+        judge: impl FnOnce(&Incompatible) -> Result<()>,
+    ) -> Result<Incompatible> {
         let mut missing = Vec::new();
         let mut used = std::collections::HashSet::new();
         let mut found = Vec::new();
@@ -209,10 +327,9 @@ impl Graph {
                 None => missing.push(name.clone()),
             }
         }
-        let unexpected: Vec<String> = entries.keys().filter(|key| !used.contains(key)).cloned().collect();
-        if !missing.is_empty() || !unexpected.is_empty() {
-            return Err(Error::StateKeys { missing, unexpected });
-        }
+        let unexpected = entries.keys().filter(|key| !used.contains(key)).cloned().collect();
+        let others = Incompatible { missing, unexpected };
+        judge(&others)?;
         for (parameter, _, entry) in &found {
             parameter.check(entry)?;
         }
@@ -225,7 +342,7 @@ impl Graph {
                 }
             }
         }
-        Ok(())
+        Ok(others)
     }
 }
 

@@ -5,7 +5,7 @@ use super::graph::Kind;
 use super::optimizer::Optimizer;
 use super::program::{KEPT_LOSSES, Training};
 use super::session::{Memory, Mode, Network, Session, SessionOptions};
-use super::state::{Entry, StateDict};
+use super::state::{Entry, Incompatible, StateDict};
 use crate::error::{Error, Result};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::gpu::block_on;
@@ -441,7 +441,8 @@ impl Trainer {
         let mut contents = Vec::new();
         for (index, (_, entries)) in parts.iter().enumerate() {
             let mut values = if index == 0 { self.network.state().read_async().await? } else { vec![0.0; trained] };
-            graph.fill(layout, &mut values, entries, |kind| index == 0 || kind == Kind::Trained)?;
+            let only = |kind| index == 0 || kind == Kind::Trained;
+            drop(graph.fill(layout, &mut values, entries, only, Incompatible::refuse)?);
             contents.push(values);
         }
         let places = std::iter::once(self.network.state()).chain(self.session.optimizer_memory());

@@ -119,9 +119,9 @@ fn floats(entry: &Entry) -> &[f32] {
 
 /// The entries of a file that begin with a prefix, without it.
 fn part(file: &StateDict, prefix: &str) -> StateDict {
-    let entries =
-        file.entries.iter().filter_map(|(name, entry)| Some((name.strip_prefix(prefix)?.to_owned(), entry.clone())));
-    StateDict { entries: entries.collect(), ..StateDict::default() }
+    let mut part = file.clone();
+    part.entries.retain(|name, _| name.starts_with(prefix));
+    part.strip_prefix(prefix).unwrap()
 }
 
 /// A golden value was rounded to `f32` once.
