@@ -226,7 +226,7 @@ fn train<D: Dataset>(
     bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar.reset_eta();
     let mut losses = Vec::new();
-    let checkpoints = arguments.checkpoint.clone().map(|path| Checkpoints { path, every: SAME_RATE });
+    let checkpoints = arguments.checkpoint.clone().map(|path| Checkpoints::new(path, SAME_RATE));
     let mut finite = true;
     while trainer.steps() < steps && finite {
         // The rate falls along half a cosine, which a resumed run follows too: it goes by the step alone.

@@ -164,7 +164,7 @@ pub enum Error {
     /// What went wrong in a layer of a network.
     #[error("layer {layer}: {error}")]
     Layer {
-        /// Name of the layer.
+        /// Name of the layer; `(root)` for an operation of the network's own module.
         layer: String,
         /// What went wrong.
         error: Box<Error>,
@@ -354,8 +354,10 @@ impl Error {
     pub(crate) fn in_layer(self, layer: &str) -> Self {
         match self {
             error @ Error::Layer { .. } => error,
-            error if layer.is_empty() => error,
-            error => Error::Layer { layer: layer.into(), error: Box::new(error) },
+            error => {
+                let layer = if layer.is_empty() { "(root)" } else { layer };
+                Error::Layer { layer: layer.into(), error: Box::new(error) }
+            }
         }
     }
 

@@ -9,6 +9,7 @@ use std::sync::mpsc::sync_channel;
 
 /// What a target is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum TargetKind {
     /// Numbers, for [`crate::nn::Loss::MeanSquaredError`].
     Values,

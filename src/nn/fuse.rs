@@ -32,7 +32,7 @@ impl Graph {
     fn compute_output(&mut self) {
         if self.origins[self.output.0] != Origin::Node {
             let op = Op::Pointwise { dropout: None, add: false, activation: Activation::Identity };
-            let node = self.computed("", op, vec![self.output]);
+            let node = self.computed(String::new(), op, vec![self.output]);
             self.output = node.output;
             self.nodes.push(node);
         }
@@ -112,13 +112,13 @@ impl Graph {
                 let convolution = self.nodes[before].clone();
                 let (x, w, bias) = (convolution.inputs[0], convolution.inputs[1], convolution.inputs.get(2).copied());
                 let weight_op = Op::FoldWeight { layer: fused.layer, norm };
-                let weight = self.computed(&convolution.name, weight_op, vec![w, gamma, beta, mean, variance]);
+                let weight = self.computed(convolution.name.clone(), weight_op, vec![w, gamma, beta, mean, variance]);
                 let inputs = [gamma, beta, mean, variance].into_iter().chain(bias).collect();
-                let bias = self.computed(&convolution.name, Op::FoldBias { norm }, inputs);
+                let bias = self.computed(convolution.name.clone(), Op::FoldBias { norm }, inputs);
                 let inputs = vec![x, weight.output, bias.output];
                 let op = Op::Convolution { fused: Fused { activation, ..fused }, flat };
                 let output = self.nodes[index].output;
-                let folded = Node { name: convolution.name, op, inputs, output };
+                let folded = Node { op, inputs, output, ..convolution };
                 self.nodes.splice(index..=index, [weight, bias, folded]);
                 self.nodes.remove(before);
                 continue;
@@ -127,9 +127,9 @@ impl Graph {
         }
     }
 
-    fn computed(&mut self, name: &str, op: Op, inputs: Vec<Value>) -> Node {
+    fn computed(&mut self, name: String, op: Op, inputs: Vec<Value>) -> Node {
         self.origins.push(Origin::Node);
-        Node { name: name.to_owned(), op, inputs, output: Value(self.origins.len() - 1) }
+        Node { name, op, inputs, output: Value(self.origins.len() - 1), terms: [""; 2] }
     }
 
     /// A sum goes into the convolution that gives one side of it, as its residual.
@@ -155,8 +155,8 @@ impl Graph {
                     let inputs = convolution.inputs.iter().copied().chain([residual]).collect();
                     let output = self.nodes[index].output;
                     // Where the sum stood: there both sides of it are known.
-                    self.nodes[index] =
-                        Node { name: convolution.name, op: Op::Convolution { fused, flat: false }, inputs, output };
+                    let op = Op::Convolution { fused, flat: false };
+                    self.nodes[index] = Node { op, inputs, output, ..convolution };
                     self.nodes.remove(before);
                     continue;
                 }
@@ -173,7 +173,8 @@ impl Graph {
 
     fn rename(&mut self, from: Value, to: Value) {
         let inputs = self.nodes.iter_mut().flat_map(|node| &mut node.inputs);
-        for value in inputs.chain([&mut self.output]) {
+        let layers = self.layers.iter_mut().map(|(_, value)| value);
+        for value in inputs.chain(layers).chain([&mut self.output]) {
             if *value == from {
                 *value = to;
             }

@@ -3,6 +3,7 @@
 
 use crate::error::{Error, Result};
 use crate::geometry::{Activation, Fused, Layer, Residual};
+use std::sync::Arc;
 
 /// A value of a [`Graph`]: its input, a parameter, or what an operation gives. It means nothing in another graph, where it is either
 /// refused or taken for the value of the same number.
@@ -99,7 +100,12 @@ pub(super) struct Node {
     pub(super) op: Op,
     pub(super) inputs: Vec<Value>,
     pub(super) output: Value,
+    /// The names of the two terms of a sum in its errors.
+    pub(super) terms: [&'static str; 2],
 }
+
+/// Names of the terms of a sum that no module names better.
+const TERMS: [&str; 2] = ["the first", "the second value of the sum"];
 
 /// Where a value comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,6 +124,8 @@ pub struct Graph {
     pub(super) parameters: Vec<Parameter>,
     pub(super) nodes: Vec<Node>,
     pub(super) output: Value,
+    /// The output of every named module.
+    pub(super) layers: Vec<(String, Value)>,
     scope: Vec<String>,
     dropouts: u32,
 }
@@ -144,7 +152,9 @@ pub struct Graph {
 /// }
 /// assert_eq!(Graph::of(&Twice { channels: 8 }).parameter_count(), 2 * (8 * 8 * 3 + 8));
 /// ```
-pub trait Module {
+///
+/// A module is a plain description, which threads share: networks of modules are cheap to clone.
+pub trait Module: Send + Sync {
     /// Adds it to a graph, on top of `x`, and returns what it gives.
     fn add_to(&self, graph: &mut Graph, x: Value) -> Value;
 }
@@ -161,6 +171,12 @@ impl<M: Module + ?Sized> Module for Box<M> {
     }
 }
 
+impl<M: Module + ?Sized> Module for Arc<M> {
+    fn add_to(&self, graph: &mut Graph, x: Value) -> Value {
+        (**self).add_to(graph, x)
+    }
+}
+
 impl Graph {
     /// The graph of a network.
     pub fn of(network: &(impl Module + ?Sized)) -> Graph {
@@ -170,6 +186,7 @@ impl Graph {
             parameters: Vec::new(),
             nodes: Vec::new(),
             output: input,
+            layers: Vec::new(),
             scope: Vec::new(),
             dropouts: 0,
         };
@@ -194,6 +211,7 @@ impl Graph {
     pub fn module(&mut self, name: impl Into<String>, module: &(impl Module + ?Sized), x: Value) -> Value {
         self.scope.push(name.into());
         let y = module.add_to(self, x);
+        self.layers.push((self.scope.join("."), y));
         self.scope.pop();
         y
     }
@@ -241,7 +259,16 @@ impl Graph {
 
     /// The sum of two values of one shape.
     pub fn add(&mut self, a: Value, b: Value) -> Value {
-        self.node(Op::Pointwise { dropout: None, add: true, activation: Activation::Identity }, [a, b])
+        self.sum([a, b], TERMS)
+    }
+
+    /// A sum whose errors name its terms.
+    pub(super) fn sum(&mut self, values: [Value; 2], terms: [&'static str; 2]) -> Value {
+        let sum = self.node(Op::Pointwise { dropout: None, add: true, activation: Activation::Identity }, values);
+        if let Some(node) = self.nodes.last_mut() {
+            node.terms = terms;
+        }
+        sum
     }
 
     /// The channels of several values, one after another.
@@ -256,7 +283,8 @@ impl Graph {
 
     pub(super) fn node(&mut self, op: Op, inputs: impl IntoIterator<Item = Value>) -> Value {
         let output = self.value(Origin::Node);
-        self.nodes.push(Node { name: self.scope.join("."), op, inputs: inputs.into_iter().collect(), output });
+        let inputs = inputs.into_iter().collect();
+        self.nodes.push(Node { name: self.scope.join("."), op, inputs, output, terms: TERMS });
         output
     }
 
@@ -281,6 +309,15 @@ impl Graph {
     pub(super) fn uses(&self, value: Value) -> usize {
         let inputs = self.nodes.iter().flat_map(|node| &node.inputs);
         inputs.filter(|&&input| input == value).count() + usize::from(self.output == value)
+    }
+
+    /// For every value, whether it depends on the input: its first axis is the batch then.
+    pub(super) fn follows_input(&self) -> Vec<bool> {
+        let mut follows: Vec<bool> = self.origins.iter().map(|origin| *origin == Origin::Input).collect();
+        for node in &self.nodes {
+            follows[node.output.0] = node.inputs.iter().any(|input| follows.get(input.0) == Some(&true));
+        }
+        follows
     }
 
     /// Shapes of all values for an input `[N, C, L]`; empty for those that nothing computes.
@@ -388,7 +425,8 @@ impl Node {
             }
             (Op::Pointwise { dropout, activation, .. }, [a, rest @ ..]) => {
                 if let Some(b) = rest.first().filter(|b| *b != a) {
-                    return Err(wrong("the second of the sum", b, format!("{a:?}")));
+                    let [first, second] = self.terms;
+                    return Err(wrong(second, b, format!("{a:?}, the shape of {first}")));
                 }
                 if let Some(dropped) = dropout {
                     dropped.check()?;

@@ -2,6 +2,7 @@
 
 use super::graph::{Graph, Init, Kind, Module, Norm, Op, Value};
 use crate::geometry::{Activation, Conv1d, ConvTranspose1d, Layer, Padding};
+use std::sync::Arc;
 
 /// A convolution, or a transposed one, with what PyTorch lets one choose beside its geometry.
 ///
@@ -308,10 +309,10 @@ impl Module for LastStep {
     }
 }
 
-/// Modules one after another, called by names: `torch.nn.Sequential`.
-#[derive(Default)]
+/// Modules one after another, called by names: `torch.nn.Sequential`. Clones share the modules.
+#[derive(Clone, Default)]
 pub struct Sequential {
-    modules: Vec<(String, Box<dyn Module>)>,
+    modules: Vec<(String, Arc<dyn Module>)>,
 }
 
 impl Sequential {
@@ -330,7 +331,7 @@ impl Sequential {
     /// Adds a module under a name.
     #[must_use]
     pub fn then_named(mut self, name: impl Into<String>, module: impl Module + 'static) -> Self {
-        self.modules.push((name.into(), Box::new(module)));
+        self.modules.push((name.into(), Arc::new(module)));
         self
     }
 }
@@ -347,10 +348,10 @@ impl Module for Sequential {
     }
 }
 
-/// Modules on the same input, their outputs one after another along the channels.
-#[derive(Default)]
+/// Modules on the same input, their outputs one after another along the channels. Clones share the modules.
+#[derive(Clone, Default)]
 pub struct Parallel {
-    modules: Vec<(String, Box<dyn Module>)>,
+    modules: Vec<(String, Arc<dyn Module>)>,
 }
 
 impl Parallel {
@@ -362,7 +363,7 @@ impl Parallel {
     /// Adds a module under a name.
     #[must_use]
     pub fn with(mut self, name: impl Into<String>, module: impl Module + 'static) -> Self {
-        self.modules.push((name.into(), Box::new(module)));
+        self.modules.push((name.into(), Arc::new(module)));
         self
     }
 }
@@ -380,7 +381,7 @@ impl Module for Parallel {
     }
 }
 
-/// A module whose input is added to what it gives: `x + f(x)`.
+/// A module whose input is added to its output: `x + f(x)`. Both need the same shape.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Skip<M>(
     /// f.
@@ -390,6 +391,6 @@ pub struct Skip<M>(
 impl<M: Module> Module for Skip<M> {
     fn add_to(&self, graph: &mut Graph, x: Value) -> Value {
         let y = self.0.add_to(graph, x);
-        graph.add(y, x)
+        graph.sum([x, y], ["its input", "the output of the module in Skip"])
     }
 }

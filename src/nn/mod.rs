@@ -31,6 +31,7 @@
 mod data;
 mod fuse;
 mod graph;
+mod input;
 mod layers;
 mod layout;
 mod memory;

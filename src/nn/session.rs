@@ -1,6 +1,7 @@
 //! A network bound to an input shape: its memory is there, its dispatches are bound, and running it allocates nothing more.
 
 use super::graph::{Graph, Kind, Module};
+use super::input::Input;
 use super::layout::{Arena, Layout};
 use super::memory::Placement;
 use super::optimizer::Optimizer;
@@ -58,7 +59,19 @@ impl SessionOptions {
     /// Wants all gradients.
     #[must_use]
     pub fn gradients(self) -> Self {
-        SessionOptions { parameter_gradients: true, input_gradient: true, ..self }
+        self.parameter_gradients().input_gradient()
+    }
+
+    /// Wants the gradients with respect to the parameters.
+    #[must_use]
+    pub fn parameter_gradients(self) -> Self {
+        SessionOptions { parameter_gradients: true, ..self }
+    }
+
+    /// Wants the gradient with respect to the input.
+    #[must_use]
+    pub fn input_gradient(self) -> Self {
+        SessionOptions { input_gradient: true, ..self }
     }
 
     /// Keeps every value.
@@ -232,37 +245,52 @@ impl Network {
         self.load_state_dict_partial(&StateDict::load(path)?)
     }
 
-    /// What each layer makes of an input `[N, C, L]`, and what it costs.
-    pub fn summary(&self, input: [usize; 3]) -> Result<Summary> {
+    /// Shapes, parameters and cost of every layer for an input `[N, C, L]` or `[C, L]`.
+    pub fn summary(&self, input: impl AsRef<[usize]>) -> Result<Summary> {
+        let input = Input::of(input.as_ref())?;
         Summary::new(&self.graph, input, &|fused, operation, shape: &[usize]| {
             self.gpu.plan(fused, operation, shape, &PlanOptions::default())
         })
     }
 
     /// The network for inputs `[N, C, L]`, forward alone.
-    pub fn session(&self, input: [usize; 3]) -> Result<Session> {
+    ///
+    /// `[C, L]` is an input without a batch, as PyTorch takes it: a batch of one, whose axis no tensor of the session has.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where the input has other dimensions; [`Error::Layer`] names the layer that cannot take its input.
+    ///
+    /// ```
+    /// use conv1d::nn::Network;
+    /// # let gpu = conv1d::Gpu::new()?;
+    /// let network = Network::new(&gpu, &conv1d::Conv1d::new(2, 4, 3), 1)?;
+    /// assert_eq!(network.session([8, 2, 10])?.output().shape(), [8, 4, 8]);
+    /// assert_eq!(network.session([2, 10])?.output().shape(), [4, 8]);
+    /// # Ok::<(), conv1d::Error>(())
+    /// ```
+    pub fn session(&self, input: impl AsRef<[usize]>) -> Result<Session> {
         self.session_with(input, &SessionOptions::default())
     }
 
-    /// The network for inputs `[N, C, L]`.
-    pub fn session_with(&self, input: [usize; 3], options: &SessionOptions) -> Result<Session> {
-        Session::new(self, input, options, None)
+    /// As [`Network::session`], with options.
+    pub fn session_with(&self, input: impl AsRef<[usize]>, options: &SessionOptions) -> Result<Session> {
+        Session::new(self, Input::of(input.as_ref())?, options, None)
     }
 
-    /// The network with what trains it on batches `[N, C, L]`.
-    pub fn trainer(&self, input: [usize; 3], loss: Loss, optimizer: impl Into<Optimizer>) -> Result<Trainer> {
-        Trainer::new(self, input, loss, optimizer.into(), &super::TrainerOptions::default())
+    /// A trainer of the network on batches `[N, C, L]`; or `[C, L]`, batches of one.
+    pub fn trainer(&self, input: impl AsRef<[usize]>, loss: Loss, optimizer: impl Into<Optimizer>) -> Result<Trainer> {
+        self.trainer_with(input, loss, optimizer, &super::TrainerOptions::default())
     }
 
     /// As [`Network::trainer`], with options.
     pub fn trainer_with(
         &self,
-        input: [usize; 3],
+        input: impl AsRef<[usize]>,
         loss: Loss,
         optimizer: impl Into<Optimizer>,
         options: &super::TrainerOptions,
     ) -> Result<Trainer> {
-        Trainer::new(self, input, loss, optimizer.into(), options)
+        Trainer::new(self, Input::of(input.as_ref())?, loss, optimizer.into(), options)
     }
 
     pub(super) fn state(&self) -> &Tensor {
@@ -291,6 +319,7 @@ impl Network {
 #[derive(Debug, Clone)]
 pub struct Session {
     network: Network,
+    input: Input,
     program: Program,
     placement: Placement,
     memory: Memory,
@@ -329,21 +358,22 @@ struct Arenas {
 impl Session {
     pub(super) fn new(
         network: &Network,
-        input: [usize; 3],
+        input: Input,
         options: &SessionOptions,
         training: Option<Training>,
     ) -> Result<Session> {
         let gpu = &network.gpu;
         let wanted = Wanted { parameters: options.parameter_gradients, input: options.input_gradient };
         // Of the graph as it was written: errors name its layers, and what follows can rely on it.
-        network.graph.shapes(input)?;
+        network.graph.shapes(input.shape)?;
         let graph = if options.keep_values {
             network.graph.apart(options.mode)
         } else {
             network.graph.fused(options.mode, wanted.any())
         };
         let batch_statistics = options.mode == Mode::Training;
-        let request = Request { graph: &graph, input, batch_statistics, wanted, training, seed: options.seed };
+        let (shape, seed) = (input.shape, options.seed);
+        let request = Request { graph: &graph, input: shape, batch_statistics, wanted, training, seed };
         let planner = |fused, operation, shape: &[usize]| gpu.plan(fused, operation, shape, &options.plan);
         let program = Program::new(&request, gpu.caps(), &planner)?;
         let placement = Placement::new(&program, options.keep_values);
@@ -387,18 +417,24 @@ impl Session {
         let network = network.clone();
         let ran_forward = Arc::default();
         let taken = |id: TensorId| own[id.0].clone().ok_or(Error::MissingBuffer { role: "a tensor of the network" });
+        let seen = |id: TensorId, follows_input| {
+            let tensor = taken(id)?;
+            tensor.reshape(input.seen(tensor.shape(), follows_input))
+        };
+        let output_follows = graph.follows_input()[graph.output.0];
         let ends = Ends {
-            input: taken(program.input)?,
-            output: taken(program.output)?,
+            input: seen(program.input, true)?,
+            output: seen(program.output, output_follows)?,
             control: taken(program.control)?,
-            output_gradient: program.output_gradient.map(taken).transpose()?,
-            input_gradient: program.input_gradient.map(taken).transpose()?,
+            output_gradient: program.output_gradient.map(|id| seen(id, output_follows)).transpose()?,
+            input_gradient: program.input_gradient.map(|id| seen(id, true)).transpose()?,
             target: program.target.map(taken).transpose()?,
             losses: program.losses.map(taken).transpose()?,
             clipping: program.clipping.map(taken).transpose()?,
         };
         Ok(Session {
             network,
+            input,
             program,
             placement,
             memory,
@@ -418,7 +454,7 @@ impl Session {
         &self.network
     }
 
-    /// Where the input is written, `[N, C, L]`.
+    /// Where the input is written, `[N, C, L]` or `[C, L]`.
     pub fn input(&self) -> &Tensor {
         &self.ends.input
     }
@@ -436,6 +472,16 @@ impl Session {
     /// The gradient with respect to the input, where it is computed.
     pub fn input_gradient(&self) -> Option<&Tensor> {
         self.ends.input_gradient.as_ref()
+    }
+
+    /// The shape of the input, with the batch.
+    pub(super) fn batch(&self) -> [usize; 3] {
+        self.input.shape
+    }
+
+    /// The shape of the output, with the batch.
+    pub(super) fn batch_output(&self) -> &[usize] {
+        &self.program.tensors[self.program.output.0].shape
     }
 
     pub(super) fn target(&self) -> Option<&Tensor> {
@@ -467,14 +513,20 @@ impl Session {
 
     /// Computes the gradients from what the output gradient holds, once after each [`Session::forward`]: gradients take the place of
     /// values that are no longer needed. They are those of that pass as long as input, step and parameters stay what they were.
+    ///
+    /// # Errors
+    /// [`Error::Unprepared`] in a session without gradients, and where no forward pass went before.
     pub fn backward(&self) -> Result<()> {
-        if !self.wanted.any() {
-            return Err(Error::Unprepared { what: "gradients", needs: "a session that is made for them" });
-        }
+        self.computes_gradients()?;
         if !self.ran_forward.swap(false, Ordering::AcqRel) {
             return Err(Error::Unprepared { what: "gradients", needs: "a forward pass before each of them" });
         }
         self.network.gpu.run(&self.backward)
+    }
+
+    fn computes_gradients(&self) -> Result<()> {
+        let needs = "a session made with SessionOptions::gradients";
+        if self.wanted.any() { Ok(()) } else { Err(Error::Unprepared { what: "gradients", needs }) }
     }
 
     /// The dispatches of [`Session::forward`], to record into a pass of one's own. Who records one of the two by hand records both:
@@ -484,8 +536,11 @@ impl Session {
     }
 
     /// The dispatches of [`Session::backward`], to be recorded once after each forward pass.
-    pub fn backward_pass(&self) -> &Bound {
-        &self.backward
+    ///
+    /// # Errors
+    /// [`Error::Unprepared`] in a session without gradients.
+    pub fn backward_pass(&self) -> Result<&Bound> {
+        self.computes_gradients().map(|()| &self.backward)
     }
 
     /// Sets the step whose random numbers dropout uses, in both passes: 0 at first, and the same until this is called. (A [`Trainer`]
@@ -497,6 +552,9 @@ impl Session {
     }
 
     /// Reads the gradients of all parameters back, by PyTorch's names.
+    ///
+    /// # Errors
+    /// [`Error::Unprepared`] in a session without gradients of the parameters.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn gradients(&self) -> Result<StateDict> {
         block_on(self.gradients_async())
@@ -504,33 +562,50 @@ impl Session {
 
     /// As `gradients`, without blocking.
     pub async fn gradients_async(&self) -> Result<StateDict> {
-        let Some(gradients) = &self.arenas.gradients else { return Ok(StateDict::default()) };
-        let gradients = gradients.read_async().await?;
-        let entries = self.network.graph.entries(&self.network.layout, &gradients, |kind| kind == Kind::Trained);
+        self.computes_gradients()?;
+        if !self.wanted.parameters {
+            let needs = "a session made with SessionOptions::parameter_gradients";
+            return Err(Error::Unprepared { what: "gradients of parameters", needs });
+        }
+        let layout = &self.network.layout;
+        let gradients = match &self.arenas.gradients {
+            Some(gradients) => gradients.read_async().await?,
+            // The output depends on no parameter.
+            None => vec![0.0; layout.trained as usize],
+        };
+        let entries = self.network.graph.entries(layout, &gradients, |kind| kind == Kind::Trained);
         Ok(StateDict { entries, ..StateDict::default() })
     }
 
-    /// What the last operation of a layer gave, where values are kept. Layers go by the names that [`Network::summary`] lists.
+    /// The output of a layer, where values are kept ([`SessionOptions::keep_values`]); that of the last layer is always there. Layers
+    /// go by the names of their modules: those that [`Network::summary`] lists, and the modules that contain them.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] where no layer has the name; [`Error::Unprepared`], in [`Error::Layer`], where its value is not kept.
     pub fn value(&self, layer: &str) -> Result<Tensor> {
-        let named = self.program.values.iter().rev().find(|named| named.name == layer);
-        let named = named.ok_or_else(|| {
-            let mut names: Vec<&str> = self.program.values.iter().map(|named| &*named.name).collect();
-            names.dedup();
-            Error::Parameter { name: layer.into(), message: format!("no layer has this name; there are {names:?}") }
+        let wrong = |message| Error::Parameter { name: layer.into(), message };
+        let named = self.program.values.iter().rfind(|named| named.name == layer).ok_or_else(|| {
+            let names: Vec<&str> = self.program.values.iter().map(|named| &*named.name).collect();
+            wrong(format!("no layer has this name; there are {names:?}"))
         })?;
-        let tensor = &self.program.tensors[named.value.0];
-        if named.value == self.program.output {
+        if named.tensor == Some(self.program.output) {
             return Ok(self.ends.output.clone());
         }
-        if tensor.shape.contains(&0) {
-            return self.network.gpu.zeros(&tensor.shape);
+        if named.tensor == Some(self.program.input) {
+            return Ok(self.ends.input.clone());
         }
         if !self.keep_values {
-            return Err(Error::Parameter { name: layer.into(), message: "its value is not kept".into() });
+            let needs = "a session made with SessionOptions::keep_values";
+            return Err(Error::Unprepared { what: "values between layers", needs }.in_layer(layer));
         }
-        match self.placement.place_of.get(&named.value) {
-            Some(&place) => self.places[place].reshape(&tensor.shape),
-            None => Err(Error::Parameter { name: layer.into(), message: "nothing computes it".into() }),
+        let id = named.tensor.ok_or_else(|| wrong("no operation computes its output".into()))?;
+        let shape = self.input.seen(&self.program.tensors[id.0].shape, named.follows_input);
+        if shape.contains(&0) {
+            return self.network.gpu.zeros(shape);
+        }
+        match self.placement.place_of.get(&id) {
+            Some(&place) => self.places[place].reshape(shape),
+            None => Err(wrong("its output is a parameter: Network::state_dict reads it".into())),
         }
     }
 

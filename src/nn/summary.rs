@@ -1,8 +1,9 @@
 //! What a network is, layer by layer, in numbers.
 
 use super::graph::{Graph, Kind, Node, Op, flat_input};
+use super::input::Input;
 use super::program::Planner;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::geometry::{Activation, Fused, Layer, Operation};
 use std::fmt;
 
@@ -39,8 +40,9 @@ pub struct Summary {
 }
 
 impl Summary {
-    pub(super) fn new(graph: &Graph, input: [usize; 3], planner: Planner<'_>) -> Result<Summary> {
-        let shapes = graph.shapes(input)?;
+    pub(super) fn new(graph: &Graph, input: Input, planner: Planner<'_>) -> Result<Summary> {
+        let shapes = graph.shapes(input.shape)?;
+        let follows = graph.follows_input();
         let mut counted = std::collections::HashSet::new();
         let mut layers = Vec::new();
         for node in &graph.nodes {
@@ -51,14 +53,17 @@ impl Summary {
             let (mut flops, mut kernel) = (0, None);
             if let Op::Convolution { fused, flat } = &node.op {
                 let x = &shapes[node.inputs[0].0];
-                let x = if *flat { flat_input(x, fused)? } else { x.clone() };
-                flops = fused.layer.cost(&x)?.flops;
-                kernel = Some(planner(*fused, Operation::Forward, &x)?.choice().to_string());
+                let told = || {
+                    let x = if *flat { flat_input(x, fused)? } else { x.clone() };
+                    let plan = planner(*fused, Operation::Forward, &x)?;
+                    Ok((fused.layer.cost(&x)?.flops, Some(plan.choice().to_string())))
+                };
+                (flops, kernel) = told().map_err(|error: Error| error.in_layer(&node.name))?;
             }
             layers.push(LayerSummary {
                 name: node.name.clone(),
                 kind: kind(node),
-                output: shapes[node.output.0].clone(),
+                output: input.seen(&shapes[node.output.0], follows[node.output.0]).to_vec(),
                 parameters: learnt.into_iter().map(|index| graph.parameters[index].len()).sum(),
                 flops,
                 kernel,

@@ -2,6 +2,7 @@
 
 use super::data::{Dataset, Loader, Target, TargetKind};
 use super::graph::Kind;
+use super::input::Input;
 use super::optimizer::Optimizer;
 use super::program::{KEPT_LOSSES, Training};
 use super::session::{Memory, Mode, Network, Session, SessionOptions};
@@ -63,11 +64,19 @@ impl TrainerOptions {
 
 /// Where [`Trainer::fit`] writes checkpoints, and how often.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Checkpoints {
     /// The file; each replaces the one before.
     pub path: PathBuf,
     /// Steps from one to the next.
     pub every: u64,
+}
+
+impl Checkpoints {
+    /// Into a file, every so many steps and at the end.
+    pub fn new(path: impl Into<PathBuf>, every: u64) -> Self {
+        Checkpoints { path: path.into(), every }
+    }
 }
 
 /// A step that was done.
@@ -126,7 +135,7 @@ pub struct Trainer {
 impl Trainer {
     pub(super) fn new(
         network: &Network,
-        input: [usize; 3],
+        input: Input,
         loss: Loss,
         optimizer: Optimizer,
         options: &TrainerOptions,
@@ -135,11 +144,11 @@ impl Trainer {
         if let Some(norm) = options.clip_norm.filter(|norm| norm.is_nan() || *norm <= 0.0) {
             return Err(Error::argument("the largest norm of gradients", norm, "more than 0"));
         }
-        let mut session = SessionOptions::default().mode(Mode::Training).seed(options.seed).plan(options.plan.clone());
-        session.parameter_gradients = true;
+        let session = SessionOptions::default().mode(Mode::Training).parameter_gradients();
+        let session = session.seed(options.seed).plan(options.plan.clone());
         let training = Training { loss, optimizer, clip: options.clip_norm };
         let session = Session::new(network, input, &session, Some(training))?;
-        let both = [session.forward_pass().clone(), session.backward_pass().clone()];
+        let both = [session.forward_pass().clone(), session.backward_pass()?.clone()];
         let step_pass = Bound::sequence(network.gpu(), both)?;
         Ok(Trainer {
             network: network.clone(),
@@ -182,12 +191,12 @@ impl Trainer {
     /// Does a step on a batch: forward, loss, backward, update, all queued. It waits where the device is two steps behind; a
     /// browser cannot wait, and queues them all.
     ///
-    /// The batch is `[N, C, L]`, its target of the output's shape, or of classes for [`Loss::CrossEntropy`].
+    /// The batch has the trainer's shape, its target that of the output, or one of classes for [`Loss::CrossEntropy`].
     pub fn step<T: Target>(&mut self, input: &[f32], target: &[T]) -> Result<()> {
         self.enqueue(input, target)?;
         #[cfg(not(target_arch = "wasm32"))]
         block_on(self.wait_for_the_device())?;
-        self.queued.truncate(QUEUED);
+        self.queued.drain(..self.queued.len().saturating_sub(QUEUED));
         Ok(())
     }
 
@@ -210,7 +219,7 @@ impl Trainer {
             }
         }
         if T::KIND == TargetKind::Classes {
-            let classes = self.session.output().shape().get(1).copied().unwrap_or_default() as u64;
+            let classes = self.session.batch_output().get(1).copied().unwrap_or_default() as u64;
             if let Some(&class) =
                 bytemuck::cast_slice::<T, u32>(target).iter().find(|&&class| u64::from(class) >= classes)
             {
@@ -270,18 +279,23 @@ impl Trainer {
         Ok(progress)
     }
 
-    /// Waits, and reads the norm of all gradients together of the last step, before clipping. None without clipping, or a step.
+    /// Waits, and reads the norm of all gradients together of the last step, before clipping.
+    ///
+    /// # Errors
+    /// [`Error::Unprepared`] without clipping, and before the first step.
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn gradient_norm(&self) -> Result<Option<f32>> {
+    pub fn gradient_norm(&self) -> Result<f32> {
         block_on(self.gradient_norm_async())
     }
 
     /// As `gradient_norm`, without blocking.
-    pub async fn gradient_norm_async(&self) -> Result<Option<f32>> {
-        match self.session.clipping() {
-            Some(clipping) if self.stepped => Ok(clipping.read_async().await?.get(1).copied()),
-            _ => Ok(None),
+    pub async fn gradient_norm_async(&self) -> Result<f32> {
+        let unprepared = |needs| Error::Unprepared { what: "norms of gradients", needs };
+        let clipping = self.session.clipping().ok_or(unprepared("a trainer made with TrainerOptions::clip_norm"))?;
+        if !self.stepped {
+            return Err(unprepared("a step before them"));
         }
+        Ok(clipping.read_async().await?[1])
     }
 
     /// Trains until so many steps are done, on batches of a dataset in an order that follows from the seed: every sample once an
@@ -350,7 +364,7 @@ impl Trainer {
     fn loader<'d, D: Dataset>(&self, data: &'d D) -> Result<Loader<'d, D>> {
         self.check_target::<D::Target>()?;
         let target = self.session.target().map_or(0, Tensor::len);
-        let [batch, input] = [self.session.input().shape()[0], self.session.input().len()];
+        let [batch, input] = [self.session.batch()[0], self.session.input().len()];
         Loader::new(data, batch, input, target, self.seed)
     }
 
@@ -386,7 +400,7 @@ impl Trainer {
     /// All that decides what a step does beside the numbers in a checkpoint.
     fn run(&self) -> String {
         let optimizer = format!("{:?}", self.optimizer.with_learning_rate(0.0)).replace("learning_rate: 0.0, ", "");
-        let (loss, clip, seed, shape) = (self.loss, self.clip_norm, self.seed, self.session.input().shape());
+        let (loss, clip, seed, shape) = (self.loss, self.clip_norm, self.seed, self.session.batch());
         let network = self.network.graph().fingerprint();
         format!("network {network:016x}, {loss:?}, {optimizer}, clip {clip:?}, seed {seed}, batches {shape:?}")
     }

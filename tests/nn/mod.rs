@@ -7,3 +7,5 @@ mod oracle;
 mod state;
 mod tape;
 mod training;
+mod types;
+mod unbatched;

@@ -117,11 +117,14 @@ pub(super) const CONTROL_WORDS: usize = 4;
 /// Losses that stay on the device until somebody looks.
 pub(super) const KEPT_LOSSES: usize = 1024;
 
-/// A value by its layer's name.
+/// The output of a layer, by its name.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Named {
     pub(super) name: String,
-    pub(super) value: TensorId,
+    /// None where other operations do the layer's work as well.
+    pub(super) tensor: Option<TensorId>,
+    /// Whether it depends on the input.
+    pub(super) follows_input: bool,
 }
 
 /// All dispatches and tensors.
@@ -191,7 +194,9 @@ impl Compiler<'_> {
         let (input, output) = (Value(0), graph.output);
         let input_tensor = self.tensor(&self.request.input, Home::Own)?;
         self.values.insert(input, input_tensor);
-        let output_tensor = self.tensor(&self.shapes[output.0].clone(), Home::Own)?;
+        let last = graph.nodes.iter().rfind(|node| node.output == output).map_or("", |node| &*node.name);
+        let output_tensor = self.tensor(&self.shapes[output.0].clone(), Home::Own);
+        let output_tensor = output_tensor.map_err(|error| error.in_layer(last))?;
         self.values.insert(output, output_tensor);
 
         let needs = self.needs();
@@ -234,11 +239,13 @@ impl Compiler<'_> {
             }
         }
         program.backward = self.steps;
-        program.values = graph
-            .nodes
-            .iter()
-            .map(|node| Named { name: node.name.clone(), value: self.values[&node.output] })
-            .collect();
+        let follows = graph.follows_input();
+        let named = |(name, value): &(String, Value)| Named {
+            name: name.clone(),
+            tensor: self.values.get(value).copied(),
+            follows_input: follows.get(value.0).copied().unwrap_or_default(),
+        };
+        program.values = graph.layers.iter().map(named).collect();
         program.tensors = self.tensors;
         Ok(program)
     }

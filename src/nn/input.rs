@@ -1,0 +1,33 @@
+//! The shape of an input, with a batch or without.
+
+use crate::error::{Error, Result};
+
+/// The shape of an input. Without a batch it is a batch of one, whose axis callers do not see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Input {
+    /// `[N, C, L]`.
+    pub(super) shape: [usize; 3],
+    batched: bool,
+}
+
+impl Input {
+    /// Of `[N, C, L]` or `[C, L]`.
+    pub(super) fn of(shape: &[usize]) -> Result<Input> {
+        match *shape {
+            [batch, channels, length] => Ok(Input { shape: [batch, channels, length], batched: true }),
+            [channels, length] => Ok(Input { shape: [1, channels, length], batched: false }),
+            _ => {
+                let expected = "[N, C, L] or, without a batch, [C, L]".into();
+                Err(Error::Shape { tensor: "the input", got: shape.to_vec(), expected })
+            }
+        }
+    }
+
+    /// The shape that a caller sees of a value. Values that depend on the input begin with the batch.
+    pub(super) fn seen<'s>(&self, shape: &'s [usize], follows_input: bool) -> &'s [usize] {
+        match shape {
+            [1, rest @ ..] if follows_input && !self.batched => rest,
+            _ => shape,
+        }
+    }
+}
