@@ -212,7 +212,7 @@ impl Network {
     /// ```
     #[cfg(not(target_arch = "wasm32"))]
     pub fn load_state_dict_partial(&self, dict: &StateDict) -> Result<Incompatible> {
-        pollster::block_on(self.load_state_dict_partial_async(dict))
+        block_on(self.load_state_dict_partial_async(dict))
     }
 
     /// As `load_state_dict_partial`, without blocking.
