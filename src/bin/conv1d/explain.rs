@@ -1,7 +1,6 @@
 //! `conv1d explain`: the plan for a layer.
 
-use crate::Outcome;
-use crate::tune;
+use crate::{Outcome, operations, tune};
 use clap::{Args, ValueEnum};
 use conv1d::{
     Activation, Caps, Conv1d, ConvTranspose1d, DeviceClass, Gpu, Layer, Operation, Padding, PaddingMode, Plan,
@@ -37,9 +36,9 @@ pub(crate) struct Options {
     transposed: bool,
     #[arg(long, default_value_t = 0)]
     output_padding: usize,
-    /// Operation; fwd, dgrad and wgrad will do
-    #[arg(long, value_enum, default_value_t = Op::Forward)]
-    op: Op,
+    /// Operation
+    #[arg(long, value_parser = operations::parser(&Operation::ALL), default_value = "forward")]
+    op: Operation,
     /// identity, relu, leaky-relu=SLOPE, silu, gelu, tanh or sigmoid, in the same dispatch
     #[arg(long, default_value = "identity", value_parser = activation)]
     activation: Activation,
@@ -61,17 +60,6 @@ pub(crate) struct Options {
     /// Print the specialised shaders instead
     #[arg(long)]
     wgsl: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Op {
-    #[value(alias = "fwd")]
-    Forward,
-    #[value(alias = "dgrad")]
-    InputGradient,
-    #[value(alias = "wgrad")]
-    WeightGradient,
-    BiasGradient,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -137,12 +125,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
             .padding_mode(options.padding_mode);
         (conv.into(), conv.span())
     };
-    let operation = match options.op {
-        Op::Forward => Operation::Forward,
-        Op::InputGradient => Operation::InputGradient,
-        Op::WeightGradient => Operation::WeightGradient,
-        Op::BiasGradient => Operation::BiasGradient,
-    };
+    let operation = options.op;
     let mut plan_options = PlanOptions::default();
     plan_options.kernel.clone_from(&options.kernel);
     if let Some(mib) = options.workspace_mib {

@@ -1,13 +1,15 @@
 //! Which layers and operations a command is to run.
 
-use clap::{Args, ValueEnum};
+use crate::operations;
+use clap::Args;
+use clap::builder::TypedValueParser;
 use conv1d::suite::{self, LayerSpec};
 use conv1d::{Operation, Role};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// An operation by the name that frameworks give it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
+/// An operation that the benchmark times, by the name that frameworks give it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Op {
     Fwd,
@@ -18,12 +20,16 @@ pub(crate) enum Op {
 impl Op {
     pub(crate) const ALL: [Op; 3] = [Op::Fwd, Op::Dgrad, Op::Wgrad];
 
+    /// Reads one of them, by either of its names.
+    pub(crate) fn parser() -> impl TypedValueParser<Value = Op> {
+        const TIMED: [Operation; 3] = [Operation::Forward, Operation::InputGradient, Operation::WeightGradient];
+        operations::parser(&TIMED).try_map(|operation| {
+            Op::ALL.into_iter().find(|op| op.operation() == operation).ok_or("the benchmark does not time it")
+        })
+    }
+
     pub(crate) fn name(self) -> &'static str {
-        match self {
-            Op::Fwd => "fwd",
-            Op::Dgrad => "dgrad",
-            Op::Wgrad => "wgrad",
-        }
+        operations::short(self.operation())
     }
 
     pub(crate) fn operation(self) -> Operation {

@@ -11,6 +11,7 @@ mod check;
 mod explain;
 mod interrupt;
 mod layers;
+mod operations;
 mod tune;
 mod verify;
 

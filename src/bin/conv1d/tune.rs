@@ -1,9 +1,10 @@
 //! `conv1d tune`: measures the candidates for layers on this adapter.
 
-use crate::layers::{Op, Selection};
+use crate::layers::Selection;
+use crate::operations::{self, short};
 use crate::{Outcome, adapters};
 use clap::Args;
-use conv1d::{Effort, Gpu, Plan, PlanOptions, Tuning};
+use conv1d::{Effort, Gpu, Operation, Plan, PlanOptions, Tuning};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,8 +13,9 @@ pub(crate) struct Options {
     #[command(flatten)]
     selection: Selection,
     /// Operations
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "fwd,dgrad,wgrad")]
-    ops: Vec<Op>,
+    #[arg(long, value_parser = operations::parser(&Operation::ALL), value_delimiter = ',', value_name = "OP,...",
+        default_value = "fwd,dgrad,wgrad")]
+    op: Vec<Operation>,
     /// Part of the adapter's name
     #[arg(long)]
     adapter: Option<String>,
@@ -35,11 +37,11 @@ pub(crate) fn run(options: &Options) -> Outcome {
     let effort = Effort { samples: 5, sample: total / 5, ..Effort::within(total) };
     for spec in specs {
         let (layer, _) = spec.layer().map_err(|e| e.to_string())?;
-        for &op in &options.ops {
-            let plan = gpu.tune(&mut tuning, layer, op.operation(), spec.input(), effort);
-            let plan = plan.map_err(|e| format!("{} {}: {e}", spec.name, op.name()))?;
-            let planned = gpu.plan(layer, op.operation(), spec.input(), &PlanOptions::default());
-            say!("{:<28} {:<5} {}", spec.name, op.name(), verdict(&plan, &planned.map_err(|e| e.to_string())?));
+        for &operation in &options.op {
+            let plan = gpu.tune(&mut tuning, layer, operation, spec.input(), effort);
+            let plan = plan.map_err(|e| format!("{} {}: {e}", spec.name, short(operation)))?;
+            let planned = gpu.plan(layer, operation, spec.input(), &PlanOptions::default());
+            say!("{:<28} {:<5} {}", spec.name, short(operation), verdict(&plan, &planned.map_err(|e| e.to_string())?));
         }
         tuning.save(&options.output).map_err(|e| e.to_string())?;
     }

@@ -113,7 +113,7 @@ impl<'a> Bench<'a> {
         let device = Device::open(options)?;
         let mut bench = Bench { options, device, effort: Effort::FULL, most_flops: f64::INFINITY };
         if options.selection.layers_file.is_none() {
-            let rows = layers.max(1) * options.ops.len().max(1);
+            let rows = layers.max(1) * options.op.len().max(1);
             let row = options.budget as f64 / rows as f64 * SAMPLES_SHARE;
             let sample = Duration::from_secs_f64(row / 8.0).clamp(SHORTEST_SAMPLE, Effort::FULL.sample);
             bench.effort = Effort { sample, fewest: 3, ..Effort::within(Duration::from_secs_f64(row)) };
@@ -163,7 +163,7 @@ impl<'a> Bench<'a> {
             cpu: [].into(),
         };
         let mut interrupted = Ok(());
-        for &op in &self.options.ops {
+        for &op in &self.options.op {
             bar.set_message(format!("{} {}", job.spec.name, op.name()));
             bar.inc(1);
             // What cannot be planned is not worth its data.
@@ -382,7 +382,7 @@ mod tests {
 
     #[test]
     fn every_kernel_is_measured_and_checked() {
-        let options = options(&["--all-kernels", "--ops", "fwd"]);
+        let options = options(&["--all-kernels", "--op", "fwd"]);
         let mut bench = Bench::new(&options, 1).unwrap();
         let mut results = bench.begin().unwrap();
         assert_eq!(measured(&mut bench, &mut results), [true]);

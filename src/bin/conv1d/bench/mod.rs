@@ -27,8 +27,8 @@ pub(crate) struct Options {
     #[command(flatten)]
     selection: Selection,
     /// Operations
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "fwd,dgrad,wgrad")]
-    ops: Vec<Op>,
+    #[arg(long, value_parser = Op::parser(), value_delimiter = ',', value_name = "OP,...", default_value = "fwd,dgrad,wgrad")]
+    op: Vec<Op>,
     /// Part of the adapter's name
     #[arg(long)]
     adapter: Option<String>,
@@ -126,7 +126,7 @@ fn check_files(options: &Options) -> Result<(), String> {
 /// What an earlier run wrote, as far as it is asked for.
 fn earlier_results(options: &Options, path: &Path) -> Result<Results, String> {
     let mut results = Results::load(path)?;
-    results.retain(|name| options.selection.names(name), &options.ops);
+    results.retain(|name| options.selection.names(name), &options.op);
     if results.results.is_empty() {
         return Err(format!("{}: no such layer or operation is in it", path.display()));
     }
@@ -165,7 +165,7 @@ fn measured(options: &Options, earlier: Option<&Run>) -> Result<Results, String>
         table::print_latency(&results);
     }
 
-    let bar = ProgressBar::new((jobs.len() * options.ops.len()) as u64);
+    let bar = ProgressBar::new((jobs.len() * options.op.len()) as u64);
     if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} {elapsed} {msg}") {
         bar.set_style(style);
     }

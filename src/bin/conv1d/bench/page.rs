@@ -137,7 +137,7 @@ fn cards(results: &Results) -> Vec<Card> {
         let against = means.speed_up.map_or_else(String::new, |s| format!(", {} times as fast as the CPU", digits(s)));
         cards.push(Card {
             value: format!("{} GFLOP/s", digits(means.gpu)),
-            label: format!("{}, geometric mean{against}", op_name(op)),
+            label: format!("{}, geometric mean{against}", op.operation().name()),
         });
     }
     let rows: usize = results.results.iter().map(|l| l.ops.len()).sum();
@@ -148,17 +148,9 @@ fn cards(results: &Results) -> Vec<Card> {
     cards
 }
 
-fn op_name(op: Op) -> &'static str {
-    match op {
-        Op::Fwd => "forward",
-        Op::Dgrad => "input gradient",
-        Op::Wgrad => "weight gradient",
-    }
-}
-
 fn op_table(results: &Results, op: Op) -> OpTable {
     let row = |layer: &LayerResult| Some(table_row(layer, op, layer.ops.get(&op)?));
-    OpTable { op: op.name(), what: op_name(op), rows: results.results.iter().filter_map(row).collect() }
+    OpTable { op: op.name(), what: op.operation().name(), rows: results.results.iter().filter_map(row).collect() }
 }
 
 fn table_row(layer: &LayerResult, op: Op, row: &Row) -> TableRow {
@@ -240,7 +232,7 @@ fn kernel_rows(results: &Results) -> Vec<KernelRow> {
 fn compared(comparison: &Comparison) -> Compared {
     let mean = |op: Op| {
         let (mean, rows) = comparison.mean(op)?;
-        Some(format!("{}: {} times as fast, geometric mean of {rows} layers", op_name(op), digits(mean)))
+        Some(format!("{}: {} times as fast, geometric mean of {rows} layers", op.operation().name(), digits(mean)))
     };
     Compared {
         old: comparison.old.clone(),
