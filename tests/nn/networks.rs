@@ -2,13 +2,13 @@
 
 use super::oracle::{Kind, Oracle};
 use super::tape::Balls;
+use crate::goldens;
 use crate::harness::{checked_gpu, gpu, values};
 use conv1d::Gpu;
 use conv1d::nn::{
     CausalConv1d, Entry, FeatureExtractor, Mode, Module, Network, SeparableConv1d, SessionOptions, StateDict, Tcn,
     TcnBlock, Values, WaveNetStack,
 };
-use std::path::Path;
 
 /// A network and what the oracle calls it.
 struct Case {
@@ -133,9 +133,7 @@ fn assert_rounded(golden: &[f32], exact: &Balls, what: &str) {
 }
 
 fn check_golden(id: &str, module: impl Module + 'static, kind: Kind) {
-    // Where the tests run away from their sources, the environment says where those are.
-    let root = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
-    let file = StateDict::load(Path::new(&root).join(format!("tests/goldens/models/{id}.safetensors"))).unwrap();
+    let file = StateDict::load(goldens::path(&format!("models/{id}.safetensors"))).unwrap();
     let state = part(&file, "state.");
     let (x, dy) = (&file.entries["x"], floats(&file.entries["dy"]));
     let input = x.shape.clone().try_into().unwrap();
