@@ -215,7 +215,8 @@ mod tests {
             let interface = shader::interface(&launch.shader, &module).unwrap();
             assert_eq!(interface.bindings.len(), launch.tensors.len() + 1, "{name}");
             let info = Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(&module);
-            assert!(info.is_ok(), "{name}: {:?}", info.err());
+            let info = info.unwrap_or_else(|e| panic!("{name}: {e:?}"));
+            shader::translation::assert_translates(&launch.shader, &module, &info);
             seen.push(launch.shader.clone());
         }
         for source in SOURCES {

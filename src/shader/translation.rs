@@ -1,0 +1,173 @@
+//! What Metal and DirectX 12 are given: naga writes every shader in their languages, with the options that wgpu gives it there.
+//!
+//! That a driver compiles these texts, and what they compute, needs a Mac and a Windows machine.
+
+use super::*;
+use crate::kernels::program::Source;
+use naga::back::{hlsl, msl};
+use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+
+/// The oldest Metal with `[[buffer]]` arguments that may be written and read, of macOS 10.13, and the newest that wgpu asks for.
+const METAL: [(u8, u8); 2] = [(2, 0), (4, 0)];
+/// What wgpu takes without DXC, and the oldest and the newest with it.
+const DIRECT3D: [hlsl::ShaderModel; 3] = [hlsl::ShaderModel::V5_1, hlsl::ShaderModel::V6_0, hlsl::ShaderModel::V6_9];
+
+/// Fails where a shader cannot be written for Metal or DirectX 12, with the checks of indices and without them.
+pub(crate) fn assert_translates(shader: &Specialised, module: &naga::Module, info: &ModuleInfo) {
+    let interface = interface(shader, module).unwrap();
+    let name = shader.source.name;
+    for checked in [false, true] {
+        for version in METAL {
+            let text = to_metal(&interface, module, info, version, checked);
+            let text = text.unwrap_or_else(|e| panic!("{name} {:?} in Metal {version:?}: {e}", shader.constants));
+            assert!(text.contains("kernel void "), "{name}\n{text}");
+        }
+        for model in DIRECT3D {
+            let text = to_direct3d(&interface, module, info, model, checked);
+            let text = text.unwrap_or_else(|e| panic!("{name} {:?} in HLSL {model:?}: {e}", shader.constants));
+            let [x, y, z] = interface.workgroup_size;
+            assert!(text.contains(&format!("[numthreads({x}, {y}, {z})]")), "{name}\n{text}");
+        }
+    }
+}
+
+fn places(interface: &Interface) -> impl Iterator<Item = (naga::ResourceBinding, BindingKind)> {
+    let place = |binding| naga::ResourceBinding { group: 0, binding };
+    interface.bindings.iter().enumerate().map(move |(index, &kind)| (place(index as u32), kind))
+}
+
+/// As `wgpu-hal` does in `metal/device.rs`: buffers and textures count up by themselves, the sizes of buffers come last.
+fn to_metal(
+    interface: &Interface,
+    module: &naga::Module,
+    info: &ModuleInfo,
+    lang_version: (u8, u8),
+    checked: bool,
+) -> Result<String, String> {
+    let (mut buffers, mut textures) = (0, 0);
+    let mut resources = msl::BindingMap::default();
+    let take = |counter: &mut msl::Slot| Some(std::mem::replace(counter, *counter + 1));
+    for (place, kind) in places(interface) {
+        let mutable = matches!(kind, BindingKind::ReadWrite | BindingKind::TexelWrite);
+        let target = match kind {
+            BindingKind::Uniform | BindingKind::Read | BindingKind::ReadWrite => {
+                msl::BindTarget { buffer: take(&mut buffers), mutable, ..Default::default() }
+            }
+            BindingKind::TexelRead | BindingKind::TexelWrite => {
+                msl::BindTarget { texture: take(&mut textures), mutable, ..Default::default() }
+            }
+        };
+        resources.insert(place, target);
+    }
+    let resources = msl::EntryPointResources { resources, immediates_buffer: None, sizes_buffer: Some(buffers) };
+    let policy = if checked { BoundsCheckPolicy::Restrict } else { BoundsCheckPolicy::Unchecked };
+    let options = msl::Options {
+        lang_version,
+        per_entry_point_map: [(interface.entry_point.clone(), resources)].into(),
+        fake_missing_bindings: false,
+        bounds_check_policies: BoundsCheckPolicies {
+            index: policy,
+            buffer: policy,
+            image_load: policy,
+            binding_array: BoundsCheckPolicy::Unchecked,
+        },
+        zero_initialize_workgroup_memory: false,
+        force_loop_bounding: checked,
+        ..Default::default()
+    };
+    let pipeline = msl::PipelineOptions {
+        entry_point: Some((naga::ShaderStage::Compute, interface.entry_point.clone())),
+        allow_and_force_point_size: false,
+        vertex_pulling_transform: true,
+        vertex_buffer_mappings: Vec::new(),
+        binding_array_length_map: Default::default(),
+    };
+    let (text, reflection) = msl::write_string(module, info, &options, &pipeline).map_err(|e| e.to_string())?;
+    entry_point(reflection.entry_point_names)?;
+    Ok(text)
+}
+
+/// As `wgpu-hal` does in `dx12/device.rs`: constants, what is read, and what may be written have registers of their own.
+fn to_direct3d(
+    interface: &Interface,
+    module: &naga::Module,
+    info: &ModuleInfo,
+    shader_model: hlsl::ShaderModel,
+    checked: bool,
+) -> Result<String, String> {
+    let (mut constants, mut read, mut written) = (0, 0, 0);
+    let mut binding_map = hlsl::BindingMap::default();
+    for (place, kind) in places(interface) {
+        let counter = match kind {
+            BindingKind::Uniform => &mut constants,
+            BindingKind::Read => &mut read,
+            // Storage textures are unordered access views even where they are only read.
+            BindingKind::ReadWrite | BindingKind::TexelRead | BindingKind::TexelWrite => &mut written,
+        };
+        let register = std::mem::replace(counter, *counter + 1);
+        binding_map.insert(place, hlsl::BindTarget { register, ..Default::default() });
+    }
+    let special = hlsl::BindTarget { register: constants, ..Default::default() };
+    let options = hlsl::Options {
+        shader_model,
+        binding_map,
+        fake_missing_bindings: false,
+        special_constants_binding: Some(special),
+        zero_initialize_workgroup_memory: false,
+        restrict_indexing: checked,
+        force_loop_bounding: checked,
+        ..Default::default()
+    };
+    let pipeline =
+        hlsl::PipelineOptions { entry_point: Some((naga::ShaderStage::Compute, interface.entry_point.clone())) };
+    let mut text = String::new();
+    let mut writer = hlsl::Writer::new(&mut text, &options, &pipeline);
+    let reflection = writer.write(module, info, None).map_err(|e| e.to_string())?;
+    entry_point(reflection.entry_point_names)?;
+    Ok(text)
+}
+
+/// The writers find fault with an entry point only here.
+fn entry_point<E: std::fmt::Display>(names: Vec<Result<String, E>>) -> Result<(), String> {
+    match names.as_slice() {
+        [Ok(_)] => Ok(()),
+        [Err(error)] => Err(error.to_string()),
+        names => Err(format!("{} entry points", names.len())),
+    }
+}
+
+/// A file as it stands, with the parameters that it declares.
+fn as_it_stands(path: &std::path::Path) -> (Specialised, naga::Module) {
+    let text = std::fs::read_to_string(path).unwrap();
+    let module = naga::front::wgsl::parse_str(&text).unwrap_or_else(|e| panic!("{}", e.emit_to_string(&text)));
+    let fields = members(&module, "Params").unwrap().iter();
+    let fields = fields.map(|m| (&*m.name.clone().unwrap().leak(), m.offset as usize)).collect::<Vec<Field<'static>>>();
+    let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+    let source = Source { name: name.leak(), wgsl: text.leak(), params: fields.leak() };
+    (Specialised { source: Box::leak(Box::new(source)), constants: Vec::new() }, module)
+}
+
+/// Every WGSL file, those outside the lists of kernels and of networks too.
+#[test]
+fn every_file_translates() {
+    // Where the tests run away from their sources, the environment says where those are.
+    let root = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    let shaders = std::path::Path::new(&root).join("shaders");
+    let mut names = Vec::new();
+    for folder in [shaders.clone(), shaders.join("nn")] {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                continue;
+            }
+            let (shader, module) = as_it_stands(&path);
+            let info = Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(&module).unwrap();
+            assert_translates(&shader, &module, &info);
+            names.push(shader.source.name);
+        }
+    }
+    for name in ["direct", "reverse", "peak", "copy", "adam"] {
+        assert!(names.contains(&name), "{name} is not among {names:?}");
+    }
+}
