@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Input shape N,C_in,L
+    /// Input shape N,C_in,L or C_in,L
     #[arg(long, value_delimiter = ',', num_args = 1, required = true)]
     input: Vec<usize>,
     /// C_out
@@ -31,6 +31,9 @@ pub(crate) struct Options {
     /// zeros, constant=VALUE, reflect, symmetric, replicate or circular
     #[arg(long, default_value = "zeros")]
     padding_mode: PaddingMode,
+    /// Padding longer than the input, continued as numpy.pad does
+    #[arg(long)]
+    unbounded_padding: bool,
     /// A transposed convolution
     #[arg(long)]
     transposed: bool,
@@ -93,13 +96,15 @@ enum Device {
     Webgpu,
     /// The same limits on a software adapter
     Software,
+    /// The same limits on an integrated GPU
+    Integrated,
     /// The same limits on a discrete GPU
     Discrete,
 }
 
 pub(crate) fn run(options: &Options) -> Outcome {
-    let &[_, channels, _] = options.input.as_slice() else {
-        return Err(format!("--input has {} numbers, expected N,C_in,L", options.input.len()));
+    let (&[_, channels, _] | &[channels, _]) = options.input.as_slice() else {
+        return Err(format!("--input has {} numbers, expected N,C_in,L or C_in,L", options.input.len()));
     };
     let (layer, receptive_field): (Layer, u64) = if options.transposed {
         if options.padding_mode != PaddingMode::Zeros {
@@ -122,7 +127,8 @@ pub(crate) fn run(options: &Options) -> Outcome {
             .dilation(options.dilation)
             .groups(options.groups)
             .padding(options.padding)
-            .padding_mode(options.padding_mode);
+            .padding_mode(options.padding_mode)
+            .unbounded_padding(options.unbounded_padding);
         (conv.into(), conv.span())
     };
     let operation = options.op;
@@ -170,6 +176,7 @@ fn caps(device: Device) -> Caps {
     match device {
         Device::Webgpu => Caps::WEBGPU,
         Device::Software => Caps::of(DeviceClass::Software),
+        Device::Integrated => Caps::of(DeviceClass::Integrated),
         Device::Discrete => Caps::of(DeviceClass::Discrete),
     }
 }
