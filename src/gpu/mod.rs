@@ -295,7 +295,7 @@ impl Gpu {
     /// this.
     pub fn trim(&self) -> Result<()> {
         lock(&self.inner.pipelines).retain(|_, pipeline| Arc::strong_count(pipeline) > 1);
-        self.guarded(|| drop(self.queue().submit(None)))
+        self.guarded(|| self.queue().submit(None)).map(|_| ())
     }
 
     /// Waits until it is known of every call so far whether it succeeded, and returns the first error since the last time.

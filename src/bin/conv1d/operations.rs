@@ -10,6 +10,7 @@ pub(crate) const fn short(operation: Operation) -> &'static str {
         Operation::InputGradient => "dgrad",
         Operation::WeightGradient => "wgrad",
         Operation::BiasGradient => "bgrad",
+        other => other.name(),
     }
 }
 
@@ -20,6 +21,7 @@ const fn long(operation: Operation) -> &'static str {
         Operation::InputGradient => "input-gradient",
         Operation::WeightGradient => "weight-gradient",
         Operation::BiasGradient => "bias-gradient",
+        other => other.name(),
     }
 }
 
