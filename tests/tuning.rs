@@ -162,3 +162,11 @@ fn pipelines_are_kept_in_a_file() {
         assert_eq!(open(), (has_cache, false), "{damage:?}");
     }
 }
+
+/// What was measured is read back to the last bit. These digits are not, by a parser that takes a short cut.
+#[test]
+fn numbers_of_a_file_are_read_exactly() {
+    let measured = 5.394_481_562_500_000_4e-5;
+    let text = serde_json::to_string(&measured).unwrap();
+    assert_eq!(serde_json::from_str::<f64>(&text).unwrap().to_bits(), f64::to_bits(measured), "{text}");
+}
