@@ -1,7 +1,7 @@
 # Two commands do everything on a fresh Debian or Ubuntu machine with Rust, cc and make: `make bench` and `make test`.
 # Where no Vulkan driver is found, they install Mesa's software one.
 
-.PHONY: help bench test test-wide web test-web lint driver
+.PHONY: help bench test test-wide test-swiftshader web test-web check-targets check-target lint driver
 
 help:
 	@echo "make bench      GPU against CPU on layers of published models, every result checked; a report in target/bench.html"
@@ -10,6 +10,8 @@ help:
 	@echo "make web        the page, as static files in target/page (Debian 12 or later; installs what is missing)"
 	@echo "make test-web   the page and the library in headless Chromium (the same)"
 	@echo "make lint       formatting, clippy and documentation, warnings as errors"
+	@echo "make test-swiftshader  a share of the GPU tests on SwiftShader, Chromium's Vulkan driver, where it is there"
+	@echo "make check-targets     type-checks everything for Windows, macOS and Android (Debian 12 or later)"
 
 driver:
 	@./scripts/vulkan.sh
@@ -27,9 +29,22 @@ test-wide: driver
 web:
 	@./scripts/web.sh
 
-# In headless Chromium, on its software adapter. Where the packages that it needs cannot be had (77), it has said so and is skipped.
+# Where the packages that one of these needs cannot be had (77), it has said so and is skipped.
+OR_SKIPPED = || { status=$$?; [ $$status -eq 77 ] || exit $$status; }
+
+# In headless Chromium, on its software adapter.
 test-web: driver
-	@./scripts/test-web.sh || { status=$$?; [ $$status -eq 77 ] || exit $$status; }
+	@./scripts/test-web.sh $(OR_SKIPPED)
+
+test-swiftshader: driver
+	@./scripts/test-swiftshader.sh $(OR_SKIPPED)
+
+check-targets:
+	@./scripts/check-targets.sh $(OR_SKIPPED)
+
+# One of them, another with each commit.
+check-target:
+	@./scripts/check-targets.sh one $(OR_SKIPPED)
 
 lint:
 	cargo fmt --all -- --check
