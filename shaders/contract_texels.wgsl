@@ -59,9 +59,9 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var narrow: texture_2d<f32>;
-@group(0) @binding(2) var wide: texture_2d<f32>;
-@group(0) @binding(3) var<storage, read_write> output: array<Element>;
+@group(0) @binding(1) var<storage, read_write> output: array<Element>;
+// Bindings 2 and 3, and the functions that read them, are in texels_sampled.wgsl or texels_storage.wgsl: the wide side is the input,
+// the narrow side its factor.
 
 fn place(texel: u32) -> vec2<u32> {
     return vec2(texel % WIDTH, texel / WIDTH);
@@ -118,11 +118,11 @@ fn contract_texels(
             var samples: array<vec4<Element>, COLUMN_TEXELS>;
             for (var c = 0u; c < COLUMN_TEXELS; c++) {
                 let texel = wide_item + wide_columns[c] + position * params.position_texels;
-                samples[c] = select(vec4<Element>(), textureLoad(wide, place(texel), 0), inside);
+                samples[c] = select(vec4<Element>(), input_texel(place(texel)), inside);
             }
             for (var a = 0u; a < ROW_TEXELS; a++) {
                 let texel = narrow_item + narrow_rows[a] + position;
-                let g = select(vec4<Element>(), textureLoad(narrow, place(texel), 0), inside);
+                let g = select(vec4<Element>(), factor_texel(place(texel)), inside);
                 for (var c = 0u; c < COLUMN_TEXELS; c++) {
                     sums[4u * a][c] = fma(vec4(g.x), samples[c], sums[4u * a][c]);
                     sums[4u * a + 1u][c] = fma(vec4(g.y), samples[c], sums[4u * a + 1u][c]);

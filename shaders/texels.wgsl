@@ -111,8 +111,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> phases: array<Phase>;
-@group(0) @binding(2) var input: texture_2d<f32>;
-@group(0) @binding(3) var weight: texture_2d<f32>;
+// Bindings 2 and 3, and the functions that read them, are in texels_sampled.wgsl or texels_storage.wgsl.
 @group(0) @binding(4) var<storage, read> bias: array<Element>;
 @group(0) @binding(5) var<storage, read_write> output: array<Element>;
 @group(0) @binding(6) var<storage, read> residual: array<Element>;
@@ -243,7 +242,7 @@ fn texels(
             run_taps = (taps - first + params.period - 1u) / params.period;
             for (var p = 1u; p < TILE_POSITIONS; p++) {
                 let texel = in_unit + first * params.tap_texels + (p - 1u) * params.neighbour_texels;
-                samples[p] = textureLoad(input, place(texel), 0);
+                samples[p] = input_texel(place(texel));
             }
         }
         for (var k = 0u; k < run_taps; k++) {
@@ -254,14 +253,14 @@ fn texels(
                     samples[p - 1u] = samples[p];
                 }
                 let texel = in_tap + (TILE_POSITIONS - 1u) * params.neighbour_texels;
-                samples[TILE_POSITIONS - 1u] = textureLoad(input, place(texel), 0);
+                samples[TILE_POSITIONS - 1u] = input_texel(place(texel));
             } else {
                 for (var p = 0u; p < TILE_POSITIONS; p++) {
-                    samples[p] = textureLoad(input, place(in_tap + p * params.neighbour_texels), 0);
+                    samples[p] = input_texel(place(in_tap + p * params.neighbour_texels));
                 }
             }
             for (var r = 0u; r < TILE_ROWS; r++) {
-                let w = textureLoad(weight, place((step + tap) * TILE_ROWS + r), 0);
+                let w = factor_texel(place((step + tap) * TILE_ROWS + r));
                 for (var p = 0u; p < TILE_POSITIONS; p++) {
                     let s = samples[p];
                     sums[r][p] = fma(w.w, s.w, fma(w.z, s.z, fma(w.y, s.y, fma(w.x, s.x, sums[r][p]))));

@@ -12,6 +12,7 @@ pub(crate) mod limit {
     pub(crate) const STORAGE_ALIGNMENT: &str = "min_storage_buffer_offset_alignment";
     pub(crate) const STORAGE_BUFFERS: &str = "max_storage_buffers_per_shader_stage";
     pub(crate) const STORAGE_TEXTURES: &str = "max_storage_textures_per_shader_stage";
+    pub(crate) const STORAGE_TEXTURE_READS: &str = "readonly_and_readwrite_storage_textures";
     pub(crate) const TEXTURE_SIDE: &str = "max_texture_dimension_2d";
     pub(crate) const WORKGROUPS: &str = "max_compute_workgroups_per_dimension";
     pub(crate) const WORKGROUP_BYTES: &str = "max_compute_workgroup_storage_size";
@@ -59,6 +60,9 @@ pub struct Caps {
     pub max_storage_textures: u32,
     /// Sampled textures, which are read, that a dispatch may bind.
     pub max_sampled_textures: u32,
+    /// Whether shaders may read storage textures: WGSL's optional feature `readonly_and_readwrite_storage_textures`. Native
+    /// devices can; of a browser it is not assumed.
+    pub storage_texture_reads: bool,
     /// Iterations of all loops that one invocation may go through in one dispatch; longer sums are continued by further
     /// dispatches.
     ///
@@ -100,6 +104,7 @@ impl Caps {
             max_storage_buffers: 8,
             max_storage_textures: 4,
             max_sampled_textures: 16,
+            storage_texture_reads: false,
             max_iterations: max_iterations(class),
         }
     }
@@ -138,6 +143,7 @@ impl Caps {
             max_storage_buffers: limits.max_storage_buffers_per_shader_stage,
             max_storage_textures: limits.max_storage_textures_per_shader_stage,
             max_sampled_textures: limits.max_sampled_textures_per_shader_stage,
+            storage_texture_reads: cfg!(not(target_arch = "wasm32")),
             max_iterations: max_iterations(class),
         }
     }

@@ -394,8 +394,12 @@ impl Gpu {
             (limit::INVOCATIONS, caps.max_invocations.into(), invocations),
             (limit::WORKGROUP_BYTES, caps.max_workgroup_bytes.into(), interface.workgroup_bytes.into()),
             (limit::STORAGE_BUFFERS, caps.max_storage_buffers.into(), storage),
-            (limit::STORAGE_TEXTURES, caps.max_storage_textures.into(), count(&[BindingKind::TexelWrite])),
-            (limit::SAMPLED_TEXTURES, caps.max_sampled_textures.into(), count(&[BindingKind::TexelRead])),
+            (
+                limit::STORAGE_TEXTURES,
+                caps.max_storage_textures.into(),
+                count(&[BindingKind::TexelRead, BindingKind::TexelWrite]),
+            ),
+            (limit::SAMPLED_TEXTURES, caps.max_sampled_textures.into(), count(&[BindingKind::SampledTexels])),
         ] {
             if needed > available {
                 return Err(Error::DeviceLimit { limit, available, needed });
@@ -422,18 +426,14 @@ fn layout_entry(binding: u32, kind: BindingKind) -> wgpu::BindGroupLayoutEntry {
             BindingKind::Uniform => buffer_type(wgpu::BufferBindingType::Uniform),
             BindingKind::Read => buffer_type(wgpu::BufferBindingType::Storage { read_only: true }),
             BindingKind::ReadWrite => buffer_type(wgpu::BufferBindingType::Storage { read_only: false }),
-            // WebGPU promises sampled textures of 32-bit floats where they are not filtered, and storage textures of them where
-            // they are written only.
-            BindingKind::TexelRead => wgpu::BindingType::Texture {
+            BindingKind::SampledTexels => wgpu::BindingType::Texture {
+                // WebGPU does not promise that 32-bit floats can be filtered.
                 sample_type: wgpu::TextureSampleType::Float { filterable: false },
                 view_dimension: wgpu::TextureViewDimension::D2,
                 multisampled: false,
             },
-            BindingKind::TexelWrite => wgpu::BindingType::StorageTexture {
-                access: wgpu::StorageTextureAccess::WriteOnly,
-                format: buffers::TEXEL_FORMAT,
-                view_dimension: wgpu::TextureViewDimension::D2,
-            },
+            BindingKind::TexelRead => texel_type(wgpu::StorageTextureAccess::ReadOnly),
+            BindingKind::TexelWrite => texel_type(wgpu::StorageTextureAccess::WriteOnly),
         },
         count: None,
     }
@@ -441,6 +441,14 @@ fn layout_entry(binding: u32, kind: BindingKind) -> wgpu::BindGroupLayoutEntry {
 
 fn buffer_type(ty: wgpu::BufferBindingType) -> wgpu::BindingType {
     wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None }
+}
+
+fn texel_type(access: wgpu::StorageTextureAccess) -> wgpu::BindingType {
+    wgpu::BindingType::StorageTexture {
+        access,
+        format: buffers::TEXEL_FORMAT,
+        view_dimension: wgpu::TextureViewDimension::D2,
+    }
 }
 
 /// The one place where shaders lose their run-time checks.

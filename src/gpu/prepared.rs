@@ -73,6 +73,7 @@ impl Gpu {
             (limit::TEXTURE_SIDE, have.max_texture_side.into(), planned.max_texture_side.into()),
             (limit::STORAGE_BUFFERS, have.max_storage_buffers.into(), planned.max_storage_buffers.into()),
             (limit::STORAGE_TEXTURES, have.max_storage_textures.into(), planned.max_storage_textures.into()),
+            (limit::STORAGE_TEXTURE_READS, have.storage_texture_reads.into(), planned.storage_texture_reads.into()),
             (limit::SAMPLED_TEXTURES, have.max_sampled_textures.into(), planned.max_sampled_textures.into()),
         ] {
             if needed > available {

@@ -259,15 +259,14 @@ impl<'a> Builder<'a> {
             let value = binding.window.length;
             return Err(Error::TooLarge { what: "elements of one binding", value, limit: most });
         }
-        let count = |kind: &dyn Fn(&Binding) -> bool| bindings.iter().filter(|&b| kind(b)).count() as u64;
+        let count = |texture: bool| bindings.iter().filter(|b| b.resource.is_texture() == texture).count() as u64;
+        let written = bindings.iter().filter(|b| b.resource.is_texture() && b.written).count() as u64;
+        let (storage, sampled) =
+            if self.caps.storage_texture_reads { (count(true), 0) } else { (written, count(true) - written) };
         for (limit, available, needed) in [
-            (limit::STORAGE_BUFFERS, self.caps.max_storage_buffers, count(&|b| !b.resource.is_texture())),
-            (limit::STORAGE_TEXTURES, self.caps.max_storage_textures, count(&|b| b.resource.is_texture() && b.written)),
-            (
-                limit::SAMPLED_TEXTURES,
-                self.caps.max_sampled_textures,
-                count(&|b| b.resource.is_texture() && !b.written),
-            ),
+            (limit::STORAGE_BUFFERS, self.caps.max_storage_buffers, count(false)),
+            (limit::STORAGE_TEXTURES, self.caps.max_storage_textures, storage),
+            (limit::SAMPLED_TEXTURES, self.caps.max_sampled_textures, sampled),
         ] {
             if needed > available.into() {
                 return Err(Error::DeviceLimit { limit, available: available.into(), needed });

@@ -1,7 +1,7 @@
 //! Weight gradient from textures.
 
 use super::staging::{Rows, Staging};
-use super::{LANES, TEXEL, texels};
+use super::{LANES, Readers, TEXEL, readers, texels};
 use crate::caps::Speed;
 use crate::error::Result;
 use crate::geometry::Extension;
@@ -9,16 +9,12 @@ use crate::kernels::Tile;
 use crate::kernels::params::params;
 use crate::kernels::pieces::{self, ContractPiece, Piece, Staged};
 use crate::kernels::predict::{Prediction, Work};
-use crate::kernels::program::{Binding, Builder, Source};
+use crate::kernels::program::{Binding, Builder};
 use crate::kernels::reduce::Reduction;
 use crate::lowering::{Contract, Slot, gcd};
 use std::mem::offset_of;
 
-pub(super) static CONTRACT: Source = Source {
-    name: "contract_texels",
-    wgsl: include_str!("../../../shaders/contract_texels.wgsl"),
-    params: ContractParams::FIELDS,
-};
+pub(super) static CONTRACT: Readers = readers!("contract_texels", ContractParams::FIELDS);
 
 params! {
     /// `Params` of `contract_texels.wgsl`.
@@ -164,9 +160,9 @@ pub(super) fn emit(c: &Contract, tile: Tile, builder: &mut Builder<'_>) -> Resul
             // An empty sum is written too.
             for share_first in (0..split_steps.max(1)).step_by(max_steps as usize) {
                 let bindings = vec![
-                    Binding::whole(Slot::FactorTexels, narrow.max(1)),
-                    Binding::whole(Slot::InputTexels, wide.max(1)),
                     reduction.partials(offset_of!(ContractParams, out_base)),
+                    Binding::whole(Slot::InputTexels, wide.max(1)),
+                    Binding::whole(Slot::FactorTexels, narrow.max(1)),
                 ];
                 let constants = [
                     ("ROW_TEXELS", tile.rows / TEXEL),
@@ -204,7 +200,7 @@ pub(super) fn emit(c: &Contract, tile: Tile, builder: &mut Builder<'_>) -> Resul
                     out_group: reduction.group_stride,
                     out_row: reduction.row_stride,
                 };
-                builder.dispatch(&CONTRACT, &constants, workgroups, bindings, |workgroups| {
+                builder.dispatch(CONTRACT.of(builder.caps), &constants, workgroups, bindings, |workgroups| {
                     bytemuck::bytes_of(&ContractParams { workgroups, ..params }).to_vec()
                 })?;
                 accumulate = true;

@@ -1,7 +1,7 @@
 //! Correlation from textures.
 
 use super::staging::{Rows, Staging};
-use super::{LANES, TEXEL, texels};
+use super::{LANES, Readers, TEXEL, readers, texels};
 use crate::caps::Speed;
 use crate::error::Result;
 use crate::kernels::Tile;
@@ -14,8 +14,7 @@ use crate::kernels::walk::Walk;
 use crate::lowering::{Correlate, Phase, Slot, WEIGHT, gcd};
 use std::mem::offset_of;
 
-pub(super) static TEXELS: Source =
-    Source { name: "texels", wgsl: include_str!("../../../shaders/texels.wgsl"), params: TexelsParams::FIELDS };
+pub(super) static TEXELS: Readers = readers!("texels", TexelsParams::FIELDS);
 pub(super) static WEIGHTS: Source = Source {
     name: "texels_weight",
     wgsl: include_str!("../../../shaders/texels_weight.wgsl"),
@@ -377,7 +376,7 @@ fn emit_sums(
     let steps = texels(units.steps)?;
     let unit_texels = texels(layout.unit_texels(c, cut.piece.positions()))?;
     let position_texels = c.in_step.unsigned_abs() / layout.texel_step;
-    builder.dispatch(&TEXELS, &constants, workgroups, bindings, |workgroups| {
+    builder.dispatch(TEXELS.of(builder.caps), &constants, workgroups, bindings, |workgroups| {
         bytemuck::bytes_of(&TexelsParams {
             workgroups,
             batch: cut.piece.batch(),
