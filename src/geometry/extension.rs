@@ -35,6 +35,7 @@ impl Extension {
     }
 
     /// The sample that stands at `position` of a row of `length`; none where a constant does.
+    #[cfg(any(test, feature = "cpu"))]
     pub(crate) fn source(self, position: i64, length: i64) -> Option<i64> {
         if (0..length).contains(&position) {
             return Some(position);
