@@ -24,7 +24,7 @@ test: driver
 
 # lavapipe takes its vectors, and with them its subgroups, as wide as it is told; other adapters do not look at this.
 test-wide: driver
-	LP_NATIVE_VECTOR_WIDTH=512 cargo test --locked --workspace --features conv1d/cli --test main -- cases goldens
+	LP_NATIVE_VECTOR_WIDTH=512 cargo test --locked --workspace --features conv1d/cli --test main -- cases::named goldens
 
 web:
 	@./scripts/web.sh

@@ -206,20 +206,25 @@ impl Pairs {
     /// Rows of the signal alone, of both, and of the kernel alone, where the axes of the result come in that order: a convolution
     /// of as many items, groups, and outputs of a group. The signal is the second tensor where they are swapped.
     fn counts(&self, swap: bool) -> Option<[usize; 3]> {
-        let sorted = if swap { self.is_swapped() } else { self.axes.is_sorted_by_key(|(axis, _)| *axis) };
+        let sorted = if swap { self.is_swapped() } else { self.is_in_order() };
         let count = |wanted: Axis| self.axes.iter().filter(|(axis, _)| *axis == wanted).map(|(_, size)| size).product();
-        let counts = [Axis::First, Axis::Both, Axis::Second].map(count);
-        sorted.then_some(if swap { [counts[2], counts[1], counts[0]] } else { counts })
+        sorted
+            .then(|| [Axis::First, Axis::Both, Axis::Second].map(count))
+            .map(|[first, both, second]| if swap { [second, both, first] } else { [first, both, second] })
     }
 
-    /// Whether the axes come in the order that they have once the tensors are swapped, and in no other.
+    fn is_in_order(&self) -> bool {
+        self.axes.is_sorted_by_key(|(axis, _)| *axis)
+    }
+
+    /// Whether the axes come in order once the tensors are swapped.
     fn is_swapped(&self) -> bool {
         self.axes.is_sorted_by_key(|(axis, _)| std::cmp::Reverse(*axis))
     }
 
     /// Whether either tensor may be the signal.
     fn swaps(&self) -> bool {
-        self.counts(false).is_some() && self.is_swapped()
+        self.is_in_order() && self.is_swapped()
     }
 }
 

@@ -129,7 +129,8 @@ fn named_cases_reach_every_form() {
                 for (name, text) in plan.shaders().unwrap() {
                     let constants = ["SHIFTED", "CLAMPED", "TEXEL_TAPS", "IN_STEP", "WHOLE", "REST", "ADJACENT"];
                     let form: Vec<String> = constants.iter().filter_map(|constant| value(&text, constant)).collect();
-                    reached.insert((name, form.join(" ")));
+                    // Textures are read in either way by the same loops.
+                    reached.insert((name.trim_end_matches("_storage"), form.join(" ")));
                 }
             }
         }

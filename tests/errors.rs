@@ -55,8 +55,9 @@ fn groups_that_do_not_divide() {
 fn wrong_input_shapes() {
     let conv = Conv1d::new(4, 6, 3);
     assert!(matches!(refused(conv, [1, 5, 10]), Error::Shape { .. }));
-    let error = conv.shapes([4, 10]).unwrap_err();
-    assert_eq!(error.to_string(), "the input has the shape [4, 10], expected [N, 4, L]");
+    let error = conv.shapes([5, 10]).unwrap_err();
+    assert_eq!(error.to_string(), "the input has the shape [5, 10], expected [N, 4, L] or [4, L]");
+    assert_eq!(conv.shapes([4, 0]).unwrap_err(), Error::Zero { argument: "length" });
     assert!(conv.shapes([1, 1, 4, 10]).is_err());
     assert!(conv.shapes([0usize; 0]).is_err());
 }
