@@ -7,7 +7,8 @@ use crate::harness::{
 };
 use conv1d::reference::Oracle;
 use conv1d::{
-    Activation, Caps, Conv1d, ConvTranspose1d, Error, Gpu, Operation, Padding, PaddingMode, Plan, PlanOptions, Residual,
+    Activation, Caps, Conv1d, ConvTranspose1d, DeviceClass, Error, Gpu, Operation, Padding, PaddingMode, Plan,
+    PlanOptions, Residual, Role,
 };
 use std::sync::OnceLock;
 
@@ -322,6 +323,23 @@ fn few_storage_buffers() {
     assert_eq!(plan(5).unwrap().choice().kernel, "texels");
     let error = plan(1).unwrap_err();
     assert!(matches!(error, Error::DeviceLimit { limit: "max_storage_buffers_per_shader_stage", available: 1, .. }));
+}
+
+/// What a browser gives may be llvmpipe, which leaves loops after 65,535 iterations and says nothing: a plan for a device of
+/// unknown class is complete there too.
+#[test]
+fn unknown_devices_get_complete_sums() {
+    let conv = Conv1d::new(300, 9, 300);
+    let plan = conv.plan(Operation::Forward, [1, 300, 301], &Caps::WEBGPU).unwrap();
+    assert_eq!(plan.caps().class, DeviceClass::Unknown);
+    let x = gpu().tensor(&vec![1.0; 300 * 301], [1, 300, 301]).unwrap();
+    let w = gpu().tensor(&vec![1.0; 9 * 300 * 300], [9, 300, 300]).unwrap();
+    for candidate in plan.candidates() {
+        let options = PlanOptions::default().kernel(candidate.choice.to_string());
+        let plan = Plan::new(conv, Operation::Forward, [1, 300, 301], &Caps::WEBGPU, &options).unwrap();
+        let y = gpu().execute(&plan, &[(Role::Input, &x), (Role::Weight, &w)]).unwrap().read().unwrap();
+        assert!(y.iter().all(|&y| y == 90_000.0), "{plan}: {y:?}");
+    }
 }
 
 /// A larger case of each kind, with every kernel.
