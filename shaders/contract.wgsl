@@ -14,7 +14,8 @@ const TILE_ROWS: u32 = 4u;
 const TILE_TAPS: u32 = 4u;
 // 1 where samples are shifted through the tile, 0 where every position loads its own. Set by the plan.
 const SHIFTED: u32 = 1u;
-// 1 where most positions meet no sample of the wide side with a tap: only those that do are then visited. Set by the plan.
+// 1 where most positions meet no sample of the wide side: each tile of taps then visits only the positions that meet one. Set by
+// the plan.
 const CLAMPED: u32 = 0u;
 // 1 where the output already holds the sum over earlier positions. Set by the plan.
 const ACCUMULATE: u32 = 0u;

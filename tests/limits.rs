@@ -257,7 +257,7 @@ fn everything_is_valid_with_the_default_limits() {
     for operation in Operation::ALL {
         for plan in candidates(&gpu, &case, operation, &PlanOptions::default()) {
             let prepared = gpu.prepare(&plan).unwrap();
-            let tensor = |role: conv1d::Role| gpu.zeros(role.shape(plan.shapes())).unwrap();
+            let tensor = |role: Role| gpu.zeros(role.shape(plan.shapes())).unwrap();
             let tensors: Vec<_> =
                 plan.inputs().into_iter().chain([plan.output()]).map(|role| (role, tensor(role))).collect();
             let buffers =

@@ -288,7 +288,7 @@ impl Gpu {
         })
     }
 
-    /// Frees what nothing uses any more: pipelines that no [`Prepared`] and no [`Bound`] holds, and memory of what was dropped.
+    /// Frees the pipelines that no [`Prepared`] and no [`Bound`] holds, and lets wgpu free dropped tensors and uploads.
     ///
     /// Compiled pipelines are kept for the next plan that needs them, one for each shader in each of its forms. wgpu keeps
     /// the memory of uploads and of dropped tensors until something is submitted. A program that submits work need not call

@@ -154,7 +154,7 @@ mod native {
                 };
                 let Some(next) = next else { return };
                 match poll(device, &next, Some(TURN)) {
-                    // What it waits for is done, and another thread is about to call back.
+                    // The work is done, and another thread is about to call back.
                     Ok(true) if !next.is_over() => std::thread::sleep(TURN),
                     Ok(_) => {}
                     Err(error) => {

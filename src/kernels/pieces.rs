@@ -96,7 +96,7 @@ pub(crate) struct CorrelatePiece {
 }
 
 impl CorrelatePiece {
-    /// Multiply-adds of its outputs, of so many taps of each phase.
+    /// Multiply-adds of its outputs, each with the given number of taps of its phase.
     pub(crate) fn multiply_adds(&self, c: &Correlate, taps: impl Fn(&Phase) -> u32) -> u64 {
         let p = &self.piece;
         let inside = |phase: &Phase| phase.count.min(p.j.end).saturating_sub(p.j.start);
@@ -227,8 +227,8 @@ fn weight_axes(c: &Correlate, p: &Piece) -> [Axis; 3] {
     axes
 }
 
-/// The parts of a stage that bindings of `max_window` elements leave, as stages of their own, with how many there are of each. What
-/// a kernel is predicted to take is the sum of what it takes for these.
+/// Cuts a stage to bindings of `max_window` elements. Each part is a stage of its own, with the number of parts of its sizes. The
+/// predicted time of a stage is the sum over its parts.
 pub(crate) fn parts(stage: &Stage, max_window: u64) -> Result<Vec<(Stage, u64)>> {
     let mut parts: Vec<([u32; 5], Stage, u64)> = Vec::new();
     let mut add = |piece: &Piece, make: &dyn Fn() -> Stage| {
@@ -353,7 +353,7 @@ pub(crate) fn contract_output(c: &Contract, p: &Piece) -> Window {
 }
 
 impl ContractPiece {
-    /// Multiply-adds of so many of its positions with each tap.
+    /// Multiply-adds of the given number of positions with every tap.
     pub(crate) fn multiply_adds(&self, c: &Contract, positions: u32) -> u64 {
         let p = &self.piece;
         let sizes = [p.batch(), p.groups(), p.rows(), p.depth(), c.taps];

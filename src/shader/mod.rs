@@ -217,6 +217,7 @@ mod tests {
     fn shared_wgsl_is_the_same_everywhere() {
         let heads = [
             "fn extend(",
+            "fn repeat(",
             "fn sample(",
             "struct Phase {",
             "fn sigmoid(",
