@@ -32,7 +32,7 @@ pub enum DeviceClass {
     Unknown,
 }
 
-/// Limits and class of a device: those of a real one ([`Caps::new`]), or [`Caps::WEBGPU`] with some of them changed.
+/// Limits and class of a device. [`Caps::new`] takes them from a real device; [`Caps::with`] changes some.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Caps {

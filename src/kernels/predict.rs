@@ -25,7 +25,7 @@ impl Prediction {
     pub(crate) const NEVER: Prediction =
         Prediction { sums: 0.0, loads: 0.0, stores: 0.0, packing: 0.0, launches: f64::INFINITY, busy: 1.0 };
 
-    /// Of one after another, each so many times; busy by their time.
+    /// The total of several parts with their counts. `busy` is the mean over the working time.
     pub(crate) fn of_all(parts: impl IntoIterator<Item = (Prediction, u64)>) -> Prediction {
         let none = Prediction { sums: 0.0, loads: 0.0, stores: 0.0, packing: 0.0, launches: 0.0, busy: 1.0 };
         let mut parts: Vec<_> = parts.into_iter().collect();

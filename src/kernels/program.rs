@@ -153,7 +153,7 @@ impl Program {
 pub(crate) const TEXTURE_WIDTH: u32 = 4096;
 
 /// Workgroups in x and y, for a number of them that one dimension may not hold: the fewest rows, and in each no more than
-/// needed. Fewer than one row of them have nothing to do.
+/// needed. Less than one workgroup a row has nothing to do.
 pub(crate) fn folded(workgroups: u64, caps: &Caps) -> Result<[u32; 2]> {
     let side = u64::from(caps.max_workgroups).min(65_535);
     let limit = side * side;
