@@ -1,12 +1,13 @@
 # Two commands do everything on a fresh Debian or Ubuntu machine with Rust, cc and make: `make bench` and `make test`.
 # Where no Vulkan driver is found, they install Mesa's software one.
 
-.PHONY: help bench test test-wide test-swiftshader web test-web check-targets check-target lint driver
+.PHONY: help bench test test-wide test-swiftshader choices web test-web check-targets check-target lint driver
 
 help:
 	@echo "make bench      GPU against CPU on layers of published models, every result checked; a report in target/bench.html"
 	@echo "make test       all tests, on the machine's adapter"
 	@echo "make test-wide  the GPU tests again on lavapipe with subgroups of 16"
+	@echo "make choices    writes tests/choices.txt again: the planner's choices for the layers of the suite"
 	@echo "make web        the page, as static files in target/page (Debian 12 or later; installs what is missing)"
 	@echo "make test-web   the page and the library in headless Chromium (the same)"
 	@echo "make lint       formatting, clippy and documentation, warnings as errors"
@@ -25,6 +26,10 @@ test: driver
 # lavapipe takes its vectors, and with them its subgroups, as wide as it is told; other adapters do not look at this.
 test-wide: driver
 	LP_NATIVE_VECTOR_WIDTH=512 cargo test --locked --workspace --features conv1d/cli --test main -- cases::named goldens
+
+# After a change of a prediction; the difference belongs in the same commit.
+choices:
+	CONV1D_WRITE_CHOICES=1 cargo test --locked --features cli --test main -- choices
 
 web:
 	@./scripts/web.sh

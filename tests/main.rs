@@ -3,6 +3,8 @@
 
 mod case;
 mod cases;
+#[cfg(feature = "suite")]
+mod choices;
 mod determinism;
 mod errors;
 mod fused;
