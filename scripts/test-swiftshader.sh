@@ -11,5 +11,5 @@ fi
 
 # By its name, so that nothing else is tested by mistake.
 VK_DRIVER_FILES=$SWIFTSHADER_ICD CONV1D_ADAPTER=SwiftShader cargo test --locked --workspace --features conv1d/cli --test main -- \
-    errors fused goldens host limits nn signals tuning \
+    errors fused goldens host limits nn one_buffer packed signals tuning \
     --skip limits::larger_cases --skip limits::long_sums --skip limits::past_65535 --skip limits::tensors_larger # minutes each

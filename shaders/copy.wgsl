@@ -1,7 +1,7 @@
 // The copy bandwidth of a device: sixteen bytes of each invocation, neighbours beside each other.
 
 // Invocations of a workgroup.
-const LANES: u32 = 256u;
+const INVOCATIONS: u32 = 256u;
 
 struct Params {
     /// Quadruples to copy.
@@ -12,7 +12,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read> source: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read_write> copied: array<vec4<u32>>;
 
-@compute @workgroup_size(LANES)
+@compute @workgroup_size(INVOCATIONS)
 fn copy(@builtin(global_invocation_id) place: vec3<u32>) {
     if (place.x < params.count) {
         copied[place.x] = source[place.x];

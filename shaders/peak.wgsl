@@ -1,7 +1,5 @@
 // The multiply-add peak of a device: eight sums in each invocation that wait for nothing but themselves.
 
-// Invocations of a workgroup.
-const LANES: u32 = 64u;
 
 struct Params {
     iterations: u32,

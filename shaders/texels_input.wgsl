@@ -1,218 +1,60 @@
-// Lays input rows aside in a texture, extended by their padding: a texel holds four rows at one position, or four taps of one
-// row.
+// Stages rows of a tensor in a texture, extended by their padding: a texel holds four rows at one position, or four taps of one row.
+// use: workgroup, correlation, sample, texture_written
 
-alias Element = f32;
-
-// Invocations of a workgroup, and texels of each.
-const LANES: u32 = 64u;
+// Texels of an invocation.
 const TILE: u32 = 4u;
-// 1 where a texel holds four taps of a row instead of four rows. Set by the plan.
-const TEXEL_TAPS: u32 = 0u;
-// Texels of a row of the texture.
-const WIDTH: u32 = 4096u;
-// What is read beyond the ends of an input row: one of the modes below. Set by the plan.
-const EXTENSION: u32 = 0u;
-// 1 where the padding is longer than one repetition of the input. Set by the plan.
-const REPEATED: u32 = 0u;
-const ZEROS: u32 = 0u;
-const CONSTANT: u32 = 1u;
-const REFLECT: u32 = 2u;
-const SYMMETRIC: u32 = 3u;
-const CIRCULAR: u32 = 4u;
-const REPLICATE: u32 = 5u;
-// The activation whose derivative the input is multiplied by. Set by the plan.
-const DERIVATIVE: u32 = 0u;
-// 1 where the derivative is taken at what went into the activation; otherwise at what came out of it. Set by the plan.
-const SAVED_INPUT: u32 = 0u;
-const IDENTITY: u32 = 0u;
-const RELU: u32 = 1u;
-const LEAKY_RELU: u32 = 2u;
-const SILU: u32 = 3u;
-const GELU: u32 = 4u;
-const TANH: u32 = 5u;
-const SIGMOID: u32 = 6u;
 
-/// What is laid aside. Offsets count elements and may wrap: only their sums are indices.
-struct Params {
-    /// Workgroups that have work; the dispatch may be larger.
-    workgroups: u32,
-    groups: u32,
-    depth: u32,
-    /// Rows of texels of a group and batch item: `full_units`, then those with the last taps.
+struct Tiles {
+    /// Rows of texels (units) of a group and batch item: `full_units`, then those with the last taps.
     units: u32,
     full_units: u32,
     /// Texels of a unit, and workgroups along them.
     unit_texels: u32,
     unit_workgroups: u32,
-    in_base: u32,
-    in_batch: u32,
-    in_group: u32,
-    in_length: u32,
-    /// Positions of an input row that the piece's outputs need, and that are there to read.
-    touched_first: i32,
-    touched: u32,
     /// Input position of a unit's first texel, and positions from one texel to the next and from one tap to the next.
     texel_first: i32,
     texel_step: u32,
     tap_step: u32,
-    /// The last taps: which is their first, and how many there are.
+    /// The last taps: the first of them, and their number.
     last_tap: u32,
     last_taps: u32,
-    /// The value of constant padding.
-    fill: f32,
-    /// Where what the derivative is taken at starts; it lies as what is multiplied by it does.
-    saved_base: u32,
-    /// Slope of the leaky ReLU for negative values.
-    slope: f32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> input: array<Element>;
-@group(0) @binding(2) var texels: texture_storage_2d<rgba32float, write>;
-@group(0) @binding(3) var<storage, read> saved: array<Element>;
-
-/// `1 / (1 + e^-z)`, whose exponential does not overflow.
-fn sigmoid(z: f32) -> f32 {
-    let e = exp(-abs(z));
-    return select(e, 1.0, z >= 0.0) / (1.0 + e);
-}
-
-/// The error function, to 1.5e-7 (Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.26).
-fn erf(z: f32) -> f32 {
-    let t = 1.0 / (1.0 + 0.3275911 * abs(z));
-    let series = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
-    return sign(z) * (1.0 - series * exp(-z * z));
-}
-
-/// The derivative of the activation.
-fn derivative(saved: f32) -> f32 {
-    if (DERIVATIVE == RELU) {
-        return select(1.0, 0.0, saved <= 0.0);
-    }
-    if (DERIVATIVE == LEAKY_RELU) {
-        return select(1.0, params.slope, saved <= 0.0);
-    }
-    if (DERIVATIVE == SILU) {
-        let s = sigmoid(saved);
-        return s * (1.0 + saved * (1.0 - s));
-    }
-    if (DERIVATIVE == GELU) {
-        let density = 0.39894228 * exp(-0.5 * saved * saved);
-        return 0.5 * (1.0 + erf(saved * 0.70710678)) + saved * density;
-    }
-    if (DERIVATIVE == TANH) {
-        let y = select(saved, 2.0 * sigmoid(2.0 * saved) - 1.0, SAVED_INPUT == 1u);
-        return 1.0 - y * y;
-    }
-    if (DERIVATIVE == SIGMOID) {
-        let y = select(saved, sigmoid(saved), SAVED_INPUT == 1u);
-        return y * (1.0 - y);
-    }
-    return 1.0;
-}
-
-/// One element of the input.
-fn load(at: u32) -> f32 {
-    if (DERIVATIVE != IDENTITY) {
-        return input[at] * derivative(saved[params.saved_base + at - params.in_base]);
-    }
-    return input[at];
-}
-
-/// The input position that a position beyond an end repeats.
-fn extend(position: i32) -> i32 {
-    let last = i32(params.in_length) - 1;
-    if (REPEATED == 1u) {
-        return repeat(position, last);
-    }
-    if (EXTENSION == REFLECT) {
-        return select(last - (position - last), -position, position < 0);
-    }
-    if (EXTENSION == SYMMETRIC) {
-        return select(last - (position - last - 1), -1 - position, position < 0);
-    }
-    if (EXTENSION == CIRCULAR) {
-        return select(position - last - 1, position + last + 1, position < 0);
-    }
-    return clamp(position, 0, last); // replicate
-}
-
-/// As `extend`, for padding of any length.
-fn repeat(position: i32, last: i32) -> i32 {
-    var period = last + 1;
-    if (EXTENSION == REFLECT) {
-        period = max(2 * last, 1);
-    }
-    if (EXTENSION == SYMMETRIC) {
-        period = 2 * (last + 1);
-    }
-    let remainder = position % period;
-    let place = select(remainder, remainder + period, remainder < 0);
-    if (EXTENSION == REFLECT) {
-        return min(place, period - place);
-    }
-    if (EXTENSION == SYMMETRIC) {
-        return min(place, period - 1 - place);
-    }
-    return place;
-}
-
-/// One sample of the input row that starts at `row`, or what extends it beyond its ends. Where nothing that is stored needs
-/// it, its value does not matter, and it may not be there to read.
-fn sample(row: u32, position: i32) -> f32 {
-    var inside = position;
-    // A negative position is a huge u32.
-    if (EXTENSION != ZEROS && u32(position) >= params.in_length) {
-        if (EXTENSION == CONSTANT) {
-            return params.fill;
-        }
-        inside = extend(position);
-    }
-    if (u32(inside - params.touched_first) >= params.touched) {
-        return 0.0;
-    }
-    return load(row + u32(inside));
 }
 
 @compute @workgroup_size(LANES)
-fn texels_input(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_id) lane: vec3<u32>,
-) {
-    let index = workgroup.x + workgroup.y * workgroups.x;
-    if (index >= params.workgroups) {
+fn texels_input(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
+    let index = index_of(workgroup);
+    if (index >= params.problem.workgroups) {
         return;
     }
-    let row = index / params.unit_workgroups;
-    let texel_first = (index % params.unit_workgroups) * LANES * TILE + lane.x;
-    let item = row / params.units;
-    let unit = row % params.units;
-    let in_item = params.in_base + (item / params.groups) * params.in_batch + (item % params.groups) * params.in_group;
+    let tiles = params.tiles;
+    let row = index / tiles.unit_workgroups;
+    let lane_first = (index % tiles.unit_workgroups) * LANES * TILE + lane;
+    let item = row / tiles.units;
+    let unit = row % tiles.units;
+    let in_first = input_at(item / params.problem.groups, item % params.problem.groups);
     for (var i = 0u; i < TILE; i++) {
-        let texel = texel_first + i * LANES;
-        if (texel < params.unit_texels) {
-            let position = params.texel_first + i32(texel * params.texel_step);
-            var value = vec4<Element>();
+        let texel = lane_first + i * LANES;
+        if (texel < tiles.unit_texels) {
+            let position = tiles.texel_first + i32(texel * tiles.texel_step);
+            var value = vec4<Sum>();
             if (TEXEL_TAPS == 0u) {
                 for (var e = 0u; e < 4u; e++) {
                     let q = unit * 4u + e;
-                    if (q < params.depth) {
-                        value[e] = sample(in_item + q * params.in_length, position);
+                    if (q < params.problem.depth) {
+                        value[e] = sample(in_first + q * params.input.length, position);
                     }
                 }
             } else {
-                let full = unit < params.full_units;
-                let q = select(unit - params.full_units, unit, full);
-                let tap = select(params.last_tap, 0u, full);
+                let full = unit < tiles.full_units;
+                let q = select(unit - tiles.full_units, unit, full);
+                let tap = select(tiles.last_tap, 0u, full);
                 for (var e = 0u; e < 4u; e++) {
-                    if (full || e < params.last_taps) {
-                        value[e] = sample(in_item + q * params.in_length, position + i32((tap + e) * params.tap_step));
+                    if (full || e < tiles.last_taps) {
+                        value[e] = sample(in_first + q * params.input.length, position + i32((tap + e) * tiles.tap_step));
                     }
                 }
             }
-            let index = row * params.unit_texels + texel;
-            textureStore(texels, vec2(index % WIDTH, index / WIDTH), value);
+            store_texel(row * tiles.unit_texels + texel, value);
         }
     }
 }

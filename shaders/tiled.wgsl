@@ -1,349 +1,97 @@
-// Tiled correlation: the implicit matrix product of a 1-D convolution. A workgroup stages the samples under its positions, once
-// for all of their taps, and the weights of its rows; every invocation keeps a tile of rows x positions in registers.
+// Tiled correlation: the implicit matrix product of a convolution. A workgroup stages the samples under its positions, once for all
+// of their taps, and the weights of its rows; every invocation keeps a tile of rows x positions in registers.
+// use: workgroup, correlation, sample, packed, output
 
-alias Element = f32;
-
-// Invocations along positions and along output rows. Set by the plan.
+// Invocations along positions and along output rows.
 const LANES_POSITIONS: u32 = 16u;
 const LANES_ROWS: u32 = 4u;
-// Output rows, in whole vectors of four, and positions of one invocation. Set by the plan.
+// Output rows, in whole vectors of four, and positions of one invocation.
 const TILE_ROWS: u32 = 8u;
 const TILE_POSITIONS: u32 = 8u;
-// Input positions from one output position to the next, where it is small; otherwise 0. Set by the plan.
+// Input positions from one output position to the next, where it is small; otherwise 0.
 const IN_STEP: u32 = 1u;
-// Samples, and weights, that are staged at once: half of the workgroup memory that WebGPU promises for each.
+// Samples, and weights, that are staged at once.
 const STAGED: u32 = 2048u;
-// 1 where the output already holds the sum over earlier input rows. Set by the plan.
-const ACCUMULATE: u32 = 0u;
-// What is read beyond the ends of an input row: one of the modes below. Set by the plan.
-const EXTENSION: u32 = 0u;
-// 1 where the padding is longer than one repetition of the input. Set by the plan.
-const REPEATED: u32 = 0u;
-const ZEROS: u32 = 0u;
-const CONSTANT: u32 = 1u;
-const REFLECT: u32 = 2u;
-const SYMMETRIC: u32 = 3u;
-const CIRCULAR: u32 = 4u;
-const REPLICATE: u32 = 5u;
-// What is applied to the sums, once they are complete: one of the activations below. Set by the plan.
-const ACTIVATION: u32 = 0u;
-// Where a residual is added: nowhere, before the activation or after it. Set by the plan.
-const RESIDUAL: u32 = 0u;
-const BEFORE: u32 = 1u;
-const AFTER: u32 = 2u;
-// 1 where what goes into the activation may be stored too. Set by the plan.
-const PRE_ACTIVATION: u32 = 0u;
-// The activation whose derivative the input is multiplied by. Set by the plan.
-const DERIVATIVE: u32 = 0u;
-// 1 where the derivative is taken at what went into the activation; otherwise at what came out of it. Set by the plan.
-const SAVED_INPUT: u32 = 0u;
-const IDENTITY: u32 = 0u;
-const RELU: u32 = 1u;
-const LEAKY_RELU: u32 = 2u;
-const SILU: u32 = 3u;
-const GELU: u32 = 4u;
-const TANH: u32 = 5u;
-const SIGMOID: u32 = 6u;
 
-const LANES: u32 = LANES_POSITIONS * LANES_ROWS;
+const INVOCATIONS: u32 = LANES_POSITIONS * LANES_ROWS;
 const ROWS: u32 = LANES_ROWS * TILE_ROWS;
 const POSITIONS: u32 = LANES_POSITIONS * TILE_POSITIONS;
 
-/// Outputs that are reached by the same taps: every `out_step`-th of a row.
-struct Phase {
-    /// Position of the first output in its row.
-    out_first: u32,
-    /// Number of outputs.
-    count: u32,
-    /// Input position that the first output and the first tap meet at.
-    in_first: i32,
-    /// Index of the first tap in the kernel.
-    tap_first: u32,
-    /// Number of taps; may be 0.
-    taps: u32,
-    /// Number of taps of all phases before this one: where its packed weights start.
-    taps_before: u32,
-}
-
-/// One piece of a correlation. Offsets count elements and may wrap: only their sums are indices.
-struct Params {
-    /// Workgroups that have work; the dispatch may be larger.
-    workgroups: u32,
-    batch: u32,
-    groups: u32,
-    /// Output rows of a group, and tiles of them.
-    rows: u32,
+struct Tiles {
     row_tiles: u32,
-    /// Input rows that an output row sums over.
-    depth: u32,
-    phases: u32,
-    /// Input rows and taps that are staged at once, and samples of a staged row.
-    stage_depth: u32,
-    stage_taps: u32,
-    stage_samples: u32,
-    /// Positions of every phase that this piece computes, and tiles along them.
-    position_first: u32,
-    position_end: u32,
     position_tiles: u32,
-    in_base: u32,
-    in_batch: u32,
-    in_group: u32,
-    in_length: u32,
-    /// Positions of an input row that the piece's outputs need, and that are there to read.
-    touched_first: i32,
-    touched: u32,
+    /// Input positions from one output position, and from one tap, to the next.
     in_step: u32,
     tap_step: i32,
-    bias_base: u32,
-    bias_group: u32,
-    /// 1 where there is a bias to start from.
-    has_bias: u32,
-    out_base: u32,
-    out_batch: u32,
-    out_group: u32,
-    out_row: u32,
-    out_step: u32,
-    /// The value of constant padding.
-    fill: f32,
-    residual_base: u32,
-    pre_activation_base: u32,
-    /// 1 where what goes into the activation is stored too.
-    has_pre_activation: u32,
-    /// Where what the derivative is taken at starts; it lies as what is multiplied by it does.
-    saved_base: u32,
-    /// Slope of the leaky ReLU for negative values.
-    slope: f32,
+    /// Input rows and taps that are staged at once, and samples of a staged row.
+    depth: u32,
+    taps: u32,
+    samples: u32,
 }
 
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> phases: array<Phase>;
-@group(0) @binding(2) var<storage, read> input: array<Element>;
-// Per phase, group and row tile: [depth, taps, ROWS].
-@group(0) @binding(3) var<storage, read> packed: array<vec4<Element>>;
-@group(0) @binding(4) var<storage, read> bias: array<Element>;
-@group(0) @binding(5) var<storage, read_write> output: array<Element>;
-@group(0) @binding(6) var<storage, read> residual: array<Element>;
-@group(0) @binding(7) var<storage, read_write> pre_activation: array<Element>;
-@group(0) @binding(8) var<storage, read> saved: array<Element>;
-
-var<workgroup> slab: array<Element, STAGED>;
-var<workgroup> factors: array<vec4<Element>, STAGED / 4u>;
-
-/// `1 / (1 + e^-z)`, whose exponential does not overflow.
-fn sigmoid(z: f32) -> f32 {
-    let e = exp(-abs(z));
-    return select(e, 1.0, z >= 0.0) / (1.0 + e);
-}
-
-/// The error function, to 1.5e-7 (Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.26).
-fn erf(z: f32) -> f32 {
-    let t = 1.0 / (1.0 + 0.3275911 * abs(z));
-    let series = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
-    return sign(z) * (1.0 - series * exp(-z * z));
-}
-
-/// The derivative of the activation.
-fn derivative(saved: f32) -> f32 {
-    if (DERIVATIVE == RELU) {
-        return select(1.0, 0.0, saved <= 0.0);
-    }
-    if (DERIVATIVE == LEAKY_RELU) {
-        return select(1.0, params.slope, saved <= 0.0);
-    }
-    if (DERIVATIVE == SILU) {
-        let s = sigmoid(saved);
-        return s * (1.0 + saved * (1.0 - s));
-    }
-    if (DERIVATIVE == GELU) {
-        let density = 0.39894228 * exp(-0.5 * saved * saved);
-        return 0.5 * (1.0 + erf(saved * 0.70710678)) + saved * density;
-    }
-    if (DERIVATIVE == TANH) {
-        let y = select(saved, 2.0 * sigmoid(2.0 * saved) - 1.0, SAVED_INPUT == 1u);
-        return 1.0 - y * y;
-    }
-    if (DERIVATIVE == SIGMOID) {
-        let y = select(saved, sigmoid(saved), SAVED_INPUT == 1u);
-        return y * (1.0 - y);
-    }
-    return 1.0;
-}
-
-/// One element of the input.
-fn load(at: u32) -> f32 {
-    if (DERIVATIVE != IDENTITY) {
-        return input[at] * derivative(saved[params.saved_base + at - params.in_base]);
-    }
-    return input[at];
-}
-
-/// The activation.
-fn activate(z: f32) -> f32 {
-    if (ACTIVATION == RELU) {
-        return select(z, 0.0, z <= 0.0);
-    }
-    if (ACTIVATION == LEAKY_RELU) {
-        return select(z, params.slope * z, z <= 0.0);
-    }
-    if (ACTIVATION == SILU) {
-        return z * sigmoid(z);
-    }
-    if (ACTIVATION == GELU) {
-        return 0.5 * z * (1.0 + erf(z * 0.70710678));
-    }
-    if (ACTIVATION == TANH) {
-        return 2.0 * sigmoid(2.0 * z) - 1.0;
-    }
-    if (ACTIVATION == SIGMOID) {
-        return sigmoid(z);
-    }
-    return z;
-}
-
-/// Stores a sum, and where it is complete what follows it.
-fn store(at: u32, sum: f32) {
-    let beside = at - params.out_base;
-    var z = sum;
-    if (RESIDUAL == BEFORE) {
-        z += residual[params.residual_base + beside];
-    }
-    if (PRE_ACTIVATION == 1u && params.has_pre_activation == 1u) {
-        pre_activation[params.pre_activation_base + beside] = z;
-    }
-    var y = activate(z);
-    if (RESIDUAL == AFTER) {
-        y += residual[params.residual_base + beside];
-    }
-    output[at] = y;
-}
-
-/// The input position that a position beyond an end repeats.
-fn extend(position: i32) -> i32 {
-    let last = i32(params.in_length) - 1;
-    if (REPEATED == 1u) {
-        return repeat(position, last);
-    }
-    if (EXTENSION == REFLECT) {
-        return select(last - (position - last), -position, position < 0);
-    }
-    if (EXTENSION == SYMMETRIC) {
-        return select(last - (position - last - 1), -1 - position, position < 0);
-    }
-    if (EXTENSION == CIRCULAR) {
-        return select(position - last - 1, position + last + 1, position < 0);
-    }
-    return clamp(position, 0, last); // replicate
-}
-
-/// As `extend`, for padding of any length.
-fn repeat(position: i32, last: i32) -> i32 {
-    var period = last + 1;
-    if (EXTENSION == REFLECT) {
-        period = max(2 * last, 1);
-    }
-    if (EXTENSION == SYMMETRIC) {
-        period = 2 * (last + 1);
-    }
-    let remainder = position % period;
-    let place = select(remainder, remainder + period, remainder < 0);
-    if (EXTENSION == REFLECT) {
-        return min(place, period - place);
-    }
-    if (EXTENSION == SYMMETRIC) {
-        return min(place, period - 1 - place);
-    }
-    return place;
-}
-
-/// One sample of the input row that starts at `row`, or what extends it beyond its ends. Where nothing that is stored needs
-/// it, its value does not matter, and it may not be there to read.
-fn sample(row: u32, position: i32) -> f32 {
-    var inside = position;
-    // A negative position is a huge u32.
-    if (EXTENSION != ZEROS && u32(position) >= params.in_length) {
-        if (EXTENSION == CONSTANT) {
-            return params.fill;
-        }
-        inside = extend(position);
-    }
-    if (u32(inside - params.touched_first) >= params.touched) {
-        return 0.0;
-    }
-    return load(row + u32(inside));
-}
+var<workgroup> staged_samples: array<Sum, STAGED>;
+var<workgroup> staged_weights: array<vec4<Stored>, STAGED / 4u>;
 
 @compute @workgroup_size(LANES_POSITIONS, LANES_ROWS)
-fn tiled(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_id) lane: vec3<u32>,
-    @builtin(local_invocation_index) index: u32,
-) {
-    var rest = workgroup.x + workgroup.y * workgroups.x;
-    if (rest >= params.workgroups) {
+fn tiled(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32, @builtin(local_invocation_id) place: vec3<u32>) {
+    var rest = index_of(workgroup);
+    if (rest >= params.problem.workgroups) {
         return;
     }
     // Workgroups that follow each other read the same input.
-    let row_tile = rest % params.row_tiles;
-    rest = rest / params.row_tiles;
-    let position_first = params.position_first + (rest % params.position_tiles) * POSITIONS;
-    rest = rest / params.position_tiles;
-    let n = rest % params.batch;
-    rest = rest / params.batch;
-    let phase = phases[rest % params.phases];
-    let group = rest / params.phases;
-    let position_end = min(phase.count, params.position_end);
+    let row_tile = rest % params.tiles.row_tiles;
+    rest = rest / params.tiles.row_tiles;
+    let position_first = params.problem.position_first + (rest % params.tiles.position_tiles) * POSITIONS;
+    rest = rest / params.tiles.position_tiles;
+    let n = rest % params.problem.batch;
+    rest = rest / params.problem.batch;
+    let phase = phase_at(rest % params.problem.phases);
+    let group = rest / params.problem.phases;
+    let position_end = min(phase.count, params.problem.position_end);
 
-    var sums: array<array<Element, TILE_POSITIONS>, TILE_ROWS>;
-    for (var r = 0u; r < TILE_ROWS; r++) {
-        for (var p = 0u; p < TILE_POSITIONS; p++) {
-            sums[r][p] = Element(0);
-        }
-    }
-
-    let in_step = select(IN_STEP, params.in_step, IN_STEP == 0u);
-    let tap_step = u32(params.tap_step);
-    let in_first = params.in_base + n * params.in_batch + group * params.in_group;
+    var sums: array<array<Sum, TILE_POSITIONS>, TILE_ROWS>;
+    let in_step = select(IN_STEP, params.tiles.in_step, IN_STEP == 0u);
+    let tap_step = u32(params.tiles.tap_step);
+    let in_first = input_at(n, group);
     let in_position = phase.in_first + i32(position_first * in_step);
-    let packed_tile = (params.groups * phase.taps_before + group * phase.taps) * params.row_tiles * params.depth
-        + row_tile * params.depth * phase.taps;
-    for (var q_first = 0u; q_first < params.depth; q_first += params.stage_depth) {
-        let depth = min(params.stage_depth, params.depth - q_first);
-        for (var t_first = 0u; t_first < phase.taps; t_first += params.stage_taps) {
-            let taps = min(params.stage_taps, phase.taps - t_first);
-            let reach = i32(taps - 1u) * params.tap_step;
-            let lowest = in_position + i32(t_first) * params.tap_step + min(reach, 0);
+    let packed_tile = packed_at(phase, group, row_tile, params.tiles.row_tiles);
+    for (var q_first = 0u; q_first < params.problem.depth; q_first += params.tiles.depth) {
+        let depth = min(params.tiles.depth, params.problem.depth - q_first);
+        for (var t_first = 0u; t_first < phase.taps; t_first += params.tiles.taps) {
+            let taps = min(params.tiles.taps, phase.taps - t_first);
+            let reach = i32(taps - 1u) * params.tiles.tap_step;
+            let lowest = in_position + i32(t_first) * params.tiles.tap_step + min(reach, 0);
             let span = (POSITIONS - 1u) * in_step + u32(abs(reach)) + 1u;
             workgroupBarrier();
             for (var q = 0u; q < depth; q++) {
-                let in_row = in_first + (q_first + q) * params.in_length;
+                let in_row = in_first + (q_first + q) * params.input.length;
                 // Modulo 2^32, as in `sample`: a tile may end beyond the last position that an i32 holds.
-                let reached = u32(lowest - params.touched_first);
-                if (reached < params.touched && reached + span - 1u < params.touched) {
-                    for (var i = index; i < span; i += LANES) {
-                        slab[q * params.stage_samples + i] = load(in_row + u32(lowest) + i);
+                let reached = u32(lowest - params.input.touched_first);
+                if (reached < params.input.touched && reached + span - 1u < params.input.touched) {
+                    for (var i = lane; i < span; i += INVOCATIONS) {
+                        staged_samples[q * params.tiles.samples + i] = load_input(in_row + u32(lowest) + i);
                     }
                 } else {
-                    for (var i = index; i < span; i += LANES) {
-                        slab[q * params.stage_samples + i] = sample(in_row, lowest + i32(i));
+                    for (var i = lane; i < span; i += INVOCATIONS) {
+                        staged_samples[q * params.tiles.samples + i] = sample(in_row, lowest + i32(i));
                     }
                 }
                 let packed_row = (packed_tile + (q_first + q) * phase.taps + t_first) * (ROWS / 4u);
-                for (var i = index; i < taps * (ROWS / 4u); i += LANES) {
-                    factors[q * taps * (ROWS / 4u) + i] = packed[packed_row + i];
+                for (var i = lane; i < taps * (ROWS / 4u); i += INVOCATIONS) {
+                    staged_weights[q * taps * (ROWS / 4u) + i] = packed[packed_row + i];
                 }
             }
             workgroupBarrier();
-            var factor = lane.y;
+            var w_at = place.y;
             for (var q = 0u; q < depth; q++) {
-                var tap = q * params.stage_samples + u32(-min(reach, 0)) + lane.x * in_step;
+                var sample_at = q * params.tiles.samples + u32(-min(reach, 0)) + place.x * in_step;
                 for (var t = 0u; t < taps; t++) {
-                    var samples: array<Element, TILE_POSITIONS>;
+                    var samples: array<Sum, TILE_POSITIONS>;
                     for (var p = 0u; p < TILE_POSITIONS; p++) {
-                        samples[p] = slab[tap + p * (LANES_POSITIONS * in_step)];
+                        samples[p] = staged_samples[sample_at + p * (LANES_POSITIONS * in_step)];
                     }
                     for (var a = 0u; a < TILE_ROWS / 4u; a++) {
-                        let w = factors[factor + a * LANES_ROWS];
+                        let w = vec4<Sum>(staged_weights[w_at + a * LANES_ROWS]);
                         for (var p = 0u; p < TILE_POSITIONS; p++) {
                             sums[4u * a][p] = fma(w.x, samples[p], sums[4u * a][p]);
                             sums[4u * a + 1u][p] = fma(w.y, samples[p], sums[4u * a + 1u][p]);
@@ -351,30 +99,21 @@ fn tiled(
                             sums[4u * a + 3u][p] = fma(w.w, samples[p], sums[4u * a + 3u][p]);
                         }
                     }
-                    tap += tap_step;
-                    factor += ROWS / 4u;
+                    sample_at += tap_step;
+                    w_at += ROWS / 4u;
                 }
             }
         }
     }
 
-    let out_first = params.out_base + n * params.out_batch + group * params.out_group + phase.out_first;
+    let out_first = output_at(n, group, phase);
     for (var r = 0u; r < TILE_ROWS; r++) {
-        let row = row_tile * ROWS + ((r / 4u) * LANES_ROWS + lane.y) * 4u + r % 4u;
-        if (row < params.rows) {
-            var start = Element(0);
-            if (params.has_bias == 1u) {
-                start = bias[params.bias_base + group * params.bias_group + row];
-            }
-            for (var p = 0u; p < TILE_POSITIONS; p++) {
-                let position = position_first + lane.x + p * LANES_POSITIONS;
-                if (position < position_end) {
-                    let at = out_first + row * params.out_row + position * params.out_step;
-                    if (ACCUMULATE == 1u) {
-                        start = output[at];
-                    }
-                    store(at, start + sums[r][p]);
-                }
+        let row = row_tile * ROWS + ((r / 4u) * LANES_ROWS + place.y) * 4u + r % 4u;
+        for (var p = 0u; p < TILE_POSITIONS; p++) {
+            let position = position_first + place.x + p * LANES_POSITIONS;
+            if (row < params.problem.rows && position < position_end) {
+                let out = out_first + row * params.output.row + position * params.output.step;
+                store_output(out, start_of_sum(out, group, row) + sums[r][p]);
             }
         }
     }

@@ -183,7 +183,7 @@ impl Caps {
 
     /// Elements of the largest part of a tensor that can be bound wherever it starts: a binding begins at a multiple of
     /// the alignment at or before the first element.
-    pub(crate) fn max_window(&self) -> u64 {
+    pub(crate) fn max_range(&self) -> u64 {
         let elements = self.max_binding_bytes.saturating_sub(u64::from(self.storage_alignment)) / 4;
         elements.min(i32::MAX as u64)
     }

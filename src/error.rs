@@ -269,16 +269,48 @@ pub enum Error {
         /// Name of the missing usage.
         usage: &'static str,
     },
-    /// The same buffer is given for something written and something else. WebGPU refuses that within a dispatch, at
-    /// whatever offsets.
-    #[error(
-        "{first} and {second} are in the same buffer, and one of them is written: WebGPU refuses that at any offset"
-    )]
+    /// Two tensors share elements of a buffer, and one of them is written.
+    #[error("{first} and {second} overlap in one buffer, and one of them is written")]
     Aliased {
         /// One role.
         first: &'static str,
         /// The other.
         second: &'static str,
+    },
+    /// Two tensors of one buffer, one of which is written, lie so near to each other that a browser sees them overlap.
+    #[error(
+        "{first} and {second} are in one buffer and overlap where bindings start, at multiples of {alignment} bytes; one of them is \
+         written, and browsers refuse that"
+    )]
+    AliasedByAlignment {
+        /// One role.
+        first: &'static str,
+        /// The other.
+        second: &'static str,
+        /// Bytes of which a binding starts at a multiple.
+        alignment: u64,
+    },
+    /// A packed weight has another layout than a plan reads.
+    #[error("the packed weight is {got}; the plan reads {expected}")]
+    PackedWeight {
+        /// The layout of the packed weight.
+        got: String,
+        /// The layout that the plan reads.
+        expected: String,
+    },
+    /// A plan is asked to add terms in another order than its variants do.
+    #[error("the order asked for is: {wanted}; this variant's is: {got}")]
+    Order {
+        /// The order that was asked for.
+        wanted: String,
+        /// The order of the best candidate.
+        got: String,
+    },
+    /// A packed weight is asked for an operation that reads no weight.
+    #[error("{operation} reads no weight that could be packed")]
+    NoWeight {
+        /// The operation.
+        operation: &'static str,
     },
     /// A tensor belongs to another device than the one it is used with.
     #[error("{tensor} belongs to another device")]

@@ -65,7 +65,7 @@
 //! # The rooms
 //!
 //! Data flows one way: [`geometry`] (what a convolution is, in numbers) → lowering (operations to two contractions) →
-//! kernels (one file each) → [`plan`] (which kernel, which tile, why) → shader (WGSL specialised) → [`gpu`] (compiled, bound,
+//! kernels (one file each) → [`plan`] (which variant, and why) → shader (WGSL put together from parts) → [`gpu`] (compiled, bound,
 //! recorded) → [`ops`] (the calls above), and [`tune`] (measured choices), and on top of all `nn`: networks of these convolutions,
 //! loaded from PyTorch, run and trained (feature `nn`, on by default). Beside them stand [`mod@reference`], the oracle,
 //! `cpu`, the fast path on the processor (feature `cpu`, on by default), [`timing`] and [`roofline`]: how long something
@@ -101,16 +101,43 @@ pub use geometry::{
 };
 #[cfg(not(target_arch = "wasm32"))]
 pub use gpu::adapters;
-pub use gpu::{Adapter, Bound, Buffers, Gpu, GpuOptions, Prepared, Tensor, Timer, Workspace, adapters_async};
+pub use gpu::{
+    Adapter, Bound, Buffers, Gpu, GpuOptions, PackedWeight, Prepared, Tensor, Timer, Workspace, adapters_async,
+};
+pub use kernels::order::Order;
+pub use kernels::program::WeightLayout;
 pub use kernels::{Prediction, Tile};
 pub use lowering::Role;
 pub use ops::{Gradients, Wanted};
-pub use plan::{Candidate, Choice, DEFAULT_WORKSPACE_BYTES, Plan, PlanOptions, kernels};
+pub use plan::{Candidate, DEFAULT_WORKSPACE_BYTES, Plan, PlanOptions, VariantName, kernels};
 pub use roofline::{Limit, Roofline};
 pub use signals::ConvolveMode;
 pub use timing::{Effort, Timing};
 pub use tune::Tuning;
 pub use wgpu;
+
+/// Every shader.
+fn sources() -> Vec<&'static kernels::program::Source> {
+    let all = kernels::sources().chain(gpu::SOURCES.iter().copied());
+    #[cfg(feature = "nn")]
+    let all = all.chain(nn::SOURCES.iter().copied());
+    let mut sources: Vec<&'static kernels::program::Source> = Vec::new();
+    all.for_each(|source| {
+        if !sources.contains(&source) {
+            sources.push(source);
+        }
+    });
+    sources
+}
+
+/// File and text of every shader, put together with the first part of each folder of `shaders/lib` that it chooses from: for editors
+/// and other tools. [`Plan::shaders`] has the texts that a plan compiles.
+pub fn shader_files() -> Result<Vec<(&'static str, String)>> {
+    let text = |source: &'static kernels::program::Source| {
+        Ok((source.file, shader::compose(&kernels::program::Shader::new(source))?.text))
+    };
+    sources().into_iter().map(text).collect()
+}
 
 /// The examples of the README, compiled and run with the documentation's.
 #[cfg(doctest)]

@@ -306,9 +306,9 @@ pub(crate) struct Fold {
     pub(crate) term_step: u32,
 }
 
-/// One step of an operation.
+/// A part of an operation: its problems follow each other.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Stage {
+pub(crate) enum Problem {
     Correlate(Correlate),
     Contract(Contract),
     SumRows(SumRows),
@@ -337,28 +337,28 @@ impl Fused {
     }
 }
 
-/// The stages of an operation, in the order in which they run. The first does nearly all of the work.
-pub(crate) fn lower(fused: &Fused, geometry: &Geometry, operation: Operation) -> Vec<Stage> {
+/// The problems of an operation, in the order in which they run. The first does nearly all of the work.
+pub(crate) fn lower(fused: &Fused, geometry: &Geometry, operation: Operation) -> Vec<Problem> {
     let g = geometry;
     let (x, dy) = (Read::from(Role::Input), fused.output_gradient());
     let forward = |correlate| Correlate { bias: true, epilogue: fused.epilogue(), ..correlate };
     match (operation, fused.layer.is_transposed()) {
-        (Operation::Forward, false) => vec![Stage::Correlate(forward(gather(g, x, Role::Output)))],
-        (Operation::Forward, true) => vec![Stage::Correlate(forward(spread(g, x, Role::Output)))],
-        (Operation::InputGradient, true) => vec![Stage::Correlate(gather(g, dy, Role::InputGradient))],
+        (Operation::Forward, false) => vec![Problem::Correlate(forward(gather(g, x, Role::Output)))],
+        (Operation::Forward, true) => vec![Problem::Correlate(forward(spread(g, x, Role::Output)))],
+        (Operation::InputGradient, true) => vec![Problem::Correlate(gather(g, dy, Role::InputGradient))],
         (Operation::InputGradient, false) => {
-            let mut stages = vec![Stage::Correlate(spread(g, dy, Role::InputGradient))];
+            let mut problems = vec![Problem::Correlate(spread(g, dy, Role::InputGradient))];
             if g.extension.mode.reads_input() && g.pad_left + g.pad_right > 0 && g.batch > 0 {
-                stages.extend(spread_to_border(g, dy).into_iter().map(Stage::Correlate));
-                stages.extend(folds(g).into_iter().map(Stage::Fold));
+                problems.extend(spread_to_border(g, dy).into_iter().map(Problem::Correlate));
+                problems.extend(folds(g).into_iter().map(Problem::Fold));
             }
-            stages
+            problems
         }
-        (Operation::WeightGradient, false) => vec![Stage::Contract(contract(g, dy, x))],
-        (Operation::WeightGradient, true) => vec![Stage::Contract(contract(g, x, dy))],
+        (Operation::WeightGradient, false) => vec![Problem::Contract(contract(g, dy, x))],
+        (Operation::WeightGradient, true) => vec![Problem::Contract(contract(g, x, dy))],
         (Operation::BiasGradient, transposed) => {
             let side = if transposed { g.wide } else { g.narrow };
-            vec![Stage::SumRows(SumRows { input: dy, batch: g.batch, channels: side.channels, length: side.length })]
+            vec![Problem::SumRows(SumRows { input: dy, batch: g.batch, channels: side.channels, length: side.length })]
         }
     }
 }
@@ -508,8 +508,8 @@ struct Border {
     number: u32,
 }
 
-/// Places of a period whose samples follow each other in the row, forwards or backwards.
-struct Places {
+/// PeriodRange of a period whose samples follow each other in the row, forwards or backwards.
+struct PeriodRange {
     start: i64,
     end: i64,
     /// The sample at the first place, and samples from one place to the next.
@@ -530,10 +530,10 @@ impl Border {
         };
         let (start, end) = (self.start, self.start + i64::from(self.length));
         let mut folds = Vec::new();
-        for places in self.places(g.extension.mode, length, period) {
+        for ranges in self.ranges(g.extension.mode, length, period) {
             // The number of repetitions changes where the border begins and where it ends.
-            let within = |position: i64| places.start + (position - places.start).rem_euclid(period);
-            let mut bounds = [places.start, within(start), within(end), places.end].map(|p| p.min(places.end));
+            let within = |position: i64| ranges.start + (position - ranges.start).rem_euclid(period);
+            let mut bounds = [ranges.start, within(start), within(end), ranges.end].map(|p| p.min(ranges.end));
             bounds.sort_unstable();
             for part in bounds.windows(2).filter(|part| part[0] < part[1]) {
                 let (from, to) = (part[0], part[1]);
@@ -543,11 +543,11 @@ impl Border {
                 if terms <= 0 {
                     continue;
                 }
-                let nearest = if places.step > 0 { from } else { to - 1 };
-                let sample = places.first + (nearest - places.start) * places.step;
+                let nearest = if ranges.step > 0 { from } else { to - 1 };
+                let sample = ranges.first + (nearest - ranges.start) * ranges.step;
                 let number = i64::from(self.number) + nearest + first * period - start;
                 let samples = [sample as u32, (to - from) as u32];
-                folds.push(self.fold(g, samples, number as u32, places.step as i32, [terms as u32, period as u32]));
+                folds.push(self.fold(g, samples, number as u32, ranges.step as i32, [terms as u32, period as u32]));
             }
         }
         folds
@@ -574,11 +574,11 @@ impl Border {
         }
     }
 
-    /// The places of a period. The two ends of a reflected row stand in its middle and at its start; each goes with the
+    /// The ranges of a period. The two ends of a reflected row stand in its middle and at its start; each goes with the
     /// direction that the border begins with, so that a border of `length - 1` samples is one fold.
-    fn places(&self, mode: PaddingMode, length: i64, period: i64) -> Vec<Places> {
-        let forwards = |start, end, first| Places { start, end, first, step: 1 };
-        let backwards = |start, end, first| Places { start, end, first, step: -1 };
+    fn ranges(&self, mode: PaddingMode, length: i64, period: i64) -> Vec<PeriodRange> {
+        let forwards = |start, end, first| PeriodRange { start, end, first, step: 1 };
+        let backwards = |start, end, first| PeriodRange { start, end, first, step: -1 };
         match mode {
             PaddingMode::Reflect if length > 1 && self.start < 0 => {
                 vec![forwards(0, length - 1, 0), backwards(length - 1, period, length - 1)]

@@ -231,7 +231,7 @@ impl Gpu {
         for &(role, tensor) in tensors {
             buffers = buffers.with(role, tensor.buffer().slice(..));
         }
-        self.run(&self.prepare(plan)?.bind(&buffers)?)?;
+        self.run(&self.prepare_for(plan, &buffers.roles())?.bind(&buffers)?)?;
         Ok(output)
     }
 }

@@ -1,4 +1,4 @@
-//! Measured choices: which kernel and tile is fastest for a layer on one adapter, kept in a file.
+//! Measured choices: which variant is fastest for a layer on one adapter, kept in a file.
 //!
 //! The planner predicts; [`Gpu::tune`] measures. Nothing is measured unless it is asked for, and nothing measured is used
 //! unless it is given to [`Gpu::use_tuning`] or [`PlanOptions::tuning`]. It changes which of the candidates is chosen, all of
@@ -67,17 +67,20 @@ impl Gpu {
 
         let timer = Timer::new(self);
         // The chosen one is the first that can be planned.
-        let chosen = plan.candidates().iter().find(|c| c.choice == plan.choice());
+        let chosen = plan.candidates().iter().find(|c| c.variant == plan.variant());
         let most = chosen.map_or(0.0, |fastest| fastest.predicted.seconds() * MOST_PREDICTED);
         let mut seconds = BTreeMap::new();
         let mut best = f64::INFINITY;
         for candidate in plan.candidates().iter().filter(|c| c.predicted.seconds() <= most) {
-            let choice = candidate.choice.to_string();
+            let choice = candidate.variant.to_string();
             let options = PlanOptions::default().kernel(choice.clone());
             // What cannot be planned is no candidate.
             let Ok(forced) = Plan::new(fused, operation, input, self.caps(), &options) else { continue };
             // What this device cannot hold is none either.
-            let Ok(bound) = self.prepare(&forced).and_then(|prepared| prepared.bind(&buffers)) else { continue };
+            let Ok(bound) = self.prepare_for(&forced, &buffers.roles()).and_then(|prepared| prepared.bind(&buffers))
+            else {
+                continue;
+            };
             // The first run compiles what the driver left to do, and is waited for.
             timer.run_async(&bound, 1).await?;
             let once = timer.run_async(&bound, 1).await?.as_secs_f64();

@@ -18,10 +18,10 @@ fn choices() -> String {
                 let (layer, _) = spec.layer().unwrap();
                 let plan =
                     Plan::new(layer, operation, spec.input(), &Caps::of(class), &PlanOptions::default()).unwrap();
-                let chosen = plan.candidates().iter().find(|c| c.choice == plan.choice()).unwrap().predicted;
+                let chosen = plan.candidates().iter().find(|c| c.variant == plan.variant()).unwrap().predicted;
                 let parts = [chosen.sums, chosen.loads, chosen.stores, chosen.packing, chosen.launches];
                 let parts = parts.map(|seconds| format!("{:.4e}", seconds * 1e6)).join(" ");
-                writeln!(text, "{} {} {parts} {:.4}", spec.name, plan.choice(), chosen.busy).unwrap();
+                writeln!(text, "{} {} {parts} {:.4}", spec.name, plan.variant(), chosen.busy).unwrap();
             }
         }
     }

@@ -132,7 +132,7 @@ fn unknown_and_unsuitable_kernels() {
     assert!(matches!(plan(Operation::Forward, "direct/3x3").unwrap_err(), Error::Unsupported { kernel: "direct", .. }));
     assert!(matches!(plan(Operation::BiasGradient, "direct").unwrap_err(), Error::Unsupported { .. }));
     assert!(matches!(plan(Operation::Forward, "sums").unwrap_err(), Error::Unsupported { kernel: "sums", .. }));
-    assert_eq!(plan(Operation::Forward, "direct/4x4").unwrap().choice().to_string(), "direct/4x4");
+    assert_eq!(plan(Operation::Forward, "direct/4x4").unwrap().variant().to_string(), "direct/4x4");
 }
 
 #[test]

@@ -61,7 +61,7 @@ fn check(golden: &Golden, file: &SafeTensors<'_>) {
         }
         let plans = candidates(gpu(), &case, operation, &PlanOptions::default());
         for (plan, got) in plans.iter().zip(run(gpu(), &plans, &data, bias.is_some())) {
-            let what = format!("{} {name} {}", golden.id, plan.choice());
+            let what = format!("{} {name} {}", golden.id, plan.variant());
             let got = got.output;
             assert_promise(&got, &exact, &what);
             for (index, ((&got, &answer), exact)) in got.iter().zip(&answer).zip(&exact).enumerate() {

@@ -55,7 +55,7 @@ fn inside(tensor: &Tensor) -> wgpu::BufferSlice<'_> {
     tensor.buffer().slice((GUARD * 4) as u64..((tensor.len() - GUARD) * 4) as u64)
 }
 
-/// All kernels and tiles that the planner could choose for an operation, planned for every class of device: each class has walks
+/// All variants that the planner could choose for an operation, planned for every class of device: each class has walks
 /// over positions and splits of sums of its own. Of plans with the same dispatches there is one.
 pub(crate) fn candidates(gpu: &Gpu, case: &Case, operation: Operation, options: &PlanOptions) -> Vec<Plan> {
     let mut plans: Vec<Plan> = Vec::new();
@@ -64,7 +64,7 @@ pub(crate) fn candidates(gpu: &Gpu, case: &Case, operation: Operation, options: 
         let caps = gpu.caps().with(|caps| caps.class = class);
         let plan = |options: &PlanOptions| Plan::new(case.fused, operation, case.input, &caps, options);
         let chosen = plan(options).unwrap_or_else(|e| panic!("{case:?} {operation:?}: {e}"));
-        let force = |c: &Candidate| plan(&options.clone().kernel(c.choice.to_string()));
+        let force = |c: &Candidate| plan(&options.clone().kernel(c.variant.to_string()));
         for plan in chosen.candidates().iter().filter_map(|c| force(c).ok()) {
             if !plans.iter().any(|known| known.same_dispatches(&plan)) {
                 plans.push(plan);
@@ -74,13 +74,13 @@ pub(crate) fn candidates(gpu: &Gpu, case: &Case, operation: Operation, options: 
     plans
 }
 
-/// The planner's choice, and a tile of every other kernel: where the size is the test, one tile is as good as another.
+/// The planner's choice, and a variant of every other kernel: where the size is the test, one variant is as good as another.
 pub(crate) fn one_of_each_kernel(gpu: &Gpu, case: &Case, operation: Operation) -> Vec<Plan> {
     let mut plans = candidates(gpu, case, operation, &PlanOptions::default());
     let mut kernels = Vec::new();
     plans.retain(|p| {
-        let new = !kernels.contains(&p.choice().kernel);
-        kernels.push(p.choice().kernel);
+        let new = !kernels.contains(&p.variant().kernel);
+        kernels.push(p.variant().kernel);
         new
     });
     plans
@@ -120,7 +120,7 @@ pub(crate) fn run(gpu: &Gpu, plans: &[Plan], data: &Data, bias: bool) -> Vec<Wri
         for (role, tensor) in &inputs {
             buffers = buffers.with(*role, inside(tensor));
         }
-        let prepared = gpu.prepare(plan).unwrap_or_else(|e| panic!("{plan}: {e}"));
+        let prepared = gpu.prepare_for(plan, &buffers.roles()).unwrap_or_else(|e| panic!("{plan}: {e}"));
         let bound = prepared.bind_with(&buffers, &workspace).unwrap_or_else(|e| panic!("{plan}: {e}"));
         bound.record(&mut encoder.begin_compute_pass(&Default::default()));
     }
@@ -148,7 +148,7 @@ pub(crate) struct Written {
     pub(crate) pre_activation: Option<Vec<f32>>,
 }
 
-/// Every operation of a case, by every kernel in every tile that the planner could choose, keeps the promise.
+/// Every operation of a case, by every kernel in every variant that the planner could choose, keeps the promise.
 pub(crate) fn assert_case(gpu: &Gpu, case: &Case) {
     assert_case_with(gpu, case, &PlanOptions::default());
 }
@@ -161,7 +161,7 @@ pub(crate) fn assert_case_with(gpu: &Gpu, case: &Case, options: &PlanOptions) {
     }
 }
 
-/// One operation of a case, by every kernel in every tile, keeps the promise.
+/// One operation of a case, by every kernel in every variant, keeps the promise.
 pub(crate) fn assert_operation(gpu: &Gpu, case: &Case, operation: Operation, data: &Data, options: &PlanOptions) {
     let plans = candidates(gpu, case, operation, options);
     assert!(!plans.is_empty(), "{case:?} {operation:?}: no kernel");
@@ -175,7 +175,7 @@ pub(crate) fn assert_plans(gpu: &Gpu, case: &Case, plans: &[Plan], data: &Data) 
     let bias = case.input[2].is_multiple_of(2);
     let exact = data.exact(case, operation, bias);
     for (plan, got) in plans.iter().zip(run(gpu, plans, data, bias)) {
-        let what = format!("{case:?} {operation:?} {}", plan.choice());
+        let what = format!("{case:?} {operation:?} {}", plan.variant());
         assert_promise(&got.output, &exact, &what);
         if let Some(z) = got.pre_activation {
             assert_promise(&z, &data.exact_pre_activation(case, bias), &format!("{what}, pre-activation"));

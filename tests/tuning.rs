@@ -61,7 +61,7 @@ fn what_was_measured_decides() {
     let tuned = gpu().tune(&mut tuning, case.fused, Operation::Forward, case.input, effort).unwrap();
     let measured: Vec<f64> = tuned.candidates().iter().map_while(|c| c.measured).collect();
     assert!(measured.len() > 1 && measured.is_sorted(), "{measured:?}");
-    assert_eq!(tuned.choice(), tuned.candidates()[0].choice);
+    assert_eq!(tuned.variant(), tuned.candidates()[0].variant);
     assert_eq!(tuning.len(), 1);
     assert!(format!("{tuned:#}").contains("measured"), "{tuned:#}");
 
@@ -86,12 +86,12 @@ fn any_candidate_that_is_chosen_is_right() {
         let tuning = tuning_with(choice, "1e-9");
         let options = PlanOptions::default().tuning(tuning);
         let plan = Plan::new(case.fused, Operation::Forward, case.input, gpu().caps(), &options).unwrap();
-        assert_eq!(plan.choice().to_string(), choice);
+        assert_eq!(plan.variant().to_string(), choice);
         assert_plans(gpu(), &case, &[plan], &Data::new(&case));
         // A kernel that is forced stays forced.
         let forced = options.kernel("direct/4x4");
         let plan = Plan::new(case.fused, Operation::Forward, case.input, gpu().caps(), &forced).unwrap();
-        assert_eq!(plan.choice().to_string(), "direct/4x4");
+        assert_eq!(plan.variant().to_string(), "direct/4x4");
     }
 }
 
@@ -100,10 +100,10 @@ fn nonsense_in_a_file_is_not_believed() {
     let case = case();
     let plan =
         |options: &PlanOptions| Plan::new(case.fused, Operation::Forward, case.input, gpu().caps(), options).unwrap();
-    let untuned = plan(&PlanOptions::default()).choice();
+    let untuned = plan(&PlanOptions::default()).variant();
     for (choice, seconds) in [("no/such", "1e-9"), ("direct", "1e-9"), ("direct/1x1", "-1.0")] {
         let tuning = tuning_with(choice, seconds);
-        assert_eq!(plan(&PlanOptions::default().tuning(tuning)).choice(), untuned, "{choice} {seconds}");
+        assert_eq!(plan(&PlanOptions::default().tuning(tuning)).variant(), untuned, "{choice} {seconds}");
     }
     for seconds in ["\"fast\"", "1e-9", "null"] {
         let file = File::new("nonsense");

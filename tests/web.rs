@@ -1,4 +1,4 @@
-//! The library in a browser: every kernel in every tile, every operation, PyTorch's answers, a network. Run by `make test-web`.
+//! The library in a browser: every kernel in every variant, every operation, PyTorch's answers, a network. Run by `make test-web`.
 #![cfg(target_arch = "wasm32")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -36,7 +36,7 @@ async fn run(gpu: &Gpu, plan: &Plan, data: &Data, bias: bool) -> Result<Vec<f32>
     output.read_async().await
 }
 
-/// Every operation of a case by every kernel in every tile that the planner could choose keeps the promise.
+/// Every operation of a case by every kernel in every variant that the planner could choose keeps the promise.
 async fn assert_case(gpu: &Gpu, case: &Case) -> usize {
     let data = Data::new(case);
     let mut runs = 0;
@@ -44,9 +44,9 @@ async fn assert_case(gpu: &Gpu, case: &Case) -> usize {
         let chosen = gpu.plan(case.fused, operation, case.input, &PlanOptions::default()).unwrap();
         let exact = data.exact(case, operation, true);
         for candidate in chosen.candidates() {
-            let options = PlanOptions::default().kernel(candidate.choice.to_string());
+            let options = PlanOptions::default().kernel(candidate.variant.to_string());
             let Ok(plan) = gpu.plan(case.fused, operation, case.input, &options) else { continue };
-            let what = format!("{case:?} {operation:?} {}", plan.choice());
+            let what = format!("{case:?} {operation:?} {}", plan.variant());
             let got = run(gpu, &plan, &data, true).await.unwrap_or_else(|e| panic!("{what}: {e}"));
             assert_promise(&got, &exact, &what);
             runs += 1;
@@ -129,7 +129,7 @@ async fn assert_goldens(index: &str, tensors: &[u8]) {
             let Some(answer) = get(name) else { continue };
             let plan = gpu.plan(case.fused, operation, case.input, &PlanOptions::default()).unwrap();
             let exact = data.exact(&case, operation, bias.is_some());
-            let what = format!("{} {name} {}", golden.id, plan.choice());
+            let what = format!("{} {name} {}", golden.id, plan.variant());
             let got = run(&gpu, &plan, &data, bias.is_some()).await.unwrap_or_else(|e| panic!("{what}: {e}"));
             for ((&got, &answer), exact) in got.iter().zip(&answer).zip(&exact) {
                 let off = (f64::from(got) - f64::from(answer)).abs();
@@ -250,4 +250,40 @@ async fn errors_of_the_browser_are_errors() {
     assert_eq!(x.read_async().await.unwrap(), [0.0; 16]);
     let wrong = conv.groups(3).plan(Operation::Forward, [1, 1, 5], gpu.caps());
     assert!(matches!(wrong, Err(Error::GroupsDoNotDivide { .. })));
+}
+
+/// Ranges of one buffer, 256 bytes apart, give what buffers of their own do; a browser would refuse them nearer to each other.
+#[wasm_bindgen_test]
+async fn one_buffer_holds_everything() {
+    let gpu = open().await;
+    let conv = Conv1d::new(1, 2, 3).padding(Padding::Same).padding_mode(PaddingMode::Reflect);
+    let case = Case::new(conv, [1, 1, 60]);
+    let data = Data::new(&case);
+    let memory = gpu.tensor(&[0.0; 1024], [1024]).unwrap();
+    let at = |first: u64, count: usize| memory.buffer().slice(first * 4..(first + count as u64) * 4);
+    for kernel in ["direct", "window", "tiled", "im2col", "texels"] {
+        let options = PlanOptions::default().kernel(kernel);
+        let plan = Plan::new(conv, Operation::Forward, [1, 1, 60], gpu.caps(), &options).unwrap();
+        let mut values = vec![0.0; 1024];
+        for (first, tensor) in [(1, &data.x), (129, &data.w), (201, &data.b)] {
+            values[first..first + tensor.len()].copy_from_slice(tensor);
+        }
+        memory.write(&values).unwrap();
+        let buffers = Buffers::new()
+            .with(Role::Input, at(1, 60))
+            .with(Role::Weight, at(129, 6))
+            .with(Role::Bias, at(201, 2))
+            .with(Role::Output, at(321, 120));
+        gpu.run(&gpu.prepare(&plan).unwrap().bind(&buffers).unwrap()).unwrap();
+        let got = memory.read_async().await.unwrap();
+        gpu.settled().await.unwrap();
+        assert_eq!(got[321..441], run(&gpu, &plan, &data, true).await.unwrap(), "{plan}");
+
+        let near = buffers.with(Role::Output, at(61, 120)).with(Role::Weight, at(257, 6)).with(Role::Bias, at(321, 2));
+        let refused = gpu.prepare(&plan).unwrap().bind(&near).map(drop);
+        let near = Error::AliasedByAlignment { first: "the input", second: "the output", alignment: 256 };
+        // Textures and columns are copies of the input, so that no dispatch of these has both.
+        let copies = matches!(kernel, "im2col" | "texels");
+        assert_eq!(refused, if copies { Ok(()) } else { Err(near) }, "{plan}");
+    }
 }

@@ -29,7 +29,7 @@ fn large_weights_are_cut_into_few_parts() {
     }
 }
 
-/// Kernels in every tile, not only the planner's choice: cutting is not theirs.
+/// Kernels in every variant, not only the planner's choice: cutting is not theirs.
 #[test]
 fn large_weights_are_cut_alike_by_every_kernel() {
     let conv = Conv1d::new(2048, 2048, 9).padding(Padding::both(4));
@@ -38,8 +38,8 @@ fn large_weights_are_cut_alike_by_every_kernel() {
             Plan::new(conv, Operation::InputGradient, [1, 2048, 40], &Caps::of(class), options).unwrap()
         };
         for candidate in plan(&PlanOptions::default()).candidates() {
-            let plan = plan(&PlanOptions::default().kernel(candidate.choice.to_string()));
-            assert!(plan.dispatches() <= 8, "{}: {} dispatches", plan.choice(), plan.dispatches());
+            let plan = plan(&PlanOptions::default().kernel(candidate.variant.to_string()));
+            assert!(plan.dispatches() <= 8, "{}: {} dispatches", plan.variant(), plan.dispatches());
         }
     }
 }
@@ -50,8 +50,8 @@ fn variants_are_chosen_for_slices() {
     // 320 MB of output: slices of one channel.
     let conv = Conv1d::new(1, 4, 7).padding(Padding::Explicit { left: 6, right: 0 });
     for plan in plans(conv, Operation::Forward, [1, 1, 20_000_000]) {
-        let tile = plan.choice().tile;
-        assert_eq!(tile.rows * tile.lanes_rows, 1, "{plan}");
+        let tile = plan.variant().tile.to_string();
+        assert!(tile.starts_with("1x") && tile.matches('x').count() == 1, "{plan}");
     }
 }
 
@@ -97,6 +97,23 @@ fn padding_is_not_multiplied_out() {
                 assert!(done <= 2 * exist + beside, "{done} for {exist}: {plan}");
                 // llvmpipe's limit of loop iterations cuts sums of many products.
                 assert!(plan.dispatches() <= 12 || plan.caps().max_iterations < u32::MAX, "{plan}");
+            }
+        }
+    }
+}
+
+/// An unfused layer binds its input, its weight, its bias and its output, and nothing else: also not a table of its one phase.
+#[test]
+fn unused_operands_are_not_bound() {
+    let layer = Conv1d::new(6, 8, 3).padding(Padding::Same);
+    for class in CLASSES {
+        let caps = Caps::of(class).with(|caps| caps.max_storage_buffers = 4);
+        let plan = |options: &PlanOptions| Plan::new(layer, Operation::Forward, [2, 6, 100], &caps, options).unwrap();
+        for candidate in plan(&PlanOptions::default()).candidates() {
+            let plan = plan(&PlanOptions::default().kernel(candidate.variant.to_string()));
+            for (name, text) in plan.shaders().unwrap() {
+                let bindings = text.matches("var<storage").count();
+                assert!(bindings <= 4, "{name} of {plan} binds {bindings} buffers");
             }
         }
     }

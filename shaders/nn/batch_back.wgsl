@@ -1,111 +1,17 @@
 // Gradients of batch normalisation, last pass: that of the input (Ioffe, Szegedy: Batch Normalization, ICML 2015, section 3).
+// use: batch_norm/activation_gradient/*, batch_norm/correction/*, batch_norm/gamma, batch_norm/params, batch_norm/statistics
+// use: element, stored
 
-alias Element = f32;
-
-// Invocations of a workgroup.
-const LANES: u32 = 64u;
-// The activation whose derivative the output gradient is multiplied by. Set by the program.
-const DERIVATIVE: u32 = 0u;
-// 1 where the derivative is taken at what went into the activation; otherwise at what came out of it. Set by the program.
-const SAVED_INPUT: u32 = 1u;
-// 1 where the statistics do not depend on the input. Set by the program.
-const FROZEN: u32 = 0u;
-const IDENTITY: u32 = 0u;
-const RELU: u32 = 1u;
-const LEAKY_RELU: u32 = 2u;
-const SILU: u32 = 3u;
-const GELU: u32 = 4u;
-const TANH: u32 = 5u;
-const SIGMOID: u32 = 6u;
-
-struct Params {
-    /// Elements.
-    count: u32,
-    channels: u32,
-    length: u32,
-    /// Positions of a channel in all items.
-    positions: u32,
-    /// Slope of the leaky ReLU for negative values.
-    slope: f32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> output_gradient: array<Element>;
-@group(0) @binding(2) var<storage, read> input: array<Element>;
-@group(0) @binding(3) var<storage, read> statistics: array<Element>;
-@group(0) @binding(4) var<storage, read> gamma: array<Element>;
-@group(0) @binding(5) var<storage, read> beta: array<Element>;
-@group(0) @binding(6) var<storage, read> sums: array<Element>;
-@group(0) @binding(7) var<storage, read_write> input_gradient: array<Element>;
-
-/// `1 / (1 + e^-z)`, whose exponential does not overflow.
-fn sigmoid(z: f32) -> f32 {
-    let e = exp(-abs(z));
-    return select(e, 1.0, z >= 0.0) / (1.0 + e);
-}
-
-/// The error function, to 1.5e-7 (Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.26).
-fn erf(z: f32) -> f32 {
-    let t = 1.0 / (1.0 + 0.3275911 * abs(z));
-    let series = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
-    return sign(z) * (1.0 - series * exp(-z * z));
-}
-
-/// The derivative of the activation.
-fn derivative(saved: f32) -> f32 {
-    if (DERIVATIVE == RELU) {
-        return select(1.0, 0.0, saved <= 0.0);
-    }
-    if (DERIVATIVE == LEAKY_RELU) {
-        return select(1.0, params.slope, saved <= 0.0);
-    }
-    if (DERIVATIVE == SILU) {
-        let s = sigmoid(saved);
-        return s * (1.0 + saved * (1.0 - s));
-    }
-    if (DERIVATIVE == GELU) {
-        let density = 0.39894228 * exp(-0.5 * saved * saved);
-        return 0.5 * (1.0 + erf(saved * 0.70710678)) + saved * density;
-    }
-    if (DERIVATIVE == TANH) {
-        let y = select(saved, 2.0 * sigmoid(2.0 * saved) - 1.0, SAVED_INPUT == 1u);
-        return 1.0 - y * y;
-    }
-    if (DERIVATIVE == SIGMOID) {
-        let y = select(saved, sigmoid(saved), SAVED_INPUT == 1u);
-        return y * (1.0 - y);
-    }
-    return 1.0;
-}
-
-/// How far an element is from its channel's mean, in standard deviations.
-fn normalised(i: u32, channel: u32) -> f32 {
-    return (input[i] - statistics[2u * channel]) * statistics[2u * channel + 1u];
-}
-
-/// The gradient with respect to what went into the activation, which is computed again where that needs it.
-fn gradient(i: u32, channel: u32) -> f32 {
-    if (DERIVATIVE == IDENTITY) {
-        return output_gradient[i];
-    }
-    return output_gradient[i] * derivative(normalised(i, channel) * gamma[channel] + beta[channel]);
-}
+@group(0) @binding(5) var<storage, read> output_gradient: array<Stored>;
+@group(0) @binding(7) var<storage, read_write> input_gradient: array<Stored>;
 
 @compute @workgroup_size(LANES)
-fn batch_back(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = (workgroup.x + workgroup.y * workgroups.x) * LANES + lane;
+fn batch_back(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
+    let i = element(workgroup, lane);
     if (i >= params.count) {
         return;
     }
-    let channel = i / params.length % params.channels;
-    var dz = gradient(i, channel);
-    if (FROZEN == 0u) {
-        let positions = f32(params.positions);
-        dz -= sums[2u * channel] / positions + normalised(i, channel) * (sums[2u * channel + 1u] / positions);
-    }
-    input_gradient[i] = gamma[channel] * statistics[2u * channel + 1u] * dz;
+    let channel = channel_of(i);
+    let dz = corrected(before_activation(loaded(output_gradient[i]), i, channel), i, channel);
+    input_gradient[i] = stored(loaded(gamma[channel]) * inverse_deviation(channel) * dz);
 }

@@ -1,9 +1,5 @@
 // A box [N, C, L] of elements from one tensor to another, each somewhere in its own [N, .., ..]; where the source ends, zeros.
-
-alias Element = f32;
-
-// Invocations of a workgroup.
-const LANES: u32 = 64u;
+// use: element, stored
 
 struct Params {
     /// Elements of the box, and its channels and length.
@@ -25,16 +21,12 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> input: array<Element>;
-@group(0) @binding(2) var<storage, read_write> output: array<Element>;
+@group(0) @binding(1) var<storage, read> input: array<Stored>;
+@group(0) @binding(2) var<storage, read_write> output: array<Stored>;
 
 @compute @workgroup_size(LANES)
-fn place(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = (workgroup.x + workgroup.y * workgroups.x) * LANES + lane;
+fn place(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
+    let i = element(workgroup, lane);
     if (i >= params.count) {
         return;
     }
@@ -44,14 +36,14 @@ fn place(
     // What lies before the start is a huge u32.
     let from_channel = u32(i32(channel) - params.in_channel);
     let from_position = u32(i32(position) - params.in_position);
-    var value = Element(0);
+    var value = Sum(0);
     if (from_channel < params.in_channels && from_position < params.in_length) {
-        value = input[(item * params.in_channels + from_channel) * params.in_length + from_position];
+        value = loaded(input[(item * params.in_channels + from_channel) * params.in_length + from_position]);
     }
     let channel_out = item * params.out_channels + channel + params.out_channel;
-    let at = channel_out * params.out_length + position + params.out_position;
+    let to = channel_out * params.out_length + position + params.out_position;
     if (params.accumulate == 1u) {
-        value += output[at];
+        value += loaded(output[to]);
     }
-    output[at] = value;
+    output[to] = stored(value);
 }

@@ -1,56 +1,13 @@
-// Squares of all elements. A workgroup adds up a share of them.
+// Squares of all elements. A workgroup adds up a split of them.
+// use: stored, sum_split
 
-alias Element = f32;
+@group(0) @binding(1) var<storage, read> input: array<Stored>;
 
-// Invocations of a workgroup, a power of two.
-const LANES: u32 = 64u;
-
-struct Params {
-    /// Workgroups that have work; the dispatch may be larger.
-    workgroups: u32,
-    /// Elements, and those of a workgroup.
-    count: u32,
-    share: u32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> input: array<Element>;
-@group(0) @binding(2) var<storage, read_write> partials: array<Element>;
-
-var<workgroup> lanes: array<Element, LANES>;
-
-/// Adds up a value of every lane, pairwise.
-fn sum_lanes(lane: u32, value: f32) -> f32 {
-    workgroupBarrier();
-    lanes[lane] = value;
-    workgroupBarrier();
-    for (var half = LANES / 2u; half > 0u; half = half / 2u) {
-        if (lane < half) {
-            lanes[lane] += lanes[lane + half];
-        }
-        workgroupBarrier();
-    }
-    return lanes[0];
+fn term(i: u32) -> Sum {
+    return loaded(input[i]) * loaded(input[i]);
 }
 
 @compute @workgroup_size(LANES)
-fn sum_squares(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let index = workgroup.x + workgroup.y * workgroups.x;
-    if (index >= params.workgroups) {
-        return;
-    }
-    let first = index * params.share;
-    let end = min(first + params.share, params.count);
-    var sum = Element(0);
-    for (var i = first + lane; i < end; i += LANES) {
-        sum += input[i] * input[i];
-    }
-    sum = sum_lanes(lane, sum);
-    if (lane == 0u) {
-        partials[index] = sum;
-    }
+fn sum_squares(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
+    sum_split(workgroup, lane);
 }

@@ -1,65 +1,32 @@
-// Gradients of `weight_norm`: dg = dw.v / |v| and dv = g / |v| * (dw - v * dw.v / |v|^2). A workgroup does a row.
+// Gradients of `weight_norm`: dg = dw.v / |v| and dv = g / |v| * (dw - v * dw.v / |v|^2).
+// use: sum_lanes, weight_norm/row
 
-alias Element = f32;
-
-// Invocations of a workgroup, a power of two.
-const LANES: u32 = 64u;
-
-struct Params {
-    /// Rows, and elements of each.
-    rows: u32,
-    length: u32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> g: array<Element>;
-@group(0) @binding(2) var<storage, read> v: array<Element>;
-@group(0) @binding(3) var<storage, read> weight_gradient: array<Element>;
-@group(0) @binding(4) var<storage, read_write> g_gradient: array<Element>;
-@group(0) @binding(5) var<storage, read_write> v_gradient: array<Element>;
-
-var<workgroup> lanes: array<Element, LANES>;
-
-/// Adds up a value of every lane, pairwise.
-fn sum_lanes(lane: u32, value: f32) -> f32 {
-    workgroupBarrier();
-    lanes[lane] = value;
-    workgroupBarrier();
-    for (var half = LANES / 2u; half > 0u; half = half / 2u) {
-        if (lane < half) {
-            lanes[lane] += lanes[lane + half];
-        }
-        workgroupBarrier();
-    }
-    return lanes[0];
-}
+@group(0) @binding(3) var<storage, read> weight_gradient: array<Stored>;
+@group(0) @binding(4) var<storage, read_write> g_gradient: array<Stored>;
+@group(0) @binding(5) var<storage, read_write> v_gradient: array<Stored>;
 
 @compute @workgroup_size(LANES)
-fn weight_norm_back(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let row = workgroup.x + workgroup.y * workgroups.x;
+fn weight_norm_back(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
+    let row = index_of(workgroup);
     if (row >= params.rows) {
         return;
     }
-    let first = row * params.length;
-    var squares = Element(0);
-    var products = Element(0);
-    for (var i = lane; i < params.length; i += LANES) {
-        squares += v[first + i] * v[first + i];
-        products += v[first + i] * weight_gradient[first + i];
+    let range = elements_of(row);
+    var products = Sum(0);
+    var squares = Sum(0);
+    for (var i = range.first + lane; i < range.end; i += LANES) {
+        squares += loaded(v[i]) * loaded(v[i]);
+        products += loaded(v[i]) * loaded(weight_gradient[i]);
     }
     squares = sum_lanes(lane, squares);
     products = sum_lanes(lane, products);
     let norm = sqrt(squares);
-    let scale = g[row] / norm;
+    let scale = loaded(g[row]) / norm;
     let along = products / squares;
-    for (var i = lane; i < params.length; i += LANES) {
-        v_gradient[first + i] = scale * (weight_gradient[first + i] - v[first + i] * along);
+    for (var i = range.first + lane; i < range.end; i += LANES) {
+        v_gradient[i] = stored(scale * (loaded(weight_gradient[i]) - loaded(v[i]) * along));
     }
     if (lane == 0u) {
-        g_gradient[row] = products / norm;
+        g_gradient[row] = stored(products / norm);
     }
 }

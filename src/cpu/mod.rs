@@ -18,9 +18,9 @@ const BLOCK_VALUES: usize = 128 << 10;
 const BLOCK_POSITIONS: (usize, usize) = (128, 2048);
 /// Rows of a product up to which adding scaled rows beats the packing of a matrix product.
 const FEW_ROWS: usize = 4;
-/// Shares that the sum over positions is split into.
-const SHARES: usize = 16;
-/// Values of the sums of all shares: half a gigabyte.
+/// Splits of the sum over positions.
+const SPLITS: usize = 16;
+/// Values of the sums of all splits: half a gigabyte.
 const SHARE_VALUES: usize = 1 << 27;
 
 /// `y [N, C_out, L_out]` for an input `x` of shape `[N, C_in, L]` or `[C_in, L]`.
@@ -437,20 +437,20 @@ impl Sizes {
     }
 }
 
-/// `dw = narrow * columns(wide)^t`: fixed shares of the blocks of all batch items, added up in order.
+/// `dw = narrow * columns(wide)^t`: fixed splits of the blocks of all batch items, added up in order.
 fn contract(s: &Sizes, wide: &[f32], narrow: &[f32], dw: &mut [f32]) {
     let (channels_at_once, positions) = s.block();
     let blocks_per_row = s.narrow_length.div_ceil(positions);
     let blocks = s.batch * blocks_per_row;
     let size = s.narrow * s.wide * s.kernel;
-    // Every share has a sum of its own.
+    // Every split has a sum of its own.
     let affordable = SHARE_VALUES / (size * s.groups).max(1);
-    let shares = SHARES.min(affordable).div_ceil(s.groups).clamp(1, blocks.max(1));
+    let splits = SPLITS.min(affordable).div_ceil(s.groups).clamp(1, blocks.max(1));
     dw.par_chunks_mut(size).enumerate().for_each(|(group, dw)| {
-        let share = |share: usize| {
+        let split = |split: usize| {
             let mut sum = vec![0.0; size];
             let (mut columns, mut samples) = (Vec::new(), Vec::new());
-            for block in share * blocks / shares..(share + 1) * blocks / shares {
+            for block in split * blocks / splits..(split + 1) * blocks / splits {
                 let item = block / blocks_per_row * s.groups + group;
                 let first = block % blocks_per_row * positions;
                 let positions = positions.min(s.narrow_length - first);
@@ -468,7 +468,7 @@ fn contract(s: &Sizes, wide: &[f32], narrow: &[f32], dw: &mut [f32]) {
             }
             sum
         };
-        let sums: Vec<Vec<f32>> = (0..shares).into_par_iter().map(share).collect();
+        let sums: Vec<Vec<f32>> = (0..splits).into_par_iter().map(split).collect();
         dw.fill(0.0);
         sums.iter().for_each(|sum| dw.iter_mut().zip(sum).for_each(|(dw, s)| *dw += s));
     });

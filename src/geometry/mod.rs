@@ -41,6 +41,11 @@ impl Operation {
     pub const ALL: [Operation; 4] =
         [Operation::Forward, Operation::InputGradient, Operation::WeightGradient, Operation::BiasGradient];
 
+    /// Whether it reads the weight.
+    pub(crate) const fn reads_weight(self) -> bool {
+        matches!(self, Operation::Forward | Operation::InputGradient)
+    }
+
     /// Name in lower case.
     pub const fn name(self) -> &'static str {
         match self {

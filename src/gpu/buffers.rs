@@ -1,4 +1,4 @@
-use super::Gpu;
+use super::{Gpu, PackedWeight};
 use crate::error::{Error, Result};
 use crate::geometry::Shapes;
 use crate::kernels::program::TEXTURE_WIDTH;
@@ -11,6 +11,7 @@ use crate::plan::Plan;
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Buffers<'a> {
     slices: [Option<wgpu::BufferSlice<'a>>; ROLES.len()],
+    pub(super) packed: Option<&'a PackedWeight>,
 }
 
 const ROLES: [Role; 10] = [
@@ -44,8 +45,26 @@ impl<'a> Buffers<'a> {
         self.slices[role as usize]
     }
 
-    /// Checks that these are what the plan needs and nothing else.
-    pub(super) fn check(&self, plan: &Plan) -> Result<()> {
+    /// The tensors that have one.
+    pub fn roles(&self) -> Vec<Role> {
+        ROLES.into_iter().filter(|&role| self.get(role).is_some()).collect()
+    }
+
+    /// Adds the packed weight that a plan was made for.
+    #[must_use]
+    pub fn with_packed(mut self, packed: &'a PackedWeight) -> Self {
+        self.packed = Some(packed);
+        self
+    }
+
+    /// Checks that these are the tensors that the plan needs and no others.
+    pub(super) fn check(&self, gpu: &Gpu, plan: &Plan) -> Result<()> {
+        match self.packed {
+            Some(packed) if plan.reads_packed_weight() => packed.check(gpu, plan)?,
+            Some(_) => return Err(Error::UnusedBuffer { role: "the packed weight" }),
+            None if plan.reads_packed_weight() => return Err(Error::MissingBuffer { role: "the packed weight" }),
+            None => {}
+        }
         let (inputs, outputs) = (plan.inputs(), [Some(plan.output()), plan.optional_output()]);
         let used = |role: Role| outputs.contains(&Some(role)) || inputs.contains(&role);
         let optional = |role: Role| role == Role::Bias || plan.optional_output() == Some(role);
@@ -62,7 +81,14 @@ impl<'a> Buffers<'a> {
             }
             check_slice(role, slice, bytes(role, plan.shapes()))?;
             for output in outputs.into_iter().flatten().filter(|&output| output != role) {
-                if self.get(output).is_some_and(|out| out.buffer() == slice.buffer()) {
+                let elements = |role: Role, slice: wgpu::BufferSlice<'_>| {
+                    slice.offset()..slice.offset() + bytes(role, plan.shapes())
+                };
+                let overlaps = |out: wgpu::BufferSlice<'a>| {
+                    let (mine, theirs) = (elements(role, slice), elements(output, out));
+                    out.buffer() == slice.buffer() && mine.start < theirs.end && theirs.start < mine.end
+                };
+                if self.get(output).is_some_and(overlaps) {
                     return Err(Error::Aliased { first: role.name(), second: output.name() });
                 }
             }
@@ -75,7 +101,7 @@ fn bytes(role: Role, shapes: &Shapes) -> u64 {
     role.shape(shapes).iter().map(|&d| d as u64).product::<u64>() * 4
 }
 
-fn check_slice(role: Role, slice: wgpu::BufferSlice<'_>, needed: u64) -> Result<()> {
+pub(super) fn check_slice(role: Role, slice: wgpu::BufferSlice<'_>, needed: u64) -> Result<()> {
     if slice.offset() % 4 != 0 {
         return Err(Error::BufferMisaligned { role: role.name(), offset: slice.offset() });
     }
@@ -92,14 +118,30 @@ fn check_slice(role: Role, slice: wgpu::BufferSlice<'_>, needed: u64) -> Result<
 #[derive(Debug, Clone)]
 pub struct Workspace {
     gpu: Gpu,
-    slots: [Option<Memory>; Slot::ALL.len()],
+    slots: [Option<SlotMemory>; Slot::ALL.len()],
 }
 
 /// Memory of a slot.
 #[derive(Debug, Clone)]
-pub(super) enum Memory {
+pub(super) enum SlotMemory {
     Buffer(wgpu::Buffer),
     Texture(wgpu::Texture),
+}
+
+impl SlotMemory {
+    pub(super) fn buffer(&self) -> Option<&wgpu::Buffer> {
+        match self {
+            SlotMemory::Buffer(buffer) => Some(buffer),
+            SlotMemory::Texture(_) => None,
+        }
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        match self {
+            SlotMemory::Buffer(buffer) => buffer.size(),
+            SlotMemory::Texture(texture) => u64::from(texture.width()) * u64::from(texture.height()) * 16,
+        }
+    }
 }
 
 /// Format of the textures of a workspace.
@@ -113,11 +155,7 @@ impl Workspace {
         for slot in Slot::ALL {
             let elements = plans.iter().map(|p| p.program.slots[slot as usize]).max().unwrap_or(0);
             if elements > 0 {
-                slots[slot as usize] = Some(if slot.is_texture() {
-                    Memory::Texture(gpu.texel_texture(elements)?)
-                } else {
-                    Memory::Buffer(gpu.storage_buffer("conv1d workspace", elements * 4)?)
-                });
+                slots[slot as usize] = Some(gpu.memory(slot, elements)?);
             }
         }
         Ok(Workspace { gpu: gpu.clone(), slots })
@@ -128,29 +166,25 @@ impl Workspace {
         &self.gpu
     }
 
-    /// Its buffers. Nothing in them outlives an operation but packed weights.
+    /// Its buffers. Nothing in them outlives an operation.
     pub fn buffers(&self) -> impl Iterator<Item = &wgpu::Buffer> {
-        self.slots.iter().flatten().filter_map(|memory| match memory {
-            Memory::Buffer(buffer) => Some(buffer),
-            Memory::Texture(_) => None,
-        })
+        self.slots.iter().flatten().filter_map(SlotMemory::buffer)
     }
 
     /// Its textures, of which the same is true.
     pub fn textures(&self) -> impl Iterator<Item = &wgpu::Texture> {
         self.slots.iter().flatten().filter_map(|memory| match memory {
-            Memory::Buffer(_) => None,
-            Memory::Texture(texture) => Some(texture),
+            SlotMemory::Buffer(_) => None,
+            SlotMemory::Texture(texture) => Some(texture),
         })
     }
 
     /// Bytes of all buffers and textures.
     pub fn bytes(&self) -> u64 {
-        let texels: u64 = self.textures().map(|t| u64::from(t.width()) * u64::from(t.height())).sum();
-        self.buffers().map(wgpu::Buffer::size).sum::<u64>() + texels * 16
+        self.slots.iter().flatten().map(SlotMemory::bytes).sum()
     }
 
-    pub(super) fn slot(&self, slot: Slot) -> Option<&Memory> {
+    pub(super) fn slot(&self, slot: Slot) -> Option<&SlotMemory> {
         self.slots[slot as usize].as_ref()
     }
 }
@@ -170,6 +204,15 @@ impl Gpu {
                 usage: Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST,
                 mapped_at_creation: false,
             })
+        })
+    }
+
+    /// Memory for a number of elements, or texels, of a slot.
+    pub(super) fn memory(&self, slot: Slot, length: u64) -> Result<SlotMemory> {
+        Ok(if slot.is_texture() {
+            SlotMemory::Texture(self.texel_texture(length)?)
+        } else {
+            SlotMemory::Buffer(self.storage_buffer("conv1d workspace", length * 4)?)
         })
     }
 

@@ -1,7 +1,7 @@
 //! Running plans on a device: [`Gpu`] (device, queue, compiled pipelines), [`Prepared`] (a plan with its pipelines),
 //! [`Bound`] (with its buffers: records into a pass), [`Tensor`].
 //!
-//! A [`Gpu`] is cheap to clone and shared by everything made from it; pipelines are compiled once for each specialisation
+//! A [`Gpu`] is cheap to clone and shared by everything made from it; pipelines are compiled once for each variant of a shader
 //! and kept. Making a [`Prepared`] costs that compilation the first time, making a [`Bound`] a few small buffers and bind
 //! groups; recording a [`Bound`] allocates nothing.
 //!
@@ -19,6 +19,7 @@
 mod adapters;
 mod buffers;
 mod cache;
+mod packed;
 mod pending;
 mod prepared;
 #[cfg(not(target_arch = "wasm32"))]
@@ -32,7 +33,9 @@ mod waiting;
 pub use adapters::adapters;
 pub use adapters::{Adapter, adapters_async};
 pub use buffers::{Buffers, Workspace};
+pub use packed::PackedWeight;
 pub use prepared::{Bound, Prepared};
+pub(crate) use roofline::SOURCES;
 pub use tensor::Tensor;
 pub use timer::Timer;
 pub(crate) use waiting::Signal;
@@ -42,9 +45,10 @@ pub(crate) use waiting::block_on;
 use crate::caps::{Caps, limit};
 use crate::error::{Error, Result};
 use crate::geometry::{Fused, Operation};
-use crate::kernels::program::Specialised;
+use crate::kernels::operands::Skips;
+use crate::kernels::program::Shader;
 use crate::plan::{Plan, PlanOptions, TunedOn, Tuning};
-use crate::shader::{self, BindingKind, Interface};
+use crate::shader::{self, BindingKind, Interface, Variable};
 use pending::Pending;
 use std::collections::HashMap;
 #[cfg(target_arch = "wasm32")]
@@ -88,7 +92,7 @@ struct Inner {
     queue: wgpu::Queue,
     caps: Caps,
     checked: bool,
-    pipelines: Mutex<HashMap<PipelineKey, Arc<Pipeline>>>,
+    pipelines: Mutex<HashMap<Shader, Arc<Pipeline>>>,
     cache: Mutex<Option<wgpu::PipelineCache>>,
     tuning: Mutex<Option<Arc<Tuning>>>,
     #[cfg(not(target_arch = "wasm32"))]
@@ -99,20 +103,16 @@ struct Inner {
     #[cfg(target_arch = "wasm32")]
     lost: Arc<AtomicBool>,
     pending: Pending,
-    /// Bound where a step has nothing to read: WebGPU has no empty bindings.
+    /// Bound where a dispatch has no elements to read: WebGPU has no empty bindings. A place for each variable.
     nothing: wgpu::Buffer,
-    /// The same for what a step may write: one dispatch cannot have a buffer in both ways.
-    nothing_written: wgpu::Buffer,
 }
-
-/// Name of a shader and the values of its constants.
-type PipelineKey = (&'static str, Vec<(&'static str, u32)>);
 
 /// A compiled shader.
 #[derive(Debug)]
 struct Pipeline {
     pipeline: wgpu::ComputePipeline,
     layout: wgpu::BindGroupLayout,
+    bindings: Vec<Variable>,
 }
 
 impl Gpu {
@@ -171,16 +171,17 @@ impl Gpu {
     fn build(device: wgpu::Device, queue: wgpu::Queue, checked: bool) -> Result<Gpu> {
         let caps = Caps::new(&device.limits(), device.adapter_info().device_type);
         caps.check()?;
-        let nothing = || {
+        let pending = Pending::default();
+        let place = u64::from(caps.storage_alignment.max(256));
+        let create = || {
             device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some("conv1d nothing"),
-                size: 256,
+                size: Skips::PLACES as u64 * place,
                 usage: wgpu::BufferUsages::STORAGE,
                 mapped_at_creation: false,
             })
         };
-        let pending = Pending::default();
-        let (nothing, nothing_written) = pending.guarded(&device, || (nothing(), nothing()), |error| error)?;
+        let nothing = pending.guarded(&device, create, |error| error)?;
         #[cfg(not(target_arch = "wasm32"))]
         let probe = probe::Probe::new(&device).ok_or_else(lost)?;
         let inner = Inner {
@@ -199,7 +200,6 @@ impl Gpu {
             lost: Arc::default(),
             pending,
             nothing,
-            nothing_written,
         };
         Ok(Gpu { inner: Arc::new(inner) })
     }
@@ -334,29 +334,27 @@ impl Gpu {
         if self.is(other) { Ok(()) } else { Err(Error::WrongDevice { tensor: what }) }
     }
 
-    /// The pipeline of a specialisation, compiled at its first use.
-    fn pipeline(&self, shader: &Specialised) -> Result<Arc<Pipeline>> {
-        let key = (shader.source.name, shader.constants.clone());
-        let known = lock(&self.inner.pipelines).get(&key).cloned();
+    /// The pipeline of a shader, compiled at its first use.
+    fn pipeline(&self, shader: &Shader) -> Result<Arc<Pipeline>> {
+        let known = lock(&self.inner.pipelines).get(shader).cloned();
         if let Some(pipeline) = known {
             return Ok(pipeline);
         }
         let pipeline = Arc::new(self.compile(shader)?);
-        lock(&self.inner.pipelines).insert(key, pipeline.clone());
+        lock(&self.inner.pipelines).insert(shader.clone(), pipeline.clone());
         Ok(pipeline)
     }
 
-    fn compile(&self, shader: &Specialised) -> Result<Pipeline> {
-        let text = shader::specialise(shader)?;
-        let interface = shader::interface(shader, &shader::parse(shader, &text)?)?;
+    fn compile(&self, shader: &Shader) -> Result<Pipeline> {
+        let composed = shader::compose(shader)?;
+        let interface = shader::interface(shader, &shader::parse(shader, &composed)?)?;
         self.check_limits(&interface)?;
         let name = shader.source.name;
         let device = self.device();
         let cache = lock(&self.inner.cache).clone();
         let create = || {
-            let module = shader_module(device, name, text, self.inner.checked);
-            let entries: Vec<_> =
-                interface.bindings.iter().zip(0..).map(|(&kind, binding)| layout_entry(binding, kind)).collect();
+            let module = shader_module(device, name, composed.text, self.inner.checked);
+            let entries: Vec<_> = interface.bindings.iter().map(|v| layout_entry(v.binding, v.kind)).collect();
             let layout = device
                 .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(name), entries: &entries });
             let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
@@ -376,10 +374,17 @@ impl Gpu {
                 },
                 cache: cache.as_ref(),
             });
-            Pipeline { pipeline, layout }
+            Pipeline { pipeline, layout, bindings: interface.bindings }
         };
+        #[cfg(not(target_arch = "wasm32"))]
+        let fault = {
+            let shader = shader.clone();
+            move || shader::fault(&shader).map_or_else(String::new, |place| format!("{place}: "))
+        };
+        #[cfg(target_arch = "wasm32")]
+        let fault = String::new;
         self.guarded_as(create, move |error| match error {
-            Error::Validation { message } => Error::Shader { shader: name, message },
+            Error::Validation { message } => Error::Shader { shader: name, message: fault() + &message },
             error => error,
         })
     }
@@ -388,7 +393,7 @@ impl Gpu {
         let caps = self.caps();
         let invocations = interface.workgroup_size.iter().map(|&n| u64::from(n)).product();
         let count =
-            |kinds: &[BindingKind]| interface.bindings.iter().filter(|&kind| kinds.contains(kind)).count() as u64;
+            |kinds: &[BindingKind]| interface.bindings.iter().filter(|v| kinds.contains(&v.kind)).count() as u64;
         let storage = count(&[BindingKind::Read, BindingKind::ReadWrite]);
         for (limit, available, needed) in [
             (limit::INVOCATIONS, caps.max_invocations.into(), invocations),
@@ -463,11 +468,13 @@ fn shader_module(device: &wgpu::Device, name: &'static str, text: String, checke
         ..wgpu::ShaderRuntimeChecks::checked()
     };
     // SAFETY: Without checks an index out of bounds or an endless loop is undefined behaviour. Neither occurs:
-    // - The texts are this crate's own files; only the values of their `const` lines are set, from the fixed tile tables.
+    // - The texts are this crate's own files; only the values of their `const` lines are set, from the fixed tables of variants, and
+    //   the parts that a variant names are put together.
     // - Every loop counts up (or halves down) to a bound that its body does not change.
-    // - Indices into function and workgroup arrays are loop counters and invocation ids below the constants that size them.
+    // - Indices into function and workgroup arrays are loop counters and invocation ids below the constants that size them. The host
+    //   sets those constants itself, so that the sizes it reckons with are the shader's.
     // - Indices into storage are those of the elements of tensors that the plan's geometry was checked for. The plan cuts
-    //   operands into windows that contain every element a dispatch touches, `Prepared::bind` checks that each window lies
+    //   operands into ranges that contain every element a dispatch touches, `Prepared::bind` checks that each range lies
     //   in its buffer, and the tests run every kernel with the checks on and off, with guard words around what is written.
     unsafe { device.create_shader_module_trusted(descriptor, checks) }
 }

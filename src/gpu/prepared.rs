@@ -1,9 +1,10 @@
-use super::buffers::{Buffers, Memory, Workspace};
-use super::{Gpu, Inner, Pipeline};
+use super::buffers::{Buffers, SlotMemory, Workspace};
+use super::{Gpu, PackedWeight, Pipeline};
 use crate::caps::limit;
 use crate::error::{Error, Result};
-use crate::kernels::program::{Binding, Resource, Specialised, Step, folded};
-use crate::lowering::Operand;
+use crate::kernels::operands::Skips;
+use crate::kernels::program::{Binding, Dispatch, Resource, Shader, folded};
+use crate::lowering::{Operand, Role};
 use crate::plan::Plan;
 use std::sync::Arc;
 
@@ -12,58 +13,127 @@ use std::sync::Arc;
 pub struct Prepared {
     gpu: Gpu,
     plan: Arc<Plan>,
-    /// One for each step.
-    pipelines: Vec<Arc<Pipeline>>,
-    tables: Vec<wgpu::Buffer>,
+    /// Held, so that [`Gpu::trim`] keeps them.
+    _pipelines: Vec<Arc<Pipeline>>,
+    tables: Tables,
 }
 
 /// A prepared plan with its buffers. Records into any compute pass of the same device.
 #[derive(Debug, Clone)]
 pub struct Bound {
     gpu: Gpu,
-    steps: Vec<BoundStep>,
+    dispatches: Vec<BoundDispatch>,
 }
 
 #[derive(Debug, Clone)]
-struct BoundStep {
+struct BoundDispatch {
     pipeline: Arc<Pipeline>,
     bindings: wgpu::BindGroup,
     workgroups: [u32; 2],
-    packs_weight: bool,
 }
 
-/// Offset and size of a step's parameters, and what its bindings are bound to.
-type Resolved<'b> = (u64, u64, Vec<Place<'b>>);
+/// Tables of a plan, each in a buffer.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Tables(Vec<(Arc<[u8]>, wgpu::Buffer)>);
 
-/// What a binding of a step is bound to.
-enum Place<'b> {
-    Buffer(wgpu::BufferBinding<'b>),
+impl Tables {
+    /// The tables of some dispatches.
+    pub(super) fn new<'d>(gpu: &Gpu, dispatches: impl IntoIterator<Item = &'d Dispatch>) -> Result<Self> {
+        let mut tables = Tables::default();
+        for binding in dispatches.into_iter().flat_map(|dispatch| &dispatch.bindings) {
+            if let Resource::Table(table) = &binding.resource
+                && tables.get(table).is_none()
+            {
+                let buffer = gpu.filled_buffer("conv1d table", table, wgpu::BufferUsages::STORAGE)?;
+                tables.0.push((table.clone(), buffer));
+            }
+        }
+        Ok(tables)
+    }
+
+    fn get(&self, table: &Arc<[u8]>) -> Option<&wgpu::Buffer> {
+        self.0.iter().find(|(known, _)| known == table).map(|(_, buffer)| buffer)
+    }
+}
+
+/// The memory that dispatches are bound to.
+#[derive(Clone, Copy)]
+pub(super) struct Binder<'b> {
+    pub(super) gpu: &'b Gpu,
+    pub(super) buffers: &'b Buffers<'b>,
+    pub(super) parts: Parts<'b>,
+    pub(super) tables: &'b Tables,
+}
+
+/// Memory that is not the caller's.
+#[derive(Clone, Copy)]
+pub(super) enum Parts<'b> {
+    /// A workspace, and the plan that says which slot each part of the packed weight is in.
+    Workspace(&'b Workspace, &'b Plan),
+    /// A packed weight that is being packed.
+    Packed(&'b PackedWeight),
+}
+
+/// The memory of a binding.
+enum BoundMemory<'b> {
+    Buffer {
+        buffer: &'b wgpu::Buffer,
+        offset: u64,
+        /// First byte of the elements, which may lie behind the offset; the end of the binding.
+        first: u64,
+        end: u64,
+    },
     Texture(wgpu::TextureView),
 }
 
-impl Place<'_> {
+impl BoundMemory<'_> {
     fn resource(&self) -> wgpu::BindingResource<'_> {
         match self {
-            Place::Buffer(binding) => wgpu::BindingResource::Buffer(binding.clone()),
-            Place::Texture(view) => wgpu::BindingResource::TextureView(view),
+            BoundMemory::Buffer { buffer, offset, end, .. } => {
+                let size = wgpu::BufferSize::new(end - offset);
+                wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset: *offset, size })
+            }
+            BoundMemory::Texture(view) => wgpu::BindingResource::TextureView(view),
         }
     }
 }
 
+/// A dispatch with its memory: the shader in the form that suits it, the bytes of its parameters, and what its variables are bound to.
+struct Resolved<'b> {
+    shader: Shader,
+    params: Vec<u8>,
+    bound: Vec<(&'static str, BoundMemory<'b>)>,
+    workgroups: [u32; 2],
+}
+
 impl Gpu {
-    /// Compiles what a plan needs that is not compiled yet.
+    /// Compiles the shaders that a plan needs and that are not compiled yet, for calls that give it all optional tensors: a bias, and
+    /// the pre-activation of a forward pass that writes it. Binding without one of them compiles another form of some shaders (see
+    /// [`Gpu::prepare_for`]), and so does binding ranges of one buffer of which one is written.
     pub fn prepare(&self, plan: &Plan) -> Result<Prepared> {
+        let optional = plan.optional_output();
+        self.prepare_for(plan, &[Some(Role::Bias), optional].into_iter().flatten().collect::<Vec<_>>())
+    }
+
+    /// As [`Gpu::prepare`], for calls that give the plan these of its optional tensors.
+    pub fn prepare_for(&self, plan: &Plan, given: &[Role]) -> Result<Prepared> {
         self.check_lost()?;
         self.check_caps(plan)?;
-        let steps = &plan.program.steps;
-        let pipelines = steps.iter().map(|s| self.pipeline(&s.shader)).collect::<Result<_>>()?;
-        let table = |bytes: &Arc<[u8]>| self.filled_buffer("conv1d table", bytes, wgpu::BufferUsages::STORAGE);
-        let tables = plan.program.tables.iter().map(table).collect::<Result<_>>()?;
-        Ok(Prepared { gpu: self.clone(), plan: Arc::new(plan.clone()), pipelines, tables })
+        let dispatches = &plan.program.dispatches;
+        let compile = |dispatch: &Dispatch| {
+            let left_out = |b: &&Binding| {
+                b.optional && !matches!(b.resource, Resource::Operand(Operand::Role(r)) if given.contains(&r))
+            };
+            let left_out = dispatch.bindings.iter().filter(left_out).map(|b| b.variable);
+            self.pipeline(&left_out.fold(dispatch.shader.clone(), Shader::without))
+        };
+        let pipelines = dispatches.iter().map(compile).collect::<Result<_>>()?;
+        let tables = Tables::new(self, dispatches)?;
+        Ok(Prepared { gpu: self.clone(), plan: Arc::new(plan.clone()), _pipelines: pipelines, tables })
     }
 
     /// A plan may be for a lesser device than this one, not for a greater.
-    fn check_caps(&self, plan: &Plan) -> Result<()> {
+    pub(super) fn check_caps(&self, plan: &Plan) -> Result<()> {
         let (have, planned) = (self.caps(), plan.caps());
         for (limit, available, needed) in [
             (limit::BINDING_BYTES, have.max_binding_bytes, planned.max_binding_bytes),
@@ -87,19 +157,17 @@ impl Gpu {
         }
         Ok(())
     }
-}
 
-impl Gpu {
-    /// A shader bound to slices of buffers, outside any plan. Workgroups beyond the limit of one dimension fold into the second, as
-    /// the shader must expect.
+    /// A shader bound to slices of buffers, in the order of the numbers of its bindings, outside any plan. Workgroups beyond the limit of
+    /// one dimension fold into the second, as the shader must expect.
     pub(crate) fn bind_alone(
         &self,
-        shader: &Specialised,
+        shader: &Shader,
         params: &[u8],
         buffers: &[wgpu::BufferSlice<'_>],
         workgroups: u64,
     ) -> Result<Bound> {
-        let folded = folded(workgroups, self.caps())?;
+        let workgroups = folded(workgroups, self.caps())?;
         let pipeline = self.pipeline(shader)?;
         let params = self.filled_buffer("conv1d parameters", params, wgpu::BufferUsages::UNIFORM)?;
         let bindings = self.guarded(|| {
@@ -109,8 +177,8 @@ impl Gpu {
                     let (offset, size) = (slice.offset(), wgpu::BufferSize::new(slice.size()));
                     wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size })
                 }))
-                .zip(0..)
-                .map(|(resource, binding)| wgpu::BindGroupEntry { binding, resource })
+                .zip(&pipeline.bindings)
+                .map(|(resource, variable)| wgpu::BindGroupEntry { binding: variable.binding, resource })
                 .collect();
             self.device().create_bind_group(&wgpu::BindGroupDescriptor {
                 label: Some(shader.source.name),
@@ -118,7 +186,7 @@ impl Gpu {
                 entries: &entries,
             })
         })?;
-        Ok(Bound::alone(self, pipeline, bindings, folded))
+        Ok(Bound { gpu: self.clone(), dispatches: vec![BoundDispatch { pipeline, bindings, workgroups }] })
     }
 }
 
@@ -136,143 +204,204 @@ impl Prepared {
     /// Binds buffers and a workspace that other bound operations may use too, as long as they run one after another.
     pub fn bind_with(&self, buffers: &Buffers<'_>, workspace: &Workspace) -> Result<Bound> {
         self.gpu.check_own(workspace.gpu(), "the workspace")?;
-        buffers.check(&self.plan)?;
-        let steps = &self.plan.program.steps;
-        // The parameters of all steps lie in one buffer, each at a multiple of the alignment.
-        let alignment = self.gpu.caps().uniform_alignment.max(4) as usize;
+        buffers.check(&self.gpu, &self.plan)?;
+        let parts = Parts::Workspace(workspace, &self.plan);
+        let binder = Binder { gpu: &self.gpu, buffers, parts, tables: &self.tables };
+        binder.bind(&self.plan.program.dispatches)
+    }
+}
+
+impl<'b> Binder<'b> {
+    /// Binds dispatches. Their parameters lie in one buffer.
+    pub(super) fn bind<'d>(&self, dispatches: impl IntoIterator<Item = &'d Dispatch>) -> Result<Bound> {
+        let gpu = self.gpu;
+        let alignment = gpu.caps().uniform_alignment.max(4) as usize;
         let mut contents = Vec::new();
         let mut bound = Vec::new();
-        for step in steps {
-            let (params, places) = self.resolve(step, buffers, workspace)?;
-            let offset = contents.len();
-            contents.extend_from_slice(&params);
+        for dispatch in dispatches {
+            let resolved = self.resolve(dispatch)?;
+            let offset = contents.len() as u64;
+            contents.extend_from_slice(&resolved.params);
             contents.resize(contents.len().next_multiple_of(alignment), 0);
-            bound.push((offset as u64, params.len() as u64, places));
+            bound.push((gpu.pipeline(&resolved.shader)?, offset, resolved));
         }
-        if steps.is_empty() {
-            return Ok(Bound { gpu: self.gpu.clone(), steps: Vec::new() });
+        if bound.is_empty() {
+            return Ok(Bound { gpu: gpu.clone(), dispatches: Vec::new() });
         }
-        let params = self.gpu.filled_buffer("conv1d parameters", &contents, wgpu::BufferUsages::UNIFORM)?;
-        let bound = self.gpu.guarded(|| {
-            let bind = |((step, pipeline), (offset, size, places)): ((&Step, &Arc<Pipeline>), Resolved<'_>)| {
-                let uniform = wgpu::BufferBinding { buffer: &params, offset, size: wgpu::BufferSize::new(size) };
-                let entries: Vec<_> = std::iter::once(wgpu::BindingResource::Buffer(uniform))
-                    .chain(places.iter().map(Place::resource))
-                    .zip(0..)
-                    .map(|(resource, binding)| wgpu::BindGroupEntry { binding, resource })
-                    .collect();
-                let bindings = self.gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
-                    label: Some(step.shader.source.name),
-                    layout: &pipeline.layout,
-                    entries: &entries,
-                });
-                BoundStep {
-                    pipeline: pipeline.clone(),
-                    bindings,
-                    workgroups: step.workgroups,
-                    packs_weight: step.packs_weight,
+        let params = gpu.filled_buffer("conv1d parameters", &contents, wgpu::BufferUsages::UNIFORM)?;
+        let dispatches = gpu.guarded(|| {
+            let bind = |(pipeline, offset, resolved)| bind_dispatch(gpu, pipeline, &params, offset, &resolved);
+            bound.into_iter().map(bind).collect::<Result<Vec<_>>>()
+        })??;
+        Ok(Bound { gpu: gpu.clone(), dispatches })
+    }
+
+    fn resolve(&self, dispatch: &Dispatch) -> Result<Resolved<'b>> {
+        let mut skips = Skips::default();
+        let mut shader = dispatch.shader.clone();
+        let mut bound = Vec::new();
+        for binding in &dispatch.bindings {
+            match self.memory(binding)? {
+                None => shader = shader.without(binding.variable),
+                Some(memory) => {
+                    if let BoundMemory::Buffer { offset, first, .. } = memory {
+                        skips.set(binding.variable, ((first - offset) / 4) as u32);
+                    }
+                    bound.push((binding.variable, memory));
                 }
-            };
-            steps.iter().zip(&self.pipelines).zip(bound).map(bind).collect()
-        })?;
-        Ok(Bound { gpu: self.gpu.clone(), steps: bound })
-    }
-
-    /// The parameters of a step, with its bases moved to where the buffers are, and its bindings from 1 on.
-    fn resolve<'b>(
-        &'b self,
-        step: &Step,
-        buffers: &Buffers<'b>,
-        workspace: &'b Workspace,
-    ) -> Result<(Vec<u8>, Vec<Place<'b>>)> {
-        let mut params = step.params.clone();
-        let mut places = Vec::new();
-        for binding in &step.bindings {
-            let place = match binding.resource {
-                Resource::Table(index) => self.tables.get(index).map(|t| (t, 0)),
-                Resource::Operand(Operand::Slot(slot)) => match workspace.slot(slot) {
-                    Some(Memory::Texture(texture)) => {
-                        let got = u64::from(texture.width()) * u64::from(texture.height()) * slot.element_bytes();
-                        let needed = binding.window.length * slot.element_bytes();
-                        if got < needed {
-                            return Err(Error::BufferTooSmall { role: "the workspace", got, needed });
-                        }
-                        let view = self.gpu.guarded(|| texture.create_view(&wgpu::TextureViewDescriptor::default()))?;
-                        places.push(Place::Texture(view));
-                        continue;
-                    }
-                    Some(Memory::Buffer(buffer)) => Some((buffer, 0)),
-                    None if binding.window.length > 0 => {
-                        let needed = binding.window.length * slot.element_bytes();
-                        return Err(Error::BufferTooSmall { role: "the workspace", got: 0, needed });
-                    }
-                    None => None,
-                },
-                Resource::Operand(Operand::Role(role)) => buffers.get(role).map(|s| (s.buffer(), s.offset())),
-            };
-            let there = place.filter(|_| binding.window.length > 0);
-            if let Some(flag) = binding.present {
-                set_word(&mut params, flag, u32::from(there.is_some()));
             }
-            let Some((buffer, start)) = there else {
-                let Inner { nothing, nothing_written, .. } = &*self.gpu.inner;
-                let nothing = if binding.written { nothing_written } else { nothing };
-                places.push(Place::Buffer(nothing.as_entire_buffer_binding()));
+        }
+        shader.writable = shares_a_buffer(&bound, dispatch)?;
+        let params = [skips.bytes(), &dispatch.params].concat();
+        Ok(Resolved { shader, params, bound, workgroups: dispatch.workgroups })
+    }
+
+    /// The memory of a binding; `None` where the caller leaves it out.
+    fn memory(&self, binding: &Binding) -> Result<Option<BoundMemory<'b>>> {
+        let memory = match &binding.resource {
+            Resource::Table(table) => self.tables.get(table).map(|buffer| (buffer, 0)),
+            Resource::Operand(Operand::Role(Role::Weight)) if self.buffers.packed.is_some() => {
+                self.part(0).and_then(SlotMemory::buffer).map(|buffer| (buffer, 0))
+            }
+            Resource::Operand(Operand::Role(role)) => match self.buffers.get(*role) {
+                Some(slice) => Some((slice.buffer(), slice.offset())),
+                None if binding.optional => return Ok(None),
+                None => None,
+            },
+            resource => match self.slot_memory(resource) {
+                Some(SlotMemory::Texture(texture)) => return self.texture(binding, texture).map(Some),
+                Some(SlotMemory::Buffer(buffer)) => Some((buffer, 0)),
+                None if binding.range.length > 0 => {
+                    let needed = binding.range.length * 4;
+                    return Err(Error::BufferTooSmall { role: "the workspace", got: 0, needed });
+                }
+                None => None,
+            },
+        };
+        let Some((buffer, start)) = memory.filter(|_| binding.range.length > 0) else {
+            // WebGPU has no empty bindings.
+            return Ok(Some(self.gpu.nothing_for(binding.variable)));
+        };
+        let first = start + binding.range.start * 4;
+        let end = first + binding.range.length * 4;
+        if end > buffer.size() {
+            return Err(Error::BufferTooSmall { role: "the workspace", got: buffer.size(), needed: end });
+        }
+        // A binding starts at a multiple of the alignment; the shader skips the elements before the range.
+        let alignment = u64::from(self.gpu.caps().storage_alignment);
+        Ok(Some(BoundMemory::Buffer { buffer, offset: first / alignment * alignment, first, end }))
+    }
+
+    /// Memory that is not the caller's.
+    fn slot_memory(&self, resource: &Resource) -> Option<&'b SlotMemory> {
+        match (resource, self.parts) {
+            (Resource::Packed(part), _) => self.part(*part),
+            (Resource::Operand(Operand::Slot(slot)), Parts::Workspace(workspace, _)) => workspace.slot(*slot),
+            _ => None,
+        }
+    }
+
+    /// A part of the packed weight: the caller's, or in the slot into which it is packed anew each time.
+    fn part(&self, part: usize) -> Option<&'b SlotMemory> {
+        match (self.buffers.packed, self.parts) {
+            (Some(packed), _) | (None, Parts::Packed(packed)) => packed.memory(part),
+            (None, Parts::Workspace(workspace, plan)) => workspace.slot(plan.program.packed.get(part)?.slot),
+        }
+    }
+
+    fn texture(&self, binding: &Binding, texture: &wgpu::Texture) -> Result<BoundMemory<'b>> {
+        let got = u64::from(texture.width()) * u64::from(texture.height()) * 16;
+        let needed = binding.range.length * 16;
+        if got < needed {
+            return Err(Error::BufferTooSmall { role: "the workspace", got, needed });
+        }
+        let view = self.gpu.guarded(|| texture.create_view(&wgpu::TextureViewDescriptor::default()))?;
+        Ok(BoundMemory::Texture(view))
+    }
+}
+
+impl Gpu {
+    /// Memory to bind where there are no elements to read: a place for each variable.
+    fn nothing_for(&self, variable: &'static str) -> BoundMemory<'_> {
+        let offset = Skips::index(variable) as u64 * u64::from(self.caps().storage_alignment.max(256));
+        BoundMemory::Buffer { buffer: &self.inner.nothing, offset, first: offset, end: offset + 32 }
+    }
+}
+
+/// Whether a dispatch writes a range of a buffer and has another range of it bound: all its storage bindings must then be `read_write`,
+/// which wgpu grants for ranges of one buffer.
+fn shares_a_buffer(bound: &[(&'static str, BoundMemory<'_>)], dispatch: &Dispatch) -> Result<bool> {
+    let mut shared = false;
+    let buffers = bound.iter().filter_map(|(variable, memory)| match memory {
+        BoundMemory::Buffer { buffer, offset, end, .. } => Some((*variable, *buffer, *offset..*end)),
+        BoundMemory::Texture(_) => None,
+    });
+    let buffers: Vec<_> = buffers.collect();
+    for (index, (name, buffer, range)) in buffers.iter().enumerate() {
+        for (other, _, beside) in buffers[..index].iter().filter(|(_, other, _)| other == buffer) {
+            if !(WRITTEN.contains(name) || WRITTEN.contains(other)) {
                 continue;
-            };
-            places.push(Place::Buffer(self.place(binding, buffer, start, &mut params)?));
+            }
+            shared = true;
+            // A browser sees the ranges as they are bound: from the alignment on.
+            if cfg!(target_arch = "wasm32") && range.start < beside.end && beside.start < range.end {
+                let [first, second] = [other, name].map(|name| dispatch.role_of(name));
+                let alignment = u64::from(crate::Caps::WEBGPU.storage_alignment);
+                return Err(Error::AliasedByAlignment { first, second, alignment });
+            }
         }
-        Ok((params, places))
     }
+    Ok(shared)
+}
 
-    /// Binds a window of a buffer whose tensor begins `start` bytes into it.
-    fn place<'b>(
-        &self,
-        binding: &Binding,
-        buffer: &'b wgpu::Buffer,
-        start: u64,
-        params: &mut [u8],
-    ) -> Result<wgpu::BufferBinding<'b>> {
-        let first = start + binding.window.start * 4;
-        let needed = first + binding.window.length * 4;
-        if needed > buffer.size() {
-            return Err(Error::BufferTooSmall { role: "the workspace", got: buffer.size(), needed });
+/// Variables that shaders write.
+const WRITTEN: [&str; 2] = ["output", "pre_activation"];
+
+impl Dispatch {
+    /// Name of the tensor that is bound to a variable.
+    fn role_of(&self, variable: &str) -> &'static str {
+        let binding = self.bindings.iter().find(|b| b.variable == variable);
+        match binding.map(|b| &b.resource) {
+            Some(Resource::Operand(Operand::Role(role))) => role.name(),
+            _ => "the workspace",
         }
-        // A binding starts at a multiple of the alignment; the elements before the window are skipped by its base.
-        let offset =
-            first / u64::from(self.gpu.caps().storage_alignment) * u64::from(self.gpu.caps().storage_alignment);
-        if let Some(base) = binding.base {
-            let skipped = ((first - offset) / 4) as u32;
-            set_word(params, base, word(params, base).wrapping_add(skipped));
-        }
-        Ok(wgpu::BufferBinding { buffer, offset, size: wgpu::BufferSize::new(needed - offset) })
     }
 }
 
-fn word(params: &[u8], offset: usize) -> u32 {
-    u32::from_ne_bytes([params[offset], params[offset + 1], params[offset + 2], params[offset + 3]])
-}
-
-fn set_word(params: &mut [u8], offset: usize, value: u32) {
-    params[offset..offset + 4].copy_from_slice(&value.to_ne_bytes());
+fn bind_dispatch(
+    gpu: &Gpu,
+    pipeline: Arc<Pipeline>,
+    params: &wgpu::Buffer,
+    offset: u64,
+    resolved: &Resolved<'_>,
+) -> Result<BoundDispatch> {
+    let name = resolved.shader.source.name;
+    let size = wgpu::BufferSize::new(resolved.params.len() as u64);
+    let uniform = wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer: params, offset, size });
+    let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: uniform }];
+    for variable in pipeline.bindings.iter().skip(1) {
+        let memory = resolved.bound.iter().find(|(name, _)| *name == variable.name).map(|(_, memory)| memory);
+        let missing = || Error::Shader { shader: name, message: format!("nothing is bound to '{}'", variable.name) };
+        let resource = memory.ok_or_else(missing)?.resource();
+        entries.push(wgpu::BindGroupEntry { binding: variable.binding, resource });
+    }
+    let bindings = gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
+        label: Some(name),
+        layout: &pipeline.layout,
+        entries: &entries,
+    });
+    Ok(BoundDispatch { pipeline, bindings, workgroups: resolved.workgroups })
 }
 
 impl Bound {
-    /// One dispatch outside any plan.
-    fn alone(gpu: &Gpu, pipeline: Arc<Pipeline>, bindings: wgpu::BindGroup, workgroups: [u32; 2]) -> Bound {
-        Bound { gpu: gpu.clone(), steps: vec![BoundStep { pipeline, bindings, workgroups, packs_weight: false }] }
-    }
-
     /// Operations of one device, one after another.
-    ///
-    /// [`Bound::record_packed`] of several records all of them: one may use the workspace of another.
     pub fn sequence(gpu: &Gpu, operations: impl IntoIterator<Item = Bound>) -> Result<Bound> {
-        let mut steps = Vec::new();
+        let mut dispatches = Vec::new();
         for operation in operations {
             gpu.check_own(&operation.gpu, "the bound operation")?;
-            steps.extend(operation.steps.into_iter().map(|step| BoundStep { packs_weight: false, ..step }));
+            dispatches.extend(operation.dispatches);
         }
-        Ok(Bound { gpu: gpu.clone(), steps })
+        Ok(Bound { gpu: gpu.clone(), dispatches })
     }
 
     /// The device that it runs on.
@@ -282,35 +411,11 @@ impl Bound {
 
     /// Records all dispatches into a compute pass of the same device. Allocates nothing and cannot fail.
     pub fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
-        self.steps.iter().for_each(|step| step.record(pass));
-    }
-
-    /// Records what depends on the weight alone: packing it into the workspace. Nothing where the kernel needs none.
-    pub fn record_packing(&self, pass: &mut wgpu::ComputePass<'_>) {
-        self.steps.iter().filter(|s| s.packs_weight).for_each(|step| step.record(pass));
-    }
-
-    /// Records all but the packing: for a weight that stays, packed by an earlier [`Bound::record`] or
-    /// [`Bound::record_packing`] of this very object, with no other operation in the same workspace since.
-    pub fn record_packed(&self, pass: &mut wgpu::ComputePass<'_>) {
-        if self.packs_once() {
-            self.steps.iter().filter(|s| !s.packs_weight).for_each(|step| step.record(pass));
-        } else {
-            self.record(pass);
+        for dispatch in &self.dispatches {
+            let [x, y] = dispatch.workgroups;
+            pass.set_pipeline(&dispatch.pipeline.pipeline);
+            pass.set_bind_group(0, &dispatch.bindings, &[]);
+            pass.dispatch_workgroups(x, y, 1);
         }
-    }
-
-    /// Whether one packing lasts for the whole operation. Where the weight is cut into parts it is packed part by part.
-    fn packs_once(&self) -> bool {
-        self.steps.iter().filter(|s| s.packs_weight).count() <= 1
-    }
-}
-
-impl BoundStep {
-    fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
-        let [x, y] = self.workgroups;
-        pass.set_pipeline(&self.pipeline.pipeline);
-        pass.set_bind_group(0, &self.bindings, &[]);
-        pass.dispatch_workgroups(x, y, 1);
     }
 }

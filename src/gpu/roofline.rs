@@ -2,23 +2,24 @@
 use super::block_on;
 use super::{Gpu, Signal, Timer};
 use crate::error::{Error, Result};
-use crate::kernels::params::params;
-use crate::kernels::program::{Source, Specialised};
+use crate::kernels::params::flat;
+use crate::kernels::program::{Shader, Source, source};
 use crate::roofline::Roofline;
 use crate::timing::{Effort, measure_async};
 use web_time::{Duration, Instant};
 
-static PEAK: Source =
-    Source { name: "peak", wgsl: include_str!("../../shaders/peak.wgsl"), params: PeakParams::FIELDS };
-static COPY: Source =
-    Source { name: "copy", wgsl: include_str!("../../shaders/copy.wgsl"), params: CopyParams::FIELDS };
+static PEAK: Source = source!("peak", PeakParams);
+static COPY: Source = source!("copy", CopyParams);
 
-params! {
+/// Both of them.
+pub(crate) static SOURCES: &[&Source] = &[&PEAK, &COPY];
+
+flat! {
     /// `Params` of `peak.wgsl`.
     PeakParams { iterations: u32, factor: f32, addend: f32, never: f32 }
 }
 
-params! {
+flat! {
     /// `Params` of `copy.wgsl`.
     CopyParams { count: u32 }
 }
@@ -34,10 +35,6 @@ const LONG: Duration = Duration::from_millis(2);
 const COPIED: u64 = 128 << 20;
 /// Bytes of a workgroup of `copy`.
 const COPIED_AT_ONCE: u64 = 256 * 16;
-
-fn plain(source: &'static Source) -> Specialised {
-    Specialised { source, constants: Vec::new() }
-}
 
 impl Gpu {
     /// Measures the highest rates of this device: multiply-adds of `f32` from registers, as `a * b + c` in WGSL, and copying
@@ -67,7 +64,8 @@ impl Gpu {
         let mut workgroups = FEW_WORKGROUPS.min(most);
         loop {
             let buffers = [output.slice(..)];
-            let bound = self.bind_alone(&plain(&PEAK), bytemuck::bytes_of(&params), &buffers, workgroups.into())?;
+            let bound =
+                self.bind_alone(&Shader::new(&PEAK), bytemuck::bytes_of(&params), &buffers, workgroups.into())?;
             timer.run_async(&bound, 1).await?;
             if timer.run_async(&bound, 1).await? >= LONG || workgroups == most {
                 let once = timer.measure_async(&bound, effort).await?.min();
@@ -103,7 +101,7 @@ impl Gpu {
         let copied = self.storage_buffer("conv1d copy", bytes)?;
         let params = CopyParams { count: (bytes / 16) as u32 };
         let buffers = [source.slice(..), copied.slice(..)];
-        let bound = self.bind_alone(&plain(&COPY), bytemuck::bytes_of(&params), &buffers, workgroups)?;
+        let bound = self.bind_alone(&Shader::new(&COPY), bytemuck::bytes_of(&params), &buffers, workgroups)?;
         timer.run_async(&bound, 1).await?;
         let shader = timer.measure_async(&bound, effort).await?.min();
         let own = measure_async(effort, async |repeats| {
@@ -117,25 +115,5 @@ impl Gpu {
             Ok::<_, Error>(start.elapsed())
         });
         Ok(2.0 * bytes as f64 / shader.min(own.await?.min()))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{Caps, shader};
-    use naga::valid::{Capabilities, ValidationFlags, Validator};
-
-    /// Naga accepts both with nothing but what a browser has, and their parameters are the host's.
-    #[test]
-    fn shaders_are_valid_webgpu() {
-        for source in [&PEAK, &COPY] {
-            let shader = Specialised { source, constants: Vec::new() };
-            let module = shader::parse(&shader, source.wgsl).unwrap();
-            let interface = shader::interface(&shader, &module).unwrap();
-            assert!(interface.workgroup_size.iter().product::<u32>() <= Caps::WEBGPU.max_invocations);
-            let info = Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(&module);
-            assert!(info.is_ok(), "{}: {:?}", source.name, info.err());
-        }
     }
 }

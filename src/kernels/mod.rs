@@ -1,99 +1,168 @@
-//! The kernels: one file each. A kernel says which stages it can do, in which tiles, at what cost, and emits dispatches.
+//! The kernels: one file each. A kernel says in which variants it can compute a problem; a variant says what it is predicted to take,
+//! and emits its dispatches.
 //!
-//! To add one: a WGSL file in `shaders/`, a file here that implements [`Kernel`], and a line in [`KERNELS`]. The planner,
-//! the tests and the benchmark find it there.
+//! To add one: a WGSL file in `shaders/`, a file here that implements [`Kernel`] for the problems that it computes, and a line in
+//! [`CORRELATE`], [`CONTRACT`] or [`SUM_ROWS`]. The planner, the tests and the benchmark find it there.
 
 mod direct;
-mod epilogue;
 mod fold;
 mod im2col;
+pub(crate) mod operands;
+pub(crate) mod order;
 mod pack;
 pub(crate) mod params;
-mod pieces;
 mod predict;
 pub(crate) mod program;
 mod reduce;
+mod slices;
 mod texels;
 mod tiled;
 mod walk;
 mod window;
 
-#[cfg(feature = "nn")]
-pub(crate) use epilogue::code as activation_code;
-
-use crate::caps::Caps;
-use crate::error::Result;
-use crate::geometry::{Extension, PaddingMode};
-use crate::lowering::Stage;
-use program::Builder;
-#[cfg(test)]
-use program::Source;
+use crate::caps::{Caps, Speed};
+use crate::error::{Error, Result};
+use crate::lowering::{Contract, Correlate, SumRows};
+use program::{Builder, Source};
 use std::fmt;
+use std::marker::PhantomData;
 
 pub(crate) use fold::emit as emit_fold;
-pub(crate) use pieces::parts;
+#[cfg(feature = "nn")]
+pub(crate) use operands::activation_part;
 pub use predict::Prediction;
+pub(crate) use slices::Sliced;
 
-/// All kernels.
-pub(crate) static KERNELS: &[&dyn Kernel] =
-    &[&direct::Direct, &im2col::Im2col, &tiled::Tiled, &window::SlidingWindow, &texels::Texels, &reduce::SumRows];
+/// Kernels that correlate: forward, input gradient, transposed convolution.
+pub(crate) static CORRELATE: &[&dyn Kernel<Correlate>] =
+    &[&direct::Direct, &im2col::Im2col, &tiled::Tiled, &window::SlidingWindow, &texels::Texels];
 
-/// Sources that no kernel of [`KERNELS`] lists.
-#[cfg(test)]
-pub(crate) static SHARED_SOURCES: &[&Source] = &[&fold::SOURCE, &reduce::SUM_PARTIALS];
+/// Kernels that contract over positions: weight gradient.
+pub(crate) static CONTRACT: &[&dyn Kernel<Contract>] =
+    &[&direct::Direct, &im2col::Im2col, &tiled::Tiled, &texels::Texels];
 
-/// What one invocation, or one workgroup, of a kernel computes at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub struct Tile {
-    /// Output rows (channels).
-    pub rows: u32,
-    /// Positions.
-    pub positions: u32,
-    /// Invocations of a workgroup along rows; the others are along positions.
-    pub lanes_rows: u32,
+/// Kernels that add up rows: bias gradient.
+pub(crate) static SUM_ROWS: &[&dyn Kernel<SumRows>] = &[&reduce::Sums];
+
+/// Names of all kernels, each once.
+pub(crate) fn names() -> Vec<&'static str> {
+    let contract = CONTRACT.iter().map(|k| k.name()).chain(SUM_ROWS.iter().map(|k| k.name()));
+    let mut names: Vec<&'static str> = CORRELATE.iter().map(|k| k.name()).collect();
+    contract.for_each(|name| {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    });
+    names
 }
 
-impl fmt::Display for Tile {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}x{}", self.rows, self.positions)?;
-        if self.lanes_rows > 1 { write!(f, "x{}", self.lanes_rows) } else { Ok(()) }
-    }
+/// The shaders of all kernels, each once or more often.
+pub(crate) fn sources() -> impl Iterator<Item = &'static Source> {
+    let correlate = CORRELATE.iter().flat_map(|k| k.sources());
+    let contract = CONTRACT.iter().flat_map(|k| k.sources());
+    let sum_rows = SUM_ROWS.iter().flat_map(|k| k.sources());
+    correlate.chain(contract).chain(sum_rows).chain([&fold::FOLD])
 }
 
-/// A way to compute stages.
-pub(crate) trait Kernel: Sync + fmt::Debug {
+/// A way to compute problems of one kind.
+pub(crate) trait Kernel<P>: Sync {
     /// The name that users choose it by.
     fn name(&self) -> &'static str;
 
     /// Its shaders.
-    #[cfg(test)]
     fn sources(&self) -> Vec<&'static Source>;
 
-    /// The tiles it offers for a stage, or why it cannot do it.
-    fn tiles(&self, stage: &Stage, caps: &Caps) -> Result<Vec<Tile>, String>;
+    /// The variants in which it can compute a problem, or why it cannot.
+    fn variants(&self, problem: &P, caps: &Caps) -> Result<Vec<Box<dyn Variant<P>>>, String>;
+}
 
-    /// What it is predicted to take.
-    fn predict(&self, stage: &Stage, tile: Tile, caps: &Caps) -> Prediction;
+/// A kernel in one configuration.
+pub(crate) trait Variant<P> {
+    /// The name of the configuration.
+    fn tile(&self) -> Tile;
+
+    /// The time that it is predicted to take for a problem, which may be a part of the one that it was offered for.
+    fn predict(&self, problem: &P, caps: &Caps) -> Prediction;
 
     /// Appends the dispatches.
-    fn emit(&self, stage: &Stage, tile: Tile, builder: &mut Builder<'_>) -> Result<()>;
+    fn emit(&self, problem: &P, builder: &mut Builder<'_>) -> Result<()>;
 }
 
-/// The constants of a shader for the samples beyond the ends of a row, and the value of its parameter `fill`.
-fn extension(extension: Extension) -> ([(&'static str, u32); 2], f32) {
-    let (mode, fill) = match extension.mode {
-        PaddingMode::Zeros => (0, 0.0),
-        PaddingMode::Constant(fill) => (1, fill),
-        PaddingMode::Reflect => (2, 0.0),
-        PaddingMode::Symmetric => (3, 0.0),
-        PaddingMode::Circular => (4, 0.0),
-        PaddingMode::Replicate => (5, 0.0),
-    };
-    ([("EXTENSION", mode), ("REPEATED", extension.repeated.into())], fill)
+/// The name of a variant within its kernel, such as `8x12x8`: output channels x positions of an invocation, x invocations along
+/// channels. Weight gradients have taps, or (input channel, tap) pairs, in place of positions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Tile {
+    rows: u32,
+    columns: u32,
+    lanes_rows: u32,
 }
 
-/// Waste of computing `count` things in tiles of `tile`: 1 where they fit.
+impl Tile {
+    fn new(rows: u32, columns: u32, lanes_rows: u32) -> Self {
+        Tile { rows, columns, lanes_rows }
+    }
+}
+
+impl fmt::Display for Tile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}", self.rows, self.columns)?;
+        if self.lanes_rows > 1 { write!(f, "x{}", self.lanes_rows) } else { Ok(()) }
+    }
+}
+
+/// Output rows and positions of an invocation, and invocations of a workgroup along rows; the others are along positions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct CorrelateTile {
+    rows: u32,
+    positions: u32,
+    lanes_rows: u32,
+}
+
+/// A layout of a correlation in a tile: prediction and dispatches come from it.
+trait CorrelateLayout: Copy {
+    /// The layouts of a tile with their predictions, the fastest first. None where the problem does not fit the tile.
+    fn ranked(c: &Correlate, tile: CorrelateTile, speed: &Speed) -> Vec<(Self, Prediction)>;
+
+    /// Appends the dispatches.
+    fn emit(&self, c: &Correlate, builder: &mut Builder<'_>) -> Result<()>;
+}
+
+/// The variant of a tile whose layouts are ranked by their predictions.
+#[derive(Debug)]
+struct Ranked<L> {
+    kernel: &'static str,
+    tile: CorrelateTile,
+    layouts: PhantomData<L>,
+}
+
+/// The variants of a kernel in some tiles.
+fn ranked<L: CorrelateLayout + 'static>(
+    kernel: &'static str,
+    tiles: impl IntoIterator<Item = CorrelateTile>,
+) -> Vec<Box<dyn Variant<Correlate>>> {
+    tiles.into_iter().map(|tile| Box::new(Ranked::<L> { kernel, tile, layouts: PhantomData }) as _).collect()
+}
+
+impl<L: CorrelateLayout> Variant<Correlate> for Ranked<L> {
+    fn tile(&self) -> Tile {
+        Tile::new(self.tile.rows, self.tile.positions, self.tile.lanes_rows)
+    }
+
+    fn predict(&self, c: &Correlate, caps: &Caps) -> Prediction {
+        L::ranked(c, self.tile, &caps.speed()).first().map_or(Prediction::NEVER, |&(_, fastest)| fastest)
+    }
+
+    fn emit(&self, c: &Correlate, builder: &mut Builder<'_>) -> Result<()> {
+        let layouts = L::ranked(c, self.tile, &builder.caps.speed());
+        if layouts.is_empty() {
+            let reason = format!("the problem does not fit the tile {}", self.tile());
+            return Err(Error::Unsupported { kernel: self.kernel, reason });
+        }
+        builder.first_required(layouts.len(), &|index, builder| layouts[index].0.emit(c, builder))
+    }
+}
+
+/// Ratio of the work of whole tiles to the work of `count` elements: 1 where they fit.
 fn waste(count: u32, tile: u32) -> f64 {
     f64::from(count.div_ceil(tile)) * f64::from(tile) / f64::from(count)
 }

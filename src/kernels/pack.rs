@@ -1,74 +1,93 @@
 //! Packing the weight in the order in which a kernel reads it.
 
-use super::params::params;
-use super::pieces::Piece;
-use super::program::{Binding, Builder, Source, Window};
+use super::operands::{Correlation, Draft, PhaseParams, Phases, ProblemParams, WeightParams};
+use super::params::tiles;
+use super::program::{Binding, Builder, Dispatch, ElementRange, LANES, Required, Source, source};
+use super::slices::{CorrelateSlice, Ranges};
+use crate::caps::Caps;
 use crate::error::Result;
-use crate::lowering::{Correlate, Slot, WEIGHT};
-use std::mem::offset_of;
+use crate::lowering::{Correlate, Operand, Slot};
+use std::ops::Range;
 
-pub(super) static PACK: Source =
-    Source { name: "pack", wgsl: include_str!("../../shaders/pack.wgsl"), params: PackParams::FIELDS };
+pub(super) static PACK: Source = source!("pack", Correlation<PackTiles>);
 
-params! {
-    /// `Params` of `pack.wgsl`.
-    PackParams {
-        workgroups: u32, phase_workgroups: u32, groups: u32, rows: u32, row_tiles: u32, depth: u32, tap_stride: u32,
-        w_base: u32, w_group: u32, w_row: u32, w_depth: u32, packed_base: u32,
-    }
+tiles! {
+    /// `Tiles` of `pack.wgsl`.
+    PackTiles { row_tiles: u32, phase_workgroups: u32 }
 }
 
-/// Invocations of a workgroup of the shader.
-const LANES: u32 = 64;
-
-/// Weights of a piece in tiles of so many output rows, for each tap of the kernel.
-fn weights(piece: &Piece, tile_rows: u32) -> u64 {
-    u64::from(piece.groups()) * u64::from(piece.rows().next_multiple_of(tile_rows)) * u64::from(piece.depth())
-}
-
-/// Elements of the packed weight of a piece, and what fills them up to whole vectors of four.
-pub(super) fn length(c: &Correlate, piece: &Piece, tile_rows: u32) -> u64 {
-    let all_taps: u64 = c.phases.iter().map(|p| u64::from(p.taps)).sum();
-    (weights(piece, tile_rows) * all_taps).next_multiple_of(4)
-}
-
-/// Packs the weight of a piece: per phase, group and tile of output rows `[depth, taps, tile_rows]`.
-pub(super) fn emit(
-    c: &Correlate,
-    piece: &Piece,
-    weight: Window,
+/// Packs the weight for slices in turn: once for those that follow each other and read the same part of it.
+#[derive(Debug)]
+pub(super) struct Packing {
     tile_rows: u32,
-    phases: &Binding,
-    builder: &mut Builder<'_>,
-) -> Result<()> {
-    let packed = Window::whole(length(c, piece, tile_rows));
-    builder.reserve(Slot::Packed, packed.length)?;
-    let phase_workgroups = (weights(piece, tile_rows) * u64::from(c.max_taps())).div_ceil(LANES.into());
-    let bindings = vec![
-        phases.clone(),
-        Binding::new(WEIGHT, weight, offset_of!(PackParams, w_base)),
-        Binding::slot(Slot::Packed, packed, offset_of!(PackParams, packed_base)),
-    ];
-    let workgroups = phase_workgroups * c.phases.len() as u64;
-    builder.dispatch(&PACK, &[("TILE_ROWS", tile_rows)], workgroups, bindings, |workgroups| {
-        bytemuck::bytes_of(&PackParams {
-            workgroups,
-            phase_workgroups: phase_workgroups as u32,
-            groups: piece.groups(),
-            rows: piece.rows(),
-            row_tiles: piece.rows().div_ceil(tile_rows),
-            depth: piece.depth(),
-            tap_stride: c.tap_stride,
-            w_base: weight.base(c.weight_at(piece.g.start, piece.r.start, piece.q.start)),
-            w_group: c.w_group,
-            w_row: c.w_row,
-            w_depth: c.w_depth,
-            packed_base: 0,
-        })
-        .to_vec()
-    })?;
-    if workgroups > 0 {
-        builder.last_packs_weight();
+    phases: Phases,
+    done: Option<(Part, Binding)>,
+}
+
+/// The groups, output rows and input rows of a part of the weight.
+type Part = [Range<u32>; 3];
+
+impl Packing {
+    /// In tiles of so many output rows.
+    pub(super) fn new(c: &Correlate, tile_rows: u32, builder: &Builder<'_>) -> Result<Self> {
+        Ok(Packing { tile_rows, phases: builder.phases(&c.phases_of_taps())?, done: None })
     }
-    Ok(())
+
+    /// Packs the weight of a slice, unless it lies there: per phase, group and tile of output rows `[depth, taps, tile_rows]`. Returns
+    /// the binding to read it by.
+    pub(super) fn emit(&mut self, c: &Correlate, slice: &CorrelateSlice, builder: &mut Builder<'_>) -> Result<Binding> {
+        let ranges = &slice.ranges;
+        let part = [ranges.g.clone(), ranges.r.clone(), ranges.q.clone()];
+        if let Some((done, binding)) = &self.done
+            && *done == part
+        {
+            return Ok(binding.clone());
+        }
+        let all_taps: u64 = c.phases.iter().map(|p| u64::from(p.taps)).sum();
+        // Whole vectors of four.
+        let length = (self.weights(ranges) * all_taps).next_multiple_of(4);
+        let phase_workgroups = (self.weights(ranges) * u64::from(c.max_taps())).div_ceil(LANES.into());
+        let draft = Draft::new(&PACK)
+            .constants(&[("TILE_ROWS", self.tile_rows)])
+            .phases(&self.phases)
+            .weight(slice.weight)
+            .bind(Binding::slot("output", Slot::Packed, length));
+        let tiles =
+            PackTiles { row_tiles: ranges.rows().div_ceil(self.tile_rows), phase_workgroups: phase_workgroups as u32 };
+        let params = Correlation { tiles, ..slice.packing_params(c, &self.phases) };
+        let workgroups = phase_workgroups * u64::from(self.phases.count);
+        let binding = builder.pack(draft, workgroups, &params, ("packed", Slot::Packed, length))?;
+        self.done = Some((part, binding.clone()));
+        Ok(binding)
+    }
+
+    /// Weights of some ranges in whole tiles, for each tap of the kernel.
+    fn weights(&self, ranges: &Ranges) -> u64 {
+        let rows = ranges.rows().next_multiple_of(self.tile_rows);
+        u64::from(ranges.groups()) * u64::from(rows) * u64::from(ranges.depth())
+    }
+}
+
+/// The dispatches that copy a weight as it is stored: packing of one output row whose taps are all of its elements.
+pub(super) fn copy(elements: u64, caps: &Caps) -> Result<Vec<Dispatch>> {
+    let mut builder = Builder::new(caps, 0, Required::default());
+    let at_once = caps.max_range();
+    for start in (0..elements).step_by(at_once as usize) {
+        let range = ElementRange { start, length: at_once.min(elements - start) };
+        let draft = Draft::new(&PACK).constants(&[("TILE_ROWS", 1)]).weight(range).bind(Binding::new(
+            "output",
+            Operand::Slot(Slot::Packed),
+            range,
+        ));
+        let workgroups = range.length.div_ceil(LANES.into());
+        let params = Correlation {
+            problem: ProblemParams { groups: 1, rows: 1, depth: 1, phases: 1, ..Default::default() },
+            weight: WeightParams { tap: 1, ..Default::default() },
+            phase: PhaseParams { taps: range.length as u32, ..Default::default() },
+            tiles: PackTiles { row_tiles: 1, phase_workgroups: workgroups as u32 },
+            ..Default::default()
+        };
+        builder.dispatch(draft, workgroups, &params)?;
+    }
+    Ok(builder.program.dispatches.iter().map(|dispatch| dispatch.written_to(0)).collect())
 }

@@ -1,9 +1,33 @@
 //! Parameter structs that Rust and WGSL share. Compiling a shader compares every field with naga's layout of the shader.
 
-/// Name and byte offset of a field of a parameter struct.
+/// Name and byte offset of a field of a block.
 pub(crate) type Field<'a> = (&'a str, usize);
 
-/// Declares a parameter struct of 32-bit fields, in the order of the WGSL struct.
+/// A struct in the parameters of a shader, or its parameters themselves where the name is empty.
+#[derive(Debug)]
+pub(crate) struct Block {
+    pub(crate) name: &'static str,
+    pub(crate) fields: &'static [Field<'static>],
+    pub(crate) bytes: usize,
+}
+
+/// Alignment of a struct within a uniform: WGSL's.
+pub(crate) const BLOCK_ALIGNMENT: usize = 16;
+
+/// Names and byte offsets of all fields of blocks that follow each other, those of a named block as `block.field`.
+pub(crate) fn fields(blocks: &[Block]) -> Vec<(String, usize)> {
+    let mut all = Vec::new();
+    let mut start = 0;
+    for block in blocks {
+        let name =
+            |field: &str| if block.name.is_empty() { field.to_owned() } else { format!("{}.{field}", block.name) };
+        all.extend(block.fields.iter().map(|&(field, offset)| (name(field), start + offset)));
+        start += block.bytes.next_multiple_of(BLOCK_ALIGNMENT);
+    }
+    all
+}
+
+/// Declares a struct of 32-bit fields, in the order of the WGSL struct.
 macro_rules! params {
     ($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty),* $(,)? }) => {
         $(#[$doc])*
@@ -20,3 +44,34 @@ macro_rules! params {
     };
 }
 pub(crate) use params;
+
+/// Declares a struct that is all parameters of a shader.
+macro_rules! flat {
+    ($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty),* $(,)? }) => {
+        $crate::kernels::params::params! { $(#[$doc])* $name { $($field: $type),* } }
+
+        impl $name {
+            pub(crate) const BLOCKS: &'static [$crate::kernels::params::Block] =
+                &[$crate::kernels::params::Block { name: "", fields: Self::FIELDS, bytes: size_of::<Self>() }];
+        }
+    };
+}
+pub(crate) use flat;
+
+/// Declares `Tiles` of a shader: the parameters that only its kernel has.
+macro_rules! tiles {
+    ($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty),* $(,)? }) => {
+        $crate::kernels::params::params! { $(#[$doc])* $name { $($field: $type),* } }
+
+        impl $crate::kernels::operands::TileParams for $name {
+            const FIELDS: &'static [$crate::kernels::params::Field<'static>] = Self::FIELDS;
+        }
+    };
+}
+pub(crate) use tiles;
+
+/// Appends a block, filled up to the alignment of the next.
+pub(crate) fn append(bytes: &mut Vec<u8>, block: &impl bytemuck::Pod) {
+    bytes.extend_from_slice(bytemuck::bytes_of(block));
+    bytes.resize(bytes.len().next_multiple_of(BLOCK_ALIGNMENT), 0);
+}

@@ -26,9 +26,8 @@ impl Prediction {
         Prediction { sums: 0.0, loads: 0.0, stores: 0.0, packing: 0.0, launches: f64::INFINITY, busy: 1.0 };
 
     /// The total of several parts with their counts. `busy` is the mean over the working time.
-    pub(crate) fn of_all(parts: impl IntoIterator<Item = (Prediction, u64)>) -> Prediction {
+    pub(crate) fn of_all(mut parts: Vec<(Prediction, u64)>) -> Prediction {
         let none = Prediction { sums: 0.0, loads: 0.0, stores: 0.0, packing: 0.0, launches: 0.0, busy: 1.0 };
-        let mut parts: Vec<_> = parts.into_iter().collect();
         if let [(only, 1)] = parts[..] {
             return only;
         }
@@ -64,7 +63,24 @@ impl Prediction {
     }
 }
 
-/// What a kernel does, counted in multiply-adds that take as long.
+/// Layouts with their predictions, the fastest first; of equally fast ones the first comes first.
+pub(super) fn rank<L: Copy>(
+    layouts: impl Iterator<Item = L>,
+    predict: impl Fn(&L) -> Prediction,
+) -> Vec<(L, Prediction)> {
+    let layouts: Vec<(L, Prediction)> = layouts.map(|layout| (layout, predict(&layout))).collect();
+    let seconds = layouts.iter().map(|(_, prediction)| prediction.seconds()).collect();
+    ascending(seconds).into_iter().map(|index| layouts[index]).collect()
+}
+
+/// The indices of numbers in ascending order of these; of equal ones the first comes first.
+fn ascending(numbers: Vec<f64>) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..numbers.len()).collect();
+    order.sort_by(|&a, &b| numbers[a].total_cmp(&numbers[b]));
+    order
+}
+
+/// The work of a kernel, counted in multiply-adds that take as long.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Work {
     pub(super) sums: f64,

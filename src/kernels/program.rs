@@ -2,126 +2,235 @@
 
 use crate::caps::{Caps, limit};
 use crate::error::{Error, Result};
-use crate::kernels::params::{Field, params};
-use crate::lowering::{Operand, Phase, Role, Slot};
+use crate::kernels::operands::{Draft, Parameters, PhaseParams, Phases};
+use crate::kernels::order::{Order, Part};
+use crate::kernels::pack;
+use crate::kernels::params::Block;
+use crate::lowering::{Operand, Phase, Slot};
+use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-/// A WGSL file and the layout that the host assumes of its parameters.
+/// A WGSL file with an entry point of its own name, and the layout that the host assumes of its parameters.
 #[derive(Debug)]
 pub(crate) struct Source {
-    /// Name of the file without its ending, and of the entry point.
+    /// Name of the entry point.
     pub(crate) name: &'static str,
+    /// The file, from the root of the project on.
+    pub(crate) file: &'static str,
     pub(crate) wgsl: &'static str,
-    pub(crate) params: &'static [Field<'static>],
+    pub(crate) params: &'static [Block],
 }
 
 impl PartialEq for Source {
     fn eq(&self, other: &Self) -> bool {
-        self.name == other.name
+        self.file == other.file
     }
 }
 
-/// A shader with the values of its `const` lines.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Specialised {
-    pub(crate) source: &'static Source,
-    pub(crate) constants: Vec<(&'static str, u32)>,
+impl Eq for Source {}
+
+impl Hash for Source {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.file.hash(state);
+    }
 }
 
-/// Elements of a tensor or of a workspace slot.
+/// The [`Source`] of a file of `shaders/`: `source!("window", WindowParams)`, or `source!("nn/", "adam", AdamParams)`.
+macro_rules! source {
+    ($name:literal, $params:ty) => {
+        $crate::kernels::program::source!("", $name, $params)
+    };
+    ($folder:literal, $name:literal, $params:ty) => {
+        $crate::kernels::program::Source {
+            name: $name,
+            file: concat!("shaders/", $folder, $name, ".wgsl"),
+            wgsl: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $folder, $name, ".wgsl")),
+            params: <$params>::BLOCKS,
+        }
+    };
+}
+pub(crate) use source;
+
+/// A kernel's file in one of its variants: the values of its `const` lines, and the parts that it is put together with.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Shader {
+    pub(crate) source: &'static Source,
+    pub(crate) constants: Vec<(&'static str, u32)>,
+    /// Folders of `shaders/lib`, and the part of each.
+    pub(crate) parts: Vec<(&'static str, &'static str)>,
+    /// Whether all storage bindings are `read_write`, so that ranges of one buffer can be bound side by side.
+    pub(crate) writable: bool,
+}
+
+impl Shader {
+    pub(crate) fn new(source: &'static Source) -> Self {
+        Shader { source, constants: Vec::new(), parts: Vec::new(), writable: false }
+    }
+
+    #[cfg(feature = "nn")]
+    pub(crate) fn constants(mut self, constants: &[(&'static str, u32)]) -> Self {
+        self.constants.extend_from_slice(constants);
+        self
+    }
+
+    #[cfg(feature = "nn")]
+    pub(crate) fn parts(mut self, parts: &[(&'static str, &'static str)]) -> Self {
+        self.parts.extend_from_slice(parts);
+        self
+    }
+
+    /// The form that leaves out an optional operand.
+    pub(crate) fn without(mut self, variable: &'static str) -> Self {
+        self.parts.retain(|(folder, _)| *folder != variable);
+        self
+    }
+}
+
+/// Invocations of a workgroup of most shaders: `LANES` of their header.
+pub(crate) const LANES: u32 = 64;
+
+/// Elements of a tensor or of a workspace slot: the first, and their number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Window {
+pub(crate) struct ElementRange {
     pub(crate) start: u64,
     pub(crate) length: u64,
 }
 
-impl Window {
-    pub(crate) const EMPTY: Window = Window { start: 0, length: 0 };
+impl ElementRange {
+    pub(crate) const EMPTY: ElementRange = ElementRange { start: 0, length: 0 };
 
     pub(crate) fn whole(length: u64) -> Self {
-        Window { start: 0, length }
+        ElementRange { start: 0, length }
     }
 
-    /// `element` of the tensor as an offset from the window's start. It may lie outside: shaders add to it, modulo 2^32,
-    /// until it does not.
+    /// `element` of the tensor as an index within the range. It may lie outside: shaders add to it, modulo 2^32, until it does not.
     pub(crate) fn base(&self, element: u64) -> u32 {
         element.wrapping_sub(self.start) as u32
     }
 }
 
-/// What a binding of a step shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The memory that is bound.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Resource {
     Operand(Operand),
-    /// Index of a table of the program.
-    Table(usize),
+    /// A part of the packed weight, by its index in the [`WeightLayout`].
+    Packed(usize),
+    /// A table of the plan.
+    Table(Arc<[u8]>),
 }
 
-impl Resource {
-    fn is_texture(self) -> bool {
-        matches!(self, Resource::Operand(Operand::Slot(slot)) if slot.is_texture())
-    }
-}
-
-/// A binding of a step, in the order of the shader's bindings from 1 on (0 is the parameters).
+/// Memory that is bound to a variable of a shader.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Binding {
+    pub(crate) variable: &'static str,
     pub(crate) resource: Resource,
-    pub(crate) window: Window,
-    /// Byte offset in the parameters of the base that moves when the bound buffer does not start at a multiple of the
-    /// alignment.
-    pub(crate) base: Option<usize>,
-    /// Byte offset in the parameters of the flag that says whether an optional operand is there.
-    pub(crate) present: Option<usize>,
-    /// Whether the shader writes to it: said of textures, and of operands that may not be there.
-    pub(crate) written: bool,
+    pub(crate) range: ElementRange,
+    /// Whether the caller may leave it out. The shader is then put together with the first part of the variable's folder, `none`.
+    pub(crate) optional: bool,
+    texture: bool,
 }
 
 impl Binding {
-    pub(crate) fn new(operand: Operand, window: Window, base: usize) -> Self {
-        Binding { resource: Resource::Operand(operand), window, base: Some(base), present: None, written: false }
+    pub(crate) fn new(variable: &'static str, operand: Operand, range: ElementRange) -> Self {
+        let texture = matches!(operand, Operand::Slot(slot) if slot.is_texture());
+        Binding { variable, resource: Resource::Operand(operand), range, optional: false, texture }
     }
 
-    pub(crate) fn slot(slot: Slot, window: Window, base: usize) -> Self {
-        Binding::new(Operand::Slot(slot), window, base)
+    /// A slot of the workspace, from its start on: a number of elements, or of texels.
+    pub(crate) fn slot(variable: &'static str, slot: Slot, length: u64) -> Self {
+        Binding::new(variable, Operand::Slot(slot), ElementRange::whole(length))
     }
 
-    /// A slot of the workspace from its start on: so many elements, or texels.
-    pub(crate) fn whole(slot: Slot, length: u64) -> Self {
-        Binding {
-            resource: Resource::Operand(Operand::Slot(slot)),
-            window: Window::whole(length),
-            base: None,
-            present: None,
-            written: false,
-        }
+    fn table(variable: &'static str, table: Arc<[u8]>) -> Self {
+        let range = ElementRange::whole(table.len() as u64 / 4);
+        Binding { variable, resource: Resource::Table(table), range, optional: false, texture: false }
     }
 
-    /// A texture that the shader writes, from its start on.
-    pub(crate) fn written_texels(slot: Slot, length: u64) -> Self {
-        Binding { written: true, ..Binding::whole(slot, length) }
-    }
-
-    pub(crate) fn bias(window: Window, base: usize, present: usize) -> Self {
-        Binding { present: Some(present), ..Binding::new(Operand::Role(Role::Bias), window, base) }
+    pub(crate) fn optional(self) -> Self {
+        Binding { optional: true, ..self }
     }
 }
 
+/// The variable of a texture that a shader writes.
+pub(crate) const WRITTEN_TEXELS: &str = "texels";
+
 /// One dispatch.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Step {
-    pub(crate) shader: Specialised,
+pub(crate) struct Dispatch {
+    pub(crate) shader: Shader,
+    /// The parameters after the skips.
     pub(crate) params: Vec<u8>,
     pub(crate) bindings: Vec<Binding>,
     /// Workgroups in x and y.
     pub(crate) workgroups: [u32; 2],
-    /// Whether the step only prepares the weight, so that it need not run again while the weight stays.
-    pub(crate) packs_weight: bool,
+    /// The part of the packed weight that it writes.
+    pub(crate) packs: Option<usize>,
 }
 
-params! {
-    /// `Phase` of the shaders.
-    PhaseEntry { out_first: u32, count: u32, in_first: i32, tap_first: u32, taps: u32, taps_before: u32 }
+/// The layout of a packed weight: the order in which a kernel reads its elements.
+///
+/// Plans of equal layouts can read the same [`PackedWeight`](crate::PackedWeight), whatever their batch and their lengths.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct WeightLayout {
+    /// The weight that is packed.
+    pub(crate) shape: Vec<usize>,
+    /// The dispatches that pack it. None where a kernel reads it as it is stored.
+    pub(crate) parts: Vec<PackedPart>,
+}
+
+/// A part of a packed weight.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct PackedPart {
+    pub(crate) dispatch: Dispatch,
+    /// The slot of the workspace that holds it where it is packed anew each time, and its length in elements or texels.
+    pub(crate) slot: Slot,
+    pub(crate) length: u64,
+}
+
+impl WeightLayout {
+    /// Elements of the weight.
+    pub(crate) fn elements(&self) -> u64 {
+        self.shape.iter().map(|&size| size as u64).product()
+    }
+
+    /// The dispatches that fill the memory of a packed weight, each a part.
+    pub(crate) fn packing(&self, caps: &Caps) -> Result<Vec<Dispatch>> {
+        if self.parts.is_empty() {
+            return pack::copy(self.elements(), caps);
+        }
+        let written_to = |(index, part): (usize, &PackedPart)| part.dispatch.written_to(index);
+        Ok(self.parts.iter().enumerate().map(written_to).collect())
+    }
+}
+
+impl Dispatch {
+    /// The dispatch with its slot of the workspace replaced by a part of a packed weight.
+    pub(super) fn written_to(&self, part: usize) -> Dispatch {
+        let mut dispatch = self.clone();
+        for binding in &mut dispatch.bindings {
+            if matches!(binding.resource, Resource::Operand(Operand::Slot(_))) {
+                binding.resource = Resource::Packed(part);
+            }
+        }
+        dispatch
+    }
+}
+
+impl fmt::Display for WeightLayout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(PackedPart { dispatch, .. }) = self.parts.first() else {
+            return write!(f, "{:?} as it is stored", self.shape);
+        };
+        let rows = dispatch.shader.constants.iter().find(|(name, _)| *name == "TILE_ROWS").map_or(1, |&(_, rows)| rows);
+        let (name, parts) = (dispatch.shader.source.name, self.parts.len());
+        write!(
+            f,
+            "{:?} by {name}, {rows} output channels a tile, {parts} part{}",
+            self.shape,
+            if parts == 1 { "" } else { "s" }
+        )
+    }
 }
 
 /// Bytes of a slot: textures come in whole rows.
@@ -130,25 +239,39 @@ fn slot_bytes(slot: Slot, elements: u64) -> u64 {
     whole * slot.element_bytes()
 }
 
-/// The steps of a plan and what they share.
+/// The dispatches of a plan and what they share.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Program {
-    pub(crate) steps: Vec<Step>,
+    pub(crate) dispatches: Vec<Dispatch>,
     /// Elements, or texels, of each slot of [`Slot::ALL`].
     pub(crate) slots: [u64; Slot::ALL.len()],
-    pub(crate) tables: Vec<Arc<[u8]>>,
-    /// Multiply-adds of all steps.
+    /// The parts of the packed weight.
+    pub(crate) packed: Vec<PackedPart>,
+    /// Multiply-adds of all dispatches.
     pub(crate) multiply_adds: u64,
+    /// The order in which the terms of an element are added, where it is the same for all elements.
+    pub(crate) order: Option<Order>,
 }
 
 impl Program {
+    /// Fails unless it reads the packed weight that it is to read, if any.
+    pub(crate) fn check_packed(&self, wanted: Option<&WeightLayout>, shape: &[usize]) -> Result<()> {
+        match wanted {
+            Some(wanted) if wanted.shape != shape || wanted.parts != self.packed => {
+                let mine = WeightLayout { shape: shape.to_vec(), parts: self.packed.clone() };
+                Err(Error::PackedWeight { got: wanted.to_string(), expected: mine.to_string() })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Bytes of workspace.
     pub(crate) fn workspace_bytes(&self) -> u64 {
         Slot::ALL.iter().zip(self.slots).map(|(slot, elements)| slot_bytes(*slot, elements)).sum()
     }
 }
 
-/// Texels of a row of a workspace texture: `WIDTH` of the shaders. What lies in it is one long sequence; WebGPU grants sides
+/// Texels of a row of a workspace texture: `TEXTURE_WIDTH` of the shaders' header. What lies in it is one long sequence; WebGPU grants sides
 /// of 8192.
 pub(crate) const TEXTURE_WIDTH: u32 = 4096;
 
@@ -170,12 +293,54 @@ pub(crate) struct Builder<'a> {
     pub(crate) caps: &'a Caps,
     /// Bytes of workspace that may be used.
     pub(crate) workspace: u64,
+    required: Required<'a>,
     pub(crate) program: Program,
 }
 
+/// Properties that a program must have.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Required<'a> {
+    /// The layout of the packed weight that it reads: no dispatch packs the weight.
+    pub(crate) packed: Option<&'a WeightLayout>,
+    pub(crate) order: Option<&'a Order>,
+}
+
+impl Required<'_> {
+    fn are_of(&self, program: &Program) -> bool {
+        // A program may be one of several problems, the first of them.
+        self.packed.is_none_or(|packed| packed.parts.starts_with(&program.packed))
+            && self.order.is_none_or(|order| program.order.as_ref() == Some(order))
+    }
+}
+
 impl<'a> Builder<'a> {
-    pub(crate) fn new(caps: &'a Caps, workspace_bytes: u64) -> Self {
-        Builder { caps, workspace: workspace_bytes, program: Program::default() }
+    pub(crate) fn new(caps: &'a Caps, workspace_bytes: u64, required: Required<'a>) -> Self {
+        Builder { caps, workspace: workspace_bytes, required, program: Program::default() }
+    }
+
+    /// A builder with the same requirements and nothing in it.
+    pub(crate) fn scratch(&self) -> Builder<'a> {
+        Builder::new(self.caps, self.workspace, self.required)
+    }
+
+    /// Emits the first of a number of layouts, or the first with the properties that the program must have.
+    pub(super) fn first_required(
+        &mut self,
+        layouts: usize,
+        emit: &dyn Fn(usize, &mut Self) -> Result<()>,
+    ) -> Result<()> {
+        let before = self.program.clone();
+        let mut first = None;
+        for layout in 0..layouts {
+            self.program = before.clone();
+            emit(layout, self)?;
+            if self.required.are_of(&self.program) {
+                return Ok(());
+            }
+            first.get_or_insert_with(|| self.program.clone());
+        }
+        self.program = first.unwrap_or(before);
+        Ok(())
     }
 
     /// Makes a slot hold `elements` at least.
@@ -205,62 +370,78 @@ impl<'a> Builder<'a> {
         if slot.is_texture() {
             u64::from(self.caps.max_texture_side) * u64::from(TEXTURE_WIDTH)
         } else {
-            self.caps.max_window().min(self.caps.max_buffer_bytes / 4)
+            self.caps.max_range().min(self.caps.max_buffer_bytes / 4)
         }
     }
 
-    /// Adds the phases as a table and returns its binding.
-    pub(crate) fn phases(&mut self, phases: &[Phase]) -> Result<Binding> {
+    /// The phases as dispatches read them: in their parameters where there is one, otherwise in a table.
+    pub(super) fn phases(&self, phases: &[Phase]) -> Result<Phases> {
         let mut taps_before = 0;
-        let entries: Vec<PhaseEntry> = phases
-            .iter()
-            .map(|p| {
-                let entry = PhaseEntry {
-                    out_first: p.out_first,
-                    count: p.count,
-                    in_first: p.in_first,
-                    tap_first: p.tap_first,
-                    taps: p.taps,
-                    taps_before,
-                };
-                taps_before += p.taps;
-                entry
-            })
-            .collect();
-        let table: Arc<[u8]> = bytemuck::cast_slice(&entries).into();
-        let length = table.len() as u64 / 4;
-        if length > self.caps.max_window() {
-            return Err(Error::TooLarge {
-                what: "elements of the table of phases",
-                value: length,
-                limit: self.caps.max_window(),
-            });
+        let entry = |phase: &Phase| {
+            let entry = PhaseParams::new(phase, taps_before);
+            taps_before += phase.taps;
+            entry
+        };
+        let entries: Vec<PhaseParams> = phases.iter().map(entry).collect();
+        if let [one] = entries[..] {
+            return Ok(Phases { one, table: None, count: 1 });
         }
-        self.program.tables.push(table);
-        let resource = Resource::Table(self.program.tables.len() - 1);
-        Ok(Binding { resource, window: Window::whole(length), base: None, present: None, written: false })
+        let table = Binding::table("phases", bytemuck::cast_slice(&entries).into());
+        let (value, limit) = (table.range.length, self.caps.max_range());
+        if value > limit {
+            return Err(Error::TooLarge { what: "elements of the table of phases", value, limit });
+        }
+        Ok(Phases { one: PhaseParams::default(), table: Some(table), count: phases.len() as u32 })
     }
 
-    /// Adds a dispatch of `workgroups`, folded into two dimensions where one cannot hold them. A step without workgroups
-    /// is left out.
-    pub(crate) fn dispatch(
-        &mut self,
-        source: &'static Source,
-        constants: &[(&'static str, u32)],
-        workgroups: u64,
-        bindings: Vec<Binding>,
-        params: impl FnOnce(u32) -> Vec<u8>,
-    ) -> Result<()> {
-        if workgroups == 0 {
-            return Ok(());
+    /// Adds a dispatch of `workgroups`, folded into two dimensions where one cannot hold them. A dispatch without workgroups is left
+    /// out.
+    pub(super) fn dispatch(&mut self, draft: Draft, workgroups: u64, params: &dyn Parameters) -> Result<()> {
+        if workgroups > 0 {
+            let dispatch = self.checked(draft, workgroups, params)?;
+            self.program.dispatches.push(dispatch);
         }
-        let most = self.caps.max_window();
-        if let Some(binding) = bindings.iter().find(|b| b.window.length > most) {
-            let value = binding.window.length;
+        Ok(())
+    }
+
+    /// Adds a dispatch that packs a part of the weight into a slot, and returns the binding by which `variable` reads that part. The
+    /// dispatch is left out where the weight is packed already.
+    pub(super) fn pack(
+        &mut self,
+        draft: Draft,
+        workgroups: u64,
+        params: &dyn Parameters,
+        (variable, slot, length): (&'static str, Slot, u64),
+    ) -> Result<Binding> {
+        if self.required.packed.is_none() || workgroups == 0 {
+            self.reserve(slot, length)?;
+        }
+        if workgroups == 0 {
+            return Ok(Binding::slot(variable, slot, length));
+        }
+        let dispatch = self.checked(draft, workgroups, params)?;
+        let part = PackedPart { dispatch, slot, length };
+        let known = self.program.packed.iter().position(|known| *known == part);
+        let index = known.unwrap_or(self.program.packed.len());
+        if self.required.packed.is_none() {
+            self.program.dispatches.push(Dispatch { packs: Some(index), ..part.dispatch.clone() });
+        }
+        if known.is_none() {
+            self.program.packed.push(part);
+        }
+        Ok(Binding { resource: Resource::Packed(index), ..Binding::slot(variable, slot, length) })
+    }
+
+    /// A dispatch within the limits of the device.
+    fn checked(&self, draft: Draft, workgroups: u64, params: &dyn Parameters) -> Result<Dispatch> {
+        let Draft { shader, bindings } = draft;
+        let most = self.caps.max_range();
+        if let Some(binding) = bindings.iter().find(|b| b.range.length > most) {
+            let value = binding.range.length;
             return Err(Error::TooLarge { what: "elements of one binding", value, limit: most });
         }
-        let count = |texture: bool| bindings.iter().filter(|b| b.resource.is_texture() == texture).count() as u64;
-        let written = bindings.iter().filter(|b| b.resource.is_texture() && b.written).count() as u64;
+        let count = |texture: bool| bindings.iter().filter(|b| b.texture == texture).count() as u64;
+        let written = bindings.iter().filter(|b| b.variable == WRITTEN_TEXELS).count() as u64;
         let (storage, sampled) =
             if self.caps.storage_texture_reads { (count(true), 0) } else { (written, count(true) - written) };
         for (limit, available, needed) in [
@@ -273,26 +454,18 @@ impl<'a> Builder<'a> {
             }
         }
         let folded = folded(workgroups, self.caps)?;
-        self.program.steps.push(Step {
-            shader: Specialised { source, constants: constants.to_vec() },
-            params: params(workgroups as u32),
-            bindings,
-            workgroups: folded,
-            packs_weight: false,
-        });
-        Ok(())
+        let params = params.bytes(workgroups as u32);
+        Ok(Dispatch { shader, params, bindings, workgroups: folded, packs: None })
+    }
+
+    /// Adds a part to the order of the sums.
+    pub(super) fn order(&mut self, bias_first: bool, part: Part) {
+        self.program.order.get_or_insert_with(|| Order::new(bias_first)).add(part);
     }
 
     /// Counts the multiply-adds of a dispatch.
     pub(crate) fn count(&mut self, multiply_adds: u64) {
         self.program.multiply_adds = self.program.multiply_adds.saturating_add(multiply_adds);
-    }
-
-    /// Marks the step added last as one that only prepares the weight.
-    pub(crate) fn last_packs_weight(&mut self) {
-        if let Some(step) = self.program.steps.last_mut() {
-            step.packs_weight = true;
-        }
     }
 }
 

@@ -1,70 +1,70 @@
-//! Reductions in two passes: partial sums of fixed shares of the positions, added up in a fixed order. No atomics, so the
-//! same plan gives the same bits every time. And `sums`, the kernel of the bias gradient.
+//! Sums in two passes: partial sums of fixed splits of the positions, added up in a fixed order. No atomics, so the same plan gives the
+//! same bits every time. And `sums`, the kernel of the bias gradient.
 
-use super::params::params;
-use super::pieces::{self, Piece};
+use super::operands::{
+    Contraction, ContractionParams, Draft, InputParams, Parameters, PartialParams, Skips, SplitParams,
+};
+use super::order::{Level, Part};
+use super::params::{Block, append, params, tiles};
 use super::predict::Work;
-use super::program::{Binding, Builder, Source, Window};
-use super::{Kernel, Prediction, Tile};
+use super::program::{Binding, Builder, ElementRange, LANES, Source, source};
+use super::slices::{self, Ranges};
+use super::{Kernel, Prediction, Tile, Variant};
 use crate::caps::Caps;
 use crate::error::Result;
-use crate::lowering::{Contract, Operand, Role, Slot, Stage};
-use std::mem::offset_of;
+use crate::geometry::Extension;
+use crate::lowering::{Contract, Operand, Role, Slot, SumRows};
 
-pub(crate) static SUM_PARTIALS: Source = Source {
-    name: "sum_partials",
-    wgsl: include_str!("../../shaders/sum_partials.wgsl"),
-    params: SumPartialsParams::FIELDS,
-};
-static SUM_ROWS: Source =
-    Source { name: "sum_rows", wgsl: include_str!("../../shaders/sum_rows.wgsl"), params: SumRowsParams::FIELDS };
+pub(super) static SUM_PARTIALS: Source = source!("sum_partials", SumPartials);
+static SUM_ROWS: Source = source!("sum_rows", Contraction<RowTiles>);
 
 params! {
-    /// `Params` of `sum_partials.wgsl`.
-    SumPartialsParams {
-        workgroups: u32, values: u32, row_length: u32, splits: u32, partials_base: u32, out_base: u32, out_row: u32,
+    /// `Partials` of `sum_partials.wgsl`.
+    SumPartials { values: u32, row_length: u32, splits: u32, out_row: u32 }
+}
+
+impl SumPartials {
+    const BLOCKS: &'static [Block] =
+        &[Skips::BLOCK, Block { name: "partials", fields: Self::FIELDS, bytes: size_of::<Self>() }];
+}
+
+impl Parameters for SumPartials {
+    fn bytes(&self, _: u32) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        append(&mut bytes, self);
+        bytes
     }
 }
 
-params! {
-    /// `Params` of `sum_rows.wgsl`.
-    SumRowsParams {
-        workgroups: u32, batch: u32, channels: u32, position_first: u32, positions: u32, split_positions: u32, share_first: u32,
-        share_end: u32, in_base: u32, in_batch: u32, in_length: u32, out_base: u32, out_split: u32, accumulate: u32,
-        saved_base: u32, slope: f32,
-    }
+tiles! {
+    /// `Tiles` of `sum_rows.wgsl`.
+    RowTiles { channels: u32 }
 }
-
-/// Invocations of a workgroup of both shaders.
-const LANES: u32 = 64;
 
 /// Positions that a split of `sums` adds up at least.
 const MIN_SPLIT: u64 = 4096;
 
-/// How a reduction over positions is split: into partial sums that a second pass adds up, or not at all, straight into the
-/// output.
+/// How a sum over positions is split: into partial sums that a second pass adds up, or not at all, straight into the output.
 #[derive(Debug)]
 pub(super) struct Reduction {
     pub(super) splits: u32,
     /// Strides of what the first pass writes.
-    pub(super) split_stride: u32,
-    pub(super) group_stride: u32,
-    pub(super) row_stride: u32,
+    strides: PartialParams,
     /// Values of one split, and how they lie in the output.
     values: u64,
     row_length: u32,
     out_row: u32,
     role: Role,
-    output: Window,
+    output: ElementRange,
 }
 
 impl Reduction {
-    /// For the part of the weight gradient that `piece` computes, in about `wanted` splits.
-    pub(super) fn new(c: &Contract, piece: &Piece, wanted: u64, builder: &mut Builder<'_>) -> Result<Self> {
-        let row_length = piece.depth() * c.taps;
+    /// For the part of the weight gradient that some ranges compute, in about `wanted` splits.
+    pub(super) fn new(c: &Contract, ranges: &Ranges, wanted: u64, builder: &mut Builder<'_>) -> Result<Self> {
+        let row_length = ranges.depth() * c.taps;
         let out_row = c.depth * c.taps;
-        let output = pieces::contract_output(c, piece);
-        let rows = [piece.groups(), piece.rows()];
+        let output = slices::contract_output(c, ranges);
+        let rows = [ranges.groups(), ranges.rows()];
         Self::with(rows, row_length, [c.rows * out_row, out_row], Role::WeightGradient, output, wanted, builder)
     }
 
@@ -73,7 +73,7 @@ impl Reduction {
         row_length: u32,
         [out_group, out_row]: [u32; 2],
         role: Role,
-        output: Window,
+        output: ElementRange,
         wanted: u64,
         builder: &mut Builder<'_>,
     ) -> Result<Self> {
@@ -85,25 +85,37 @@ impl Reduction {
         if split {
             builder.reserve(Slot::Partials, u64::from(splits) * values)?;
         }
-        Ok(Reduction {
-            splits,
-            split_stride: values as u32,
-            group_stride: if split { rows * row_length } else { out_group },
-            row_stride: if split { row_length } else { out_row },
-            values,
-            row_length,
-            out_row,
-            role,
-            output,
+        let strides = PartialParams {
+            split: values as u32,
+            group: if split { rows * row_length } else { out_group },
+            row: if split { row_length } else { out_row },
+        };
+        Ok(Reduction { splits, strides, values, row_length, out_row, role, output })
+    }
+
+    /// Where the first pass writes.
+    pub(super) fn params(&self) -> PartialParams {
+        self.strides
+    }
+
+    /// The splits of `all` terms, in dispatches that add `at_once` terms of each. There is one for an empty sum too, which must be
+    /// written.
+    pub(super) fn dispatches(&self, all: u32, at_once: u32) -> impl Iterator<Item = SplitParams> + use<> {
+        let each = all.div_ceil(self.splits);
+        (0..each.max(1)).step_by(at_once as usize).map(move |first| SplitParams {
+            all,
+            each,
+            first,
+            end: first.saturating_add(at_once).min(each),
         })
     }
 
-    /// What the first pass writes.
-    pub(super) fn partials(&self, base: usize) -> Binding {
+    /// The memory that the first pass writes.
+    fn partials(&self, variable: &'static str) -> Binding {
         if self.splits > 1 {
-            Binding::slot(Slot::Partials, Window::whole(u64::from(self.splits) * self.values), base)
+            Binding::slot(variable, Slot::Partials, u64::from(self.splits) * self.values)
         } else {
-            Binding::new(Operand::Role(self.role), self.output, base)
+            Binding::new(variable, Operand::Role(self.role), self.output)
         }
     }
 
@@ -112,114 +124,117 @@ impl Reduction {
         if self.splits == 1 {
             return Ok(());
         }
-        let bindings = vec![
-            self.partials(offset_of!(SumPartialsParams, partials_base)),
-            Binding::new(Operand::Role(self.role), self.output, offset_of!(SumPartialsParams, out_base)),
-        ];
-        builder.dispatch(&SUM_PARTIALS, &[], self.values.div_ceil(LANES.into()), bindings, |workgroups| {
-            bytemuck::bytes_of(&SumPartialsParams {
-                workgroups,
-                values: self.values as u32,
-                row_length: self.row_length,
-                splits: self.splits,
-                partials_base: 0,
-                out_base: 0,
-                out_row: self.out_row,
-            })
-            .to_vec()
-        })
+        let draft = Draft::new(&SUM_PARTIALS).bind(self.partials("input")).bind(Binding::new(
+            "output",
+            Operand::Role(self.role),
+            self.output,
+        ));
+        let params = SumPartials {
+            values: self.values as u32,
+            row_length: self.row_length,
+            splits: self.splits,
+            out_row: self.out_row,
+        };
+        builder.dispatch(draft, self.values.div_ceil(LANES.into()), &params)
+    }
+}
+
+impl Draft {
+    /// The sums that the first pass of a reduction writes, or adds to.
+    pub(super) fn partials(self, reduction: &Reduction, accumulate: bool) -> Self {
+        self.constants(&[("ACCUMULATE", accumulate.into())]).bind(reduction.partials("output"))
     }
 }
 
 /// The kernel of the bias gradient.
 #[derive(Debug)]
-pub(crate) struct SumRows;
+pub(crate) struct Sums;
 
-impl Kernel for SumRows {
+impl Kernel<SumRows> for Sums {
     fn name(&self) -> &'static str {
         "sums"
     }
 
-    #[cfg(test)]
     fn sources(&self) -> Vec<&'static Source> {
-        vec![&SUM_ROWS]
+        vec![&SUM_ROWS, &SUM_PARTIALS]
     }
 
-    fn tiles(&self, stage: &Stage, _: &Caps) -> Result<Vec<Tile>, String> {
-        match stage {
-            Stage::SumRows(_) => Ok(vec![Tile { rows: 1, positions: LANES, lanes_rows: 1 }]),
-            _ => Err("it only adds up rows, which is the bias gradient".into()),
-        }
+    fn variants(&self, _: &SumRows, _: &Caps) -> Result<Vec<Box<dyn Variant<SumRows>>>, String> {
+        Ok(vec![Box::new(Lanes)])
+    }
+}
+
+/// A workgroup for each split of a channel.
+#[derive(Debug)]
+struct Lanes;
+
+impl Variant<SumRows> for Lanes {
+    fn tile(&self) -> Tile {
+        Tile::new(1, LANES, 1)
     }
 
-    fn predict(&self, stage: &Stage, _: Tile, caps: &Caps) -> Prediction {
+    fn predict(&self, s: &SumRows, caps: &Caps) -> Prediction {
         let speed = caps.speed();
-        match stage {
-            Stage::SumRows(s) => {
-                let bytes = f64::from(s.batch) * f64::from(s.channels) * f64::from(s.length) * 4.0;
-                let loads = bytes / speed.bandwidth * speed.multiply_adds;
-                Work { sums: 0.0, loads, stores: 0.0, packing: 0.0, dispatches: 2.0, busy: 1.0 }.on(&speed)
-            }
-            _ => Prediction::NEVER,
-        }
+        let bytes = f64::from(s.batch) * f64::from(s.channels) * f64::from(s.length) * 4.0;
+        let loads = bytes / speed.bandwidth * speed.multiply_adds;
+        Work { sums: 0.0, loads, stores: 0.0, packing: 0.0, dispatches: 2.0, busy: 1.0 }.on(&speed)
     }
 
-    fn emit(&self, stage: &Stage, _: Tile, builder: &mut Builder<'_>) -> Result<()> {
-        let Stage::SumRows(s) = stage else { return Ok(()) };
-        let parts = pieces::rows(s.batch, s.channels, s.length, builder.caps.max_window())?;
-        // Parts of the same channels differ in batch items and positions only; they add up in order.
+    fn emit(&self, s: &SumRows, builder: &mut Builder<'_>) -> Result<()> {
+        // Slices of the same channels differ in batch items and positions only; they add up in order.
         let mut done: Vec<(std::ops::Range<u32>, Reduction)> = Vec::new();
-        for (piece, input) in parts {
-            let mut accumulate = done.iter().any(|(channels, _)| *channels == piece.r);
+        let slices = slices::rows(s.batch, s.channels, s.length, builder.caps.max_range())?;
+        for (ranges, input) in slices {
+            let mut accumulate = done.iter().any(|(channels, _)| *channels == ranges.r);
             if !accumulate {
-                let channels = piece.rows();
-                let total = u64::from(s.batch) * u64::from(s.length);
-                let workgroups = f64::from(channels) * f64::from(LANES);
-                let wanted = builder.caps.speed().splits(workgroups, 1).min(total / MIN_SPLIT);
-                let output = Window { start: piece.r.start.into(), length: channels.into() };
-                let reduction =
-                    Reduction::with([1, 1], channels, [0, channels], Role::BiasGradient, output, wanted, builder)?;
-                done.push((piece.r.clone(), reduction));
+                done.push((ranges.r.clone(), reduction(s, &ranges, builder)?));
             }
-            let Some((_, reduction)) = done.iter().find(|(channels, _)| *channels == piece.r) else { continue };
-            let split_positions = (piece.batch() * piece.positions()).div_ceil(reduction.splits);
-            // Each lane adds up every LANES-th. An empty sum is written too.
-            let share = builder.caps.max_terms(1).saturating_mul(LANES);
-            for share_first in (0..split_positions.max(1)).step_by(share as usize) {
-                let bindings = vec![
-                    Binding::new(s.input.operand, input, offset_of!(SumRowsParams, in_base)),
-                    reduction.partials(offset_of!(SumRowsParams, out_base)),
-                    s.input.saved_binding(input, offset_of!(SumRowsParams, saved_base)),
-                ];
-                let workgroups = u64::from(piece.rows()) * u64::from(reduction.splits);
-                let row = u64::from(piece.n.start) * u64::from(s.channels) + u64::from(piece.r.start);
-                builder.dispatch(&SUM_ROWS, &s.input.load_constants(), workgroups, bindings, |workgroups| {
-                    bytemuck::bytes_of(&SumRowsParams {
-                        workgroups,
-                        batch: piece.batch(),
-                        channels: piece.rows(),
-                        position_first: piece.j.start,
-                        positions: piece.positions(),
-                        split_positions,
-                        share_first,
-                        share_end: share_first.saturating_add(share).min(split_positions),
-                        in_base: input.base(row * u64::from(s.length)),
-                        in_batch: s.channels * s.length,
-                        in_length: s.length,
-                        out_base: 0,
-                        out_split: reduction.split_stride,
-                        accumulate: accumulate.into(),
-                        saved_base: input.base(row * u64::from(s.length)),
-                        slope: s.input.slope(),
-                    })
-                    .to_vec()
-                })?;
+            let Some((_, reduction)) = done.iter().find(|(channels, _)| *channels == ranges.r) else { continue };
+            // Each lane adds up every LANES-th.
+            let at_once = builder.caps.max_terms(1).saturating_mul(LANES);
+            let all = ranges.batch() * ranges.positions();
+            let sizes = [reduction.splits, all.div_ceil(reduction.splits), at_once];
+            let inner = [Level::Lanes(LANES), Level::Positions(1)];
+            builder.order(false, Part::over_positions(&ranges, sizes, None, inner));
+            for split in reduction.dispatches(all, at_once) {
+                let draft = Draft::new(&SUM_ROWS).input(s.input, input).partials(reduction, accumulate);
+                let params = Contraction {
+                    partials: reduction.params(),
+                    split,
+                    tiles: RowTiles { channels: ranges.rows() },
+                    ..params(s, &ranges, input)
+                };
+                builder.dispatch(draft, u64::from(ranges.rows()) * u64::from(reduction.splits), &params)?;
                 accumulate = true;
             }
         }
-        for (_, reduction) in &done {
-            reduction.finish(builder)?;
-        }
-        Ok(())
+        done.iter().try_for_each(|(_, reduction)| reduction.finish(builder))
+    }
+}
+
+/// How the sums of some channels are split.
+fn reduction(s: &SumRows, ranges: &Ranges, builder: &mut Builder<'_>) -> Result<Reduction> {
+    let channels = ranges.rows();
+    let total = u64::from(s.batch) * u64::from(s.length);
+    let lanes = f64::from(channels) * f64::from(LANES);
+    let wanted = builder.caps.speed().splits(lanes, 1).min(total / MIN_SPLIT);
+    let output = ElementRange { start: ranges.r.start.into(), length: channels.into() };
+    Reduction::with([1, 1], channels, [0, channels], Role::BiasGradient, output, wanted, builder)
+}
+
+/// The parameters of a slice. Its channels are rows of one group.
+fn params(s: &SumRows, ranges: &Ranges, input: ElementRange) -> Contraction<RowTiles> {
+    let row = u64::from(ranges.n.start) * u64::from(s.channels) + u64::from(ranges.r.start);
+    let inside = i64::from(ranges.j.start)..i64::from(ranges.j.end);
+    let first = row * u64::from(s.length);
+    Contraction {
+        problem: ContractionParams {
+            batch: ranges.batch(),
+            position_first: ranges.j.start,
+            positions: ranges.positions(),
+            ..Default::default()
+        },
+        input: InputParams::new(&s.input, [1, s.channels, s.length], input, first, &inside, Extension::ZEROS),
+        ..Default::default()
     }
 }

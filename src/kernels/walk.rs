@@ -1,6 +1,5 @@
 //! How a tile of output positions walks over the taps of an input row.
 
-use super::{Prediction, Tile};
 use crate::lowering::gcd;
 
 /// The positions of a tile and the order in which it takes the taps.
@@ -15,22 +14,22 @@ pub(super) struct Walk {
     pub(super) shifted: bool,
     /// Output positions between neighbours of a tile.
     pub(super) spacing: u32,
-    /// Taps from one sample to the next that a shift brings.
-    pub(super) period: u32,
+    /// Taps from one to the next at which neighbours share a sample: stride / gcd.
+    pub(super) tap_stride: u32,
 }
 
 /// Input positions of a block of tiles, at most: beyond the end of the longest row they still fit an `i32`.
 pub(super) const MAX_BLOCK: u64 = 1 << 24;
 
 impl Walk {
-    /// A run of positions, whose taps are walked over one by one.
-    pub(super) fn plain(tile: Tile) -> Self {
-        Walk { tile_positions: tile.positions, shifted: false, spacing: 1, period: 1 }
+    /// Neighbouring positions, whose taps are walked over one by one.
+    pub(super) fn plain(tile_positions: u32) -> Self {
+        Walk { tile_positions, shifted: false, spacing: 1, tap_stride: 1 }
     }
 
     /// The same with the positions of so many invocations interleaved, so that neighbours are at neighbouring positions.
-    fn interleaved(tile: Tile, invocations: u32) -> Self {
-        Walk { spacing: invocations, ..Walk::plain(tile) }
+    fn interleaved(tile_positions: u32, invocations: u32) -> Self {
+        Walk { spacing: invocations, ..Walk::plain(tile_positions) }
     }
 
     /// Input positions from one invocation to the next.
@@ -39,42 +38,31 @@ impl Walk {
         positions.saturating_mul(in_step)
     }
 
-    fn shifted(in_step: u32, tap_step: u32, tile: Tile) -> Self {
+    fn shifted(in_step: u32, tap_step: u32, tile_positions: u32) -> Self {
         let common = gcd(in_step, tap_step);
-        let (spacing, period) = (tap_step / common, in_step / common);
-        Walk { tile_positions: tile.positions, shifted: true, spacing, period }
+        let (spacing, tap_stride) = (tap_step / common, in_step / common);
+        Walk { tile_positions, shifted: true, spacing, tap_stride }
     }
 
-    /// The walk that is predicted to be fastest, and its prediction. `interleaved` is how many invocations may interleave, where a kernel
-    /// can do that.
-    pub(super) fn fastest(
+    /// The walks that a tile can take over so many taps. `interleaved` is how many invocations may interleave, where a kernel can do
+    /// that.
+    pub(super) fn all(
         in_step: u32,
         tap_step: u32,
-        tile: Tile,
+        tile_positions: u32,
         taps: u32,
         interleaved: Option<u32>,
-        predict: impl Fn(&Walk) -> Prediction,
-    ) -> (Self, Prediction) {
-        let faster = |walk: Walk, best: (Walk, Prediction)| {
-            let prediction = predict(&walk);
-            if prediction.seconds() < best.1.seconds() { (walk, prediction) } else { best }
-        };
-        let too_far = |walk: &Walk| {
+    ) -> impl Iterator<Item = Self> {
+        let near = move |walk: &Walk| {
             // Shaders reckon with positions up to a block beyond the end.
-            u64::from(walk.spacing) * u64::from(in_step) > MAX_BLOCK / u64::from(tile.positions)
+            u64::from(walk.spacing) * u64::from(in_step) <= MAX_BLOCK / u64::from(tile_positions)
         };
-        let plain = Walk::plain(tile);
-        let mut plain = (plain, predict(&plain));
-        let interleaved = interleaved.map(|invocations| Walk::interleaved(tile, invocations));
-        if let Some(walk) = interleaved.filter(|walk| !too_far(walk) && tile.positions > 1) {
-            plain = faster(walk, plain);
-        }
-        // One tap, or one position, has nothing to shift.
-        if taps <= 1 || tile.positions == 1 {
-            return plain;
-        }
-        let shifted = Walk::shifted(in_step, tap_step, tile);
-        if too_far(&shifted) { plain } else { faster(shifted, plain) }
+        // One position has nothing to interleave; one position, or one tap, has nothing to shift.
+        let interleaved = interleaved.filter(|_| tile_positions > 1);
+        let interleaved = interleaved.map(|invocations| Walk::interleaved(tile_positions, invocations));
+        let shifts = taps > 1 && tile_positions > 1;
+        let shifted = shifts.then(|| Walk::shifted(in_step, tap_step, tile_positions));
+        std::iter::once(Walk::plain(tile_positions)).chain([interleaved, shifted].into_iter().flatten().filter(near))
     }
 
     /// Tiles along so many positions of a row: whole blocks of interleaved tiles.
@@ -85,11 +73,11 @@ impl Walk {
 
     /// Samples that a tile loads for each of so many taps, on average.
     pub(super) fn samples(&self, positions: u32, taps: u32) -> f64 {
-        if self.shifted { 1.0 + f64::from(positions - 1) * self.runs(taps) } else { f64::from(positions) }
+        if self.shifted { 1.0 + f64::from(positions - 1) * self.residues(taps) } else { f64::from(positions) }
     }
 
-    /// Runs of shifts for each of so many taps.
-    pub(super) fn runs(&self, taps: u32) -> f64 {
-        f64::from(self.period.min(taps)) / f64::from(taps.max(1))
+    /// Residues of taps, as a share of so many taps.
+    pub(super) fn residues(&self, taps: u32) -> f64 {
+        f64::from(self.tap_stride.min(taps)) / f64::from(taps.max(1))
     }
 }

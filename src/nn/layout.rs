@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 /// Memory that outlives a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Arena {
-    /// Parameters and statistics, as [`Layout`] says.
+    /// Parameters and statistics, as [`ArenaLayout`] says.
     State,
     /// Gradients of the parameters, which lie as those do.
     Gradients,
@@ -16,9 +16,9 @@ pub(super) enum Arena {
     Memory(usize),
 }
 
-/// Where the parameters of a graph lie: those that are learnt first, each at a multiple of [`Layout::ALIGNMENT`].
+/// Where the parameters of a graph lie: those that are learnt first, each at a multiple of [`ArenaLayout::ALIGNMENT`].
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Layout {
+pub(super) struct ArenaLayout {
     /// First element of each parameter.
     pub(super) offsets: Vec<u64>,
     /// Elements of those that are learnt.
@@ -27,11 +27,11 @@ pub(super) struct Layout {
     pub(super) total: u64,
 }
 
-impl Layout {
+impl ArenaLayout {
     /// In elements: no device asks for more than WebGPU's 256 bytes, and checkpoints lie alike on all.
     const ALIGNMENT: u64 = 64;
 
-    pub(super) fn of(graph: &Graph) -> Layout {
+    pub(super) fn of(graph: &Graph) -> ArenaLayout {
         let mut offsets = vec![0; graph.parameters.len()];
         let mut end = 0u64;
         let mut trained = 0;
@@ -47,19 +47,19 @@ impl Layout {
                 trained = end;
             }
         }
-        Layout { offsets, trained, total: end }
+        ArenaLayout { offsets, trained, total: end }
     }
 
     /// All parameters together must fit one binding.
     pub(super) fn check(&self, caps: &Caps) -> Result<()> {
-        let (value, limit) = (self.total, caps.max_window());
+        let (value, limit) = (self.total, caps.max_range());
         if value > limit { Err(Error::TooLarge { what: "elements of all parameters", value, limit }) } else { Ok(()) }
     }
 }
 
 impl Graph {
     /// The values that parameters start with, in the order of the layout.
-    pub(super) fn initial(&self, layout: &Layout, seed: u64) -> Vec<f32> {
+    pub(super) fn initial(&self, layout: &ArenaLayout, seed: u64) -> Vec<f32> {
         let mut state = vec![0.0; layout.total as usize];
         // Norms of others last.
         for dependent in [false, true] {

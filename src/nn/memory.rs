@@ -1,6 +1,6 @@
-//! Which tensors of a program share memory: one that is no longer needed gives its place to the next. Plain arithmetic.
+//! Which tensors of a schedule share memory: one that is no longer needed gives its place to the next. Plain arithmetic.
 
-use super::program::{Home, Program, Step, TensorId};
+use super::schedule::{Home, Schedule, Step, TensorId};
 use std::collections::HashMap;
 
 /// Places in memory, and which tensor lies in which.
@@ -15,8 +15,8 @@ pub(super) struct Placement {
 
 impl Placement {
     /// Each tensor has a place from the first step that uses it to the last; or for good, where all are kept.
-    pub(super) fn new(program: &Program, keep: bool) -> Placement {
-        let steps: Vec<&Step> = program.forward.iter().chain(&program.backward).collect();
+    pub(super) fn new(schedule: &Schedule, keep: bool) -> Placement {
+        let steps: Vec<&Step> = schedule.forward.iter().chain(&schedule.backward).collect();
         let mut last_use: HashMap<TensorId, usize> = HashMap::new();
         for (index, step) in steps.iter().enumerate() {
             for tensor in step.tensors() {
@@ -26,11 +26,11 @@ impl Placement {
         let mut placement = Placement { places: Vec::new(), place_of: HashMap::new(), apart: 0 };
         let mut free: Vec<usize> = Vec::new();
         for (index, step) in steps.iter().enumerate() {
-            let pooled = |tensor: &TensorId| program.tensors[tensor.0].home == Home::Pool;
+            let pooled = |tensor: &TensorId| schedule.tensors[tensor.0].home == Home::Pool;
             let tensors: Vec<TensorId> = step.tensors().into_iter().filter(pooled).collect();
             for &tensor in &tensors {
                 if !placement.place_of.contains_key(&tensor) {
-                    placement.put(tensor, program.tensors[tensor.0].elements(), &mut free);
+                    placement.put(tensor, schedule.tensors[tensor.0].elements(), &mut free);
                 }
             }
             let mut done: Vec<usize> =
@@ -64,33 +64,33 @@ impl Placement {
 mod tests {
     use super::super::graph::Graph;
     use super::super::networks::Tcn;
-    use super::super::program::{Request, Wanted};
+    use super::super::schedule::{Request, WantedGradients};
     use super::*;
     use crate::{Caps, Plan, PlanOptions};
 
-    fn program(wanted: Wanted) -> Program {
+    fn schedule(wanted: WantedGradients) -> Schedule {
         let graph = Graph::of(&Tcn::new(3, 16, 2).layers(4)).fused(super::super::Mode::Training, wanted.any());
         let request =
             Request { graph: &graph, input: [4, 3, 50], batch_statistics: true, wanted, training: None, seed: 1 };
         let planner = |fused, operation, input: &[usize]| {
             Plan::new(fused, operation, input, &Caps::WEBGPU, &PlanOptions::default())
         };
-        Program::new(&request, &Caps::WEBGPU, &planner).unwrap()
+        Schedule::new(&request, &Caps::WEBGPU, &planner).unwrap()
     }
 
     /// No tensor lies where another one does that is still needed.
     #[test]
     fn tensors_in_use_lie_apart() {
-        for wanted in [Wanted::default(), Wanted { parameters: true, input: true }] {
-            let program = program(wanted);
-            let placement = Placement::new(&program, false);
-            let steps: Vec<&Step> = program.forward.iter().chain(&program.backward).collect();
+        for wanted in [WantedGradients::default(), WantedGradients { parameters: true, input: true }] {
+            let schedule = schedule(wanted);
+            let placement = Placement::new(&schedule, false);
+            let steps: Vec<&Step> = schedule.forward.iter().chain(&schedule.backward).collect();
             let mut held: HashMap<usize, TensorId> = HashMap::new();
             let mut written: Vec<TensorId> = Vec::new();
             for step in steps {
                 for tensor in step.tensors() {
                     let Some(&place) = placement.place_of.get(&tensor) else { continue };
-                    assert!(placement.places[place] >= program.tensors[tensor.0].elements());
+                    assert!(placement.places[place] >= schedule.tensors[tensor.0].elements());
                     let before = held.insert(place, tensor);
                     // Whoever comes back to a place must find it as it was left.
                     if before != Some(tensor) {
@@ -105,7 +105,7 @@ mod tests {
     /// A forward pass alone needs as many places as are alive at once, however many layers there are.
     #[test]
     fn inference_needs_few_places() {
-        let placement = Placement::new(&program(Wanted::default()), false);
+        let placement = Placement::new(&schedule(WantedGradients::default()), false);
         let total: u64 = placement.places.iter().sum();
         assert!(total * 3 < placement.apart, "{placement:?}");
     }

@@ -37,8 +37,8 @@ mod layout;
 mod memory;
 mod networks;
 mod optimizer;
-mod program;
 mod random;
+mod schedule;
 mod session;
 mod shaders;
 mod state;
@@ -53,7 +53,6 @@ pub use layers::{
 pub use networks::{FeatureExtractor, Tcn, TcnBlock, WaveNetStack};
 pub use optimizer::{Adam, AdamW, Optimizer, Sgd};
 pub use session::{Memory, Mode, Network, Session, SessionOptions};
-#[cfg(test)]
 pub(crate) use shaders::SOURCES;
 pub use state::{Entry, Incompatible, StateDict, Values};
 pub use summary::{LayerSummary, Summary};

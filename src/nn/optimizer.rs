@@ -1,6 +1,6 @@
 //! Optimisers: how parameters follow their gradients.
 
-use super::program::CONTROL_WORDS;
+use super::schedule::CONTROL_WORDS;
 use crate::error::{Error, Result};
 
 /// Stochastic gradient descent (`torch.optim.SGD`).

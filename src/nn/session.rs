@@ -2,10 +2,10 @@
 
 use super::graph::{Graph, Kind, Module};
 use super::input::Input;
-use super::layout::{Arena, Layout};
+use super::layout::{Arena, ArenaLayout};
 use super::memory::Placement;
 use super::optimizer::Optimizer;
-use super::program::{Home, Program, Request, Step, TensorId, Training, Wanted};
+use super::schedule::{Home, Request, Schedule, Step, TensorId, Training, WantedGradients};
 use super::state::{Incompatible, StateDict};
 use super::summary::Summary;
 use super::train::{Loss, Trainer};
@@ -140,7 +140,7 @@ impl fmt::Display for Memory {
 pub struct Network {
     gpu: Gpu,
     graph: Graph,
-    layout: Layout,
+    layout: ArenaLayout,
     state: Tensor,
 }
 
@@ -149,7 +149,7 @@ impl Network {
     /// their shapes are checked where it is bound to an input.
     pub fn new(gpu: &Gpu, network: &(impl Module + ?Sized), seed: u64) -> Result<Network> {
         let graph = Graph::of(network);
-        let layout = Layout::of(&graph);
+        let layout = ArenaLayout::of(&graph);
         graph.check_parameters()?;
         layout.check(gpu.caps())?;
         let initial = graph.initial(&layout, seed);
@@ -297,7 +297,7 @@ impl Network {
         &self.state
     }
 
-    pub(super) fn layout(&self) -> &Layout {
+    pub(super) fn layout(&self) -> &ArenaLayout {
         &self.layout
     }
 }
@@ -320,7 +320,7 @@ impl Network {
 pub struct Session {
     network: Network,
     input: Input,
-    program: Program,
+    schedule: Schedule,
     placement: Placement,
     memory: Memory,
     forward: Bound,
@@ -329,7 +329,7 @@ pub struct Session {
     places: Vec<Tensor>,
     ends: Ends,
     keep_values: bool,
-    wanted: Wanted,
+    wanted: WantedGradients,
     /// Whether what the gradients need is there: the backward pass uses its memory up.
     ran_forward: Arc<AtomicBool>,
 }
@@ -363,7 +363,7 @@ impl Session {
         training: Option<Training>,
     ) -> Result<Session> {
         let gpu = &network.gpu;
-        let wanted = Wanted { parameters: options.parameter_gradients, input: options.input_gradient };
+        let wanted = WantedGradients { parameters: options.parameter_gradients, input: options.input_gradient };
         // Of the graph as it was written: errors name its layers, and what follows can rely on it.
         network.graph.shapes(input.shape)?;
         let graph = if options.keep_values {
@@ -375,23 +375,23 @@ impl Session {
         let (shape, seed) = (input.shape, options.seed);
         let request = Request { graph: &graph, input: shape, batch_statistics, wanted, training, seed };
         let planner = |fused, operation, shape: &[usize]| gpu.plan(fused, operation, shape, &options.plan);
-        let program = Program::new(&request, gpu.caps(), &planner)?;
-        let placement = Placement::new(&program, options.keep_values);
+        let schedule = Schedule::new(&request, gpu.caps(), &planner)?;
+        let placement = Placement::new(&schedule, options.keep_values);
 
-        let uses = |arena: Arena| program.tensors.iter().any(|t| matches!(t.home, Home::Arena(a, _) if a == arena));
+        let uses = |arena: Arena| schedule.tensors.iter().any(|t| matches!(t.home, Home::Arena(a, _) if a == arena));
         let trained = [network.layout.trained as usize];
         let gradients = if uses(Arena::Gradients) { Some(gpu.zeros(trained)?) } else { None };
         let memory =
             (0..training.map_or(0, |t| t.optimizer.memory())).map(|_| gpu.zeros(trained)).collect::<Result<_>>()?;
         let arenas = Arenas { state: network.state.clone(), gradients, memory };
         let places = placement.places.iter().map(|&n| gpu.zeros([n as usize])).collect::<Result<Vec<_>>>()?;
-        let own = program.tensors.iter().map(|tensor| match tensor.home {
+        let own = schedule.tensors.iter().map(|tensor| match tensor.home {
             Home::Own => gpu.zeros(&tensor.shape).map(Some),
             _ => Ok(None),
         });
         let own = own.collect::<Result<Vec<_>>>()?;
 
-        let steps = || program.forward.iter().chain(&program.backward);
+        let steps = || schedule.forward.iter().chain(&schedule.backward);
         let plans: Vec<&Plan> = steps()
             .filter_map(|step| match step {
                 Step::Convolution { plan, .. } => Some(&**plan),
@@ -410,9 +410,9 @@ impl Session {
             workspace: workspace.bytes(),
         };
         let binder =
-            Binder { gpu, program: &program, placement: &placement, arenas: &arenas, places: &places, own: &own };
+            Binder { gpu, schedule: &schedule, placement: &placement, arenas: &arenas, places: &places, own: &own };
         let (forward, backward) =
-            (binder.bind(&program.forward, &workspace)?, binder.bind(&program.backward, &workspace)?);
+            (binder.bind(&schedule.forward, &workspace)?, binder.bind(&schedule.backward, &workspace)?);
         let keep_values = options.keep_values;
         let network = network.clone();
         let ran_forward = Arc::default();
@@ -423,19 +423,19 @@ impl Session {
         };
         let output_follows = graph.follows_input()[graph.output.0];
         let ends = Ends {
-            input: seen(program.input, true)?,
-            output: seen(program.output, output_follows)?,
-            control: taken(program.control)?,
-            output_gradient: program.output_gradient.map(|id| seen(id, output_follows)).transpose()?,
-            input_gradient: program.input_gradient.map(|id| seen(id, true)).transpose()?,
-            target: program.target.map(taken).transpose()?,
-            losses: program.losses.map(taken).transpose()?,
-            clipping: program.clipping.map(taken).transpose()?,
+            input: seen(schedule.input, true)?,
+            output: seen(schedule.output, output_follows)?,
+            control: taken(schedule.control)?,
+            output_gradient: schedule.output_gradient.map(|id| seen(id, output_follows)).transpose()?,
+            input_gradient: schedule.input_gradient.map(|id| seen(id, true)).transpose()?,
+            target: schedule.target.map(taken).transpose()?,
+            losses: schedule.losses.map(taken).transpose()?,
+            clipping: schedule.clipping.map(taken).transpose()?,
         };
         Ok(Session {
             network,
             input,
-            program,
+            schedule,
             placement,
             memory,
             forward,
@@ -481,7 +481,7 @@ impl Session {
 
     /// The shape of the output, with the batch.
     pub(super) fn batch_output(&self) -> &[usize] {
-        &self.program.tensors[self.program.output.0].shape
+        &self.schedule.tensors[self.schedule.output.0].shape
     }
 
     pub(super) fn target(&self) -> Option<&Tensor> {
@@ -546,7 +546,7 @@ impl Session {
     /// Sets the step whose random numbers dropout uses, in both passes: 0 at first, and the same until this is called. (A [`Trainer`]
     /// counts by itself.)
     pub fn set_step(&self, step: u32) -> Result<()> {
-        let mut control = [0.0; super::program::CONTROL_WORDS];
+        let mut control = [0.0; super::schedule::CONTROL_WORDS];
         control[0] = f32::from_bits(step);
         self.control().write(&control)
     }
@@ -584,14 +584,14 @@ impl Session {
     /// [`Error::Parameter`] where no layer has the name; [`Error::Unprepared`], in [`Error::Layer`], where its value is not kept.
     pub fn value(&self, layer: &str) -> Result<Tensor> {
         let wrong = |message| Error::Parameter { name: layer.into(), message };
-        let named = self.program.values.iter().rfind(|named| named.name == layer).ok_or_else(|| {
-            let names: Vec<&str> = self.program.values.iter().map(|named| &*named.name).collect();
+        let named = self.schedule.values.iter().rfind(|named| named.name == layer).ok_or_else(|| {
+            let names: Vec<&str> = self.schedule.values.iter().map(|named| &*named.name).collect();
             wrong(format!("no layer has this name; there are {names:?}"))
         })?;
-        if named.tensor == Some(self.program.output) {
+        if named.tensor == Some(self.schedule.output) {
             return Ok(self.ends.output.clone());
         }
-        if named.tensor == Some(self.program.input) {
+        if named.tensor == Some(self.schedule.input) {
             return Ok(self.ends.input.clone());
         }
         if !self.keep_values {
@@ -599,7 +599,7 @@ impl Session {
             return Err(Error::Unprepared { what: "values between layers", needs }.in_layer(layer));
         }
         let id = named.tensor.ok_or_else(|| wrong("no operation computes its output".into()))?;
-        let shape = self.input.seen(&self.program.tensors[id.0].shape, named.follows_input);
+        let shape = self.input.seen(&self.schedule.tensors[id.0].shape, named.follows_input);
         if shape.contains(&0) {
             return self.network.gpu.zeros(shape);
         }
@@ -618,7 +618,7 @@ impl Session {
 /// What steps are bound to.
 struct Binder<'a> {
     gpu: &'a Gpu,
-    program: &'a Program,
+    schedule: &'a Schedule,
     placement: &'a Placement,
     arenas: &'a Arenas,
     places: &'a [Tensor],
@@ -633,7 +633,7 @@ impl<'a> Binder<'a> {
                 for &(role, tensor) in tensors {
                     buffers = buffers.with(role, self.slice(tensor)?);
                 }
-                self.gpu.prepare(plan)?.bind_with(&buffers, workspace)
+                self.gpu.prepare_for(plan, &buffers.roles())?.bind_with(&buffers, workspace)
             }
             Step::Shader(launch) => {
                 let slices = launch.tensors.iter().map(|&t| self.slice(t)).collect::<Result<Vec<_>>>()?;
@@ -645,7 +645,7 @@ impl<'a> Binder<'a> {
     }
 
     fn slice(&self, id: TensorId) -> Result<wgpu::BufferSlice<'a>> {
-        let tensor = &self.program.tensors[id.0];
+        let tensor = &self.schedule.tensors[id.0];
         let missing = || Error::MissingBuffer { role: "a tensor of the network" };
         let (holder, first) = match tensor.home {
             Home::Pool => (self.placement.place_of.get(&id).and_then(|&place| self.places.get(place)), 0),

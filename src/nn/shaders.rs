@@ -1,38 +1,32 @@
-//! The shaders of what stands between convolutions, and how they are started: element by element, and sums over shares.
+//! The shaders of what stands between convolutions, and how they are started: element by element, and sums of splits.
 
-use super::program::{Launch, TensorId};
+use super::schedule::{Launch, TensorId};
 use crate::caps::Caps;
 use crate::error::{Error, Result};
-use crate::geometry::Activation;
-use crate::kernels::params::params;
-use crate::kernels::program::{Source, Specialised};
+use crate::kernels::params::flat;
+use crate::kernels::program::{self, Shader, Source, source};
 
 /// Invocations of a workgroup of all of them.
-const LANES: u64 = 64;
+const LANES: u64 = program::LANES as u64;
 /// Iterations that a workgroup does at least: 64 of each lane, so that the sum of its lanes is little beside them.
-const SHARE: u64 = 64 * LANES;
-/// Workgroups that a sum is shared among at most: what one workgroup, or one invocation, then adds up.
-const MOST_SHARES: u64 = 1024;
+const SPLIT: u64 = 64 * LANES;
+/// The most splits of a sum: one workgroup, or one invocation, then adds up what they give.
+const MOST_SPLITS: u64 = 1024;
 
 macro_rules! sources {
     ($(
         $params:ident { $($field:ident: $type:ty),* $(,)? } for $($source:ident $name:literal),+;
     )*) => {
         $(
-            params! {
+            flat! {
                 #[doc = concat!("`Params` of", $(" `", $name, ".wgsl`"),+, ".")]
                 $params { $($field: $type),* }
             }
             $(
-                pub(super) static $source: Source = Source {
-                    name: $name,
-                    wgsl: include_str!(concat!("../../shaders/nn/", $name, ".wgsl")),
-                    params: $params::FIELDS,
-                };
+                pub(super) static $source: Source = source!("nn/", $name, $params);
             )+
         )*
         /// All of them.
-        #[cfg(test)]
         pub(crate) static SOURCES: &[&Source] = &[$($(&$source),+),*];
     };
 }
@@ -46,31 +40,19 @@ sources! {
         out_position: u32, in_channels: u32, in_length: u32, in_channel: i32, in_position: i32, accumulate: u32,
     } for PLACE "place";
     WeightNormParams { rows: u32, length: u32 } for WEIGHT_NORM "weight_norm", WEIGHT_NORM_BACK "weight_norm_back";
-    BatchStatsParams {
-        workgroups: u32, channels: u32, length: u32, positions: u32, split: u32,
-    } for BATCH_STATS "batch_stats";
-    BatchFinishParams {
-        count: u32, splits: u32, positions: u32, split: u32, epsilon: f32, momentum: f32,
-    } for BATCH_FINISH "batch_finish";
-    BatchNormParams { count: u32, channels: u32, length: u32, slope: f32 } for BATCH_NORM "batch_norm";
-    BatchSumsParams {
-        workgroups: u32, channels: u32, length: u32, positions: u32, split: u32, slope: f32,
-    } for BATCH_SUMS "batch_sums";
-    BatchGradientsParams { count: u32, splits: u32 } for BATCH_GRADIENTS "batch_gradients";
-    BatchBackParams {
-        count: u32, channels: u32, length: u32, positions: u32, slope: f32,
-    } for BATCH_BACK "batch_back";
+    BatchNormParams {
+        count: u32, channels: u32, length: u32, positions: u32, splits: u32, split: u32, slope: f32, epsilon: f32,
+        momentum: f32,
+    } for BATCH_STATS "batch_stats", BATCH_FINISH "batch_finish", BATCH_NORM "batch_norm", BATCH_SUMS "batch_sums",
+        BATCH_GRADIENTS "batch_gradients", BATCH_BACK "batch_back";
     FoldBatchNormParams {
         count: u32, row: u32, rows_per_group: u32, kernel: u32, channels_per_group: u32, epsilon: f32,
     } for FOLD_BATCH_NORM "fold_batch_norm";
-    SharesParams {
-        workgroups: u32, count: u32, share: u32,
-    } for MEAN_SQUARED_ERROR "mean_squared_error", SUM_SQUARES "sum_squares";
-    CrossEntropyParams {
-        workgroups: u32, count: u32, share: u32, classes: u32, length: u32,
-    } for CROSS_ENTROPY "cross_entropy";
-    LossParams { count: u32, kept: u32 } for LOSS "loss";
-    ClipParams { count: u32, limit: f32 } for CLIP "clip";
+    SplitsParams {
+        splits: u32, count: u32, split: u32, classes: u32, length: u32,
+    } for MEAN_SQUARED_ERROR "mean_squared_error", CROSS_ENTROPY "cross_entropy", SUM_SQUARES "sum_squares";
+    LossParams { splits: u32, kept: u32 } for LOSS "loss";
+    ClipParams { splits: u32, limit: f32 } for CLIP "clip";
     SgdParams { count: u32, momentum: f32, weight_decay: f32 } for SGD "sgd";
     AdamParams {
         count: u32, beta1: f32, beta2: f32, rest1: f32, rest2: f32, epsilon: f32, weight_decay: f32,
@@ -78,49 +60,42 @@ sources! {
 }
 
 /// A shader over so many elements, one of each invocation.
-pub(super) fn each<P: bytemuck::Pod>(
-    source: &'static Source,
-    constants: &[(&'static str, u32)],
-    params: P,
-    elements: u64,
-    tensors: &[TensorId],
-) -> Launch {
-    workgroups(source, constants, params, elements.div_ceil(LANES), tensors)
+pub(super) fn each<P: bytemuck::Pod>(shader: Shader, params: P, elements: u64, tensors: &[TensorId]) -> Launch {
+    workgroups(shader, params, elements.div_ceil(LANES), tensors)
 }
 
-/// A shader of so many workgroups.
-pub(super) fn workgroups<P: bytemuck::Pod>(
-    source: &'static Source,
-    constants: &[(&'static str, u32)],
-    params: P,
-    workgroups: u64,
-    tensors: &[TensorId],
-) -> Launch {
-    Launch {
-        shader: Specialised { source, constants: constants.to_vec() },
-        params: bytemuck::bytes_of(&params).to_vec(),
-        workgroups,
-        tensors: tensors.to_vec(),
-    }
+/// A shader of so many workgroups, and what its bindings from 1 on are bound to, in ascending order of their numbers.
+pub(super) fn workgroups<P: bytemuck::Pod>(shader: Shader, params: P, workgroups: u64, tensors: &[TensorId]) -> Launch {
+    Launch { shader, params: bytemuck::bytes_of(&params).to_vec(), workgroups, tensors: tensors.to_vec() }
 }
 
-/// How a sum is shared among workgroups.
+/// How a sum is split: a workgroup computes each part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Shares {
-    /// Number of shares.
+pub(super) struct Splits {
+    /// Number of splits.
     pub(super) count: u64,
     /// Elements of each, but for the last.
-    pub(super) share: u64,
+    pub(super) split: u64,
 }
 
-impl Shares {
+impl Splits {
     /// Of so many elements, each of which takes a lane so many iterations.
-    pub(super) fn of(elements: u64, iterations: u64, caps: &Caps) -> Result<Shares> {
-        let least = (SHARE / iterations.max(1)).next_multiple_of(LANES).max(LANES);
-        let share = elements.div_ceil(MOST_SHARES).max(least);
-        let most = share.min(elements).div_ceil(LANES);
+    pub(super) fn of(elements: u64, iterations: u64, caps: &Caps) -> Result<Splits> {
+        let least = (SPLIT / iterations.max(1)).next_multiple_of(LANES).max(LANES);
+        let split = elements.div_ceil(MOST_SPLITS).max(least);
+        let most = split.min(elements).div_ceil(LANES);
         check_iterations("iterations of a sum", most.saturating_mul(iterations), caps)?;
-        Ok(Shares { count: elements.div_ceil(share), share })
+        Ok(Splits { count: elements.div_ceil(split), split })
+    }
+
+    /// Parameters of a shader that sums so many elements.
+    pub(super) fn params(self, elements: u64) -> SplitsParams {
+        SplitsParams {
+            splits: self.count as u32,
+            count: elements as u32,
+            split: self.split as u32,
+            ..Default::default()
+        }
     }
 }
 
@@ -135,25 +110,21 @@ fn check_iterations(what: &'static str, value: u64, caps: &Caps) -> Result<()> {
     if value > limit { Err(Error::TooLarge { what, value, limit }) } else { Ok(()) }
 }
 
-/// The value of the constants `ACTIVATION` and `DERIVATIVE`, and of the parameter `slope`.
-pub(super) fn code(activation: Activation) -> (u32, f32) {
-    crate::kernels::activation_code(activation)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::graph::Graph;
-    use super::super::program::{Program, Request, Step, Training, Wanted};
+    use super::super::schedule::{Request, Schedule, Step, Training, WantedGradients};
     use super::super::{
         Adam, AdamW, BatchNorm1d, Convolution, Dropout, LastStep, Linear, Loss, Mode, Module, Optimizer, Parallel,
         Sequential, Sgd, Skip,
     };
     use super::*;
+    use crate::geometry::Activation;
     use crate::{Conv1d, Plan, PlanOptions, shader};
     use naga::valid::{Capabilities, ValidationFlags, Validator};
 
     /// Programs that between them reach every shader: all activations, with and without dropout, sums, gradients, training.
-    fn programs() -> Vec<Program> {
+    fn schedules() -> Vec<Schedule> {
         let activations = [
             Activation::Relu,
             Activation::LeakyRelu(0.1),
@@ -184,34 +155,33 @@ mod tests {
             train(Loss::CrossEntropy, Adam::new(0.1).into(), Some(1.0)),
             train(Loss::CrossEntropy, AdamW::new(0.1).into(), None),
         ];
-        let mut programs = Vec::new();
+        let mut schedules = Vec::new();
         for (mode, training) in [Mode::Evaluation, Mode::Training].into_iter().flat_map(|m| trainings.map(|t| (m, t))) {
             for parameters in [true, training.is_some()] {
                 let graph = Graph::of(&network as &dyn Module).fused(mode, parameters);
-                let wanted = Wanted { parameters, input: parameters };
+                let wanted = WantedGradients { parameters, input: parameters };
                 let batch_statistics = mode == Mode::Training;
                 let request = Request { graph: &graph, input: [3, 4, 9], batch_statistics, wanted, training, seed: 1 };
                 let planner = |fused, operation, input: &[usize]| {
                     Plan::new(fused, operation, input, &Caps::WEBGPU, &PlanOptions::default())
                 };
-                programs.push(Program::new(&request, &Caps::WEBGPU, &planner).unwrap());
+                schedules.push(Schedule::new(&request, &Caps::WEBGPU, &planner).unwrap());
             }
         }
-        programs
+        schedules
     }
 
     /// Every specialisation is valid, and binds what its step brings.
     #[test]
     fn every_specialisation_is_valid_webgpu() {
         let mut seen = Vec::new();
-        for step in programs().iter().flat_map(|program| program.forward.iter().chain(&program.backward)) {
+        for step in schedules().iter().flat_map(|schedule| schedule.forward.iter().chain(&schedule.backward)) {
             let Step::Shader(launch) = step else { continue };
             if seen.contains(&launch.shader) {
                 continue;
             }
             let name = launch.shader.source.name;
-            let text = shader::specialise(&launch.shader).unwrap();
-            let module = shader::parse(&launch.shader, &text).unwrap();
+            let module = shader::parse(&launch.shader, &shader::compose(&launch.shader).unwrap()).unwrap();
             let interface = shader::interface(&launch.shader, &module).unwrap();
             assert_eq!(interface.bindings.len(), launch.tensors.len() + 1, "{name}");
             let info = Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(&module);
@@ -227,15 +197,14 @@ mod tests {
     /// A dispatch never has a tensor both as something that it reads and as something that it writes, nor twice as the latter.
     #[test]
     fn no_step_writes_what_it_has_bound_twice() {
-        for program in programs() {
-            for step in program.forward.iter().chain(&program.backward) {
+        for schedule in schedules() {
+            for step in schedule.forward.iter().chain(&schedule.backward) {
                 let Step::Shader(launch) = step else { continue };
-                let text = shader::specialise(&launch.shader).unwrap();
-                let module = shader::parse(&launch.shader, &text).unwrap();
-                let kinds = shader::interface(&launch.shader, &module).unwrap().bindings;
-                for (i, (tensor, kind)) in launch.tensors.iter().zip(&kinds[1..]).enumerate() {
+                let module = shader::parse(&launch.shader, &shader::compose(&launch.shader).unwrap()).unwrap();
+                let variables = shader::interface(&launch.shader, &module).unwrap().bindings;
+                for (i, (tensor, variable)) in launch.tensors.iter().zip(&variables[1..]).enumerate() {
                     let others = launch.tensors.iter().enumerate().filter(|(j, other)| *j != i && *other == tensor);
-                    let written = *kind == shader::BindingKind::ReadWrite;
+                    let written = variable.kind == shader::BindingKind::ReadWrite;
                     assert!(!written || others.count() == 0, "{}: {:?}", launch.shader.source.name, launch.tensors);
                 }
             }
@@ -246,8 +215,8 @@ mod tests {
     #[test]
     fn shaders_are_valid_webgpu() {
         for source in SOURCES {
-            let shader = Specialised { source, constants: Vec::new() };
-            let module = shader::parse(&shader, source.wgsl).unwrap();
+            let shader = Shader::new(source);
+            let module = shader::parse(&shader, &shader::compose(&shader).unwrap()).unwrap();
             let interface = shader::interface(&shader, &module).unwrap();
             assert_eq!(interface.entry_point, source.name);
             assert_eq!(u64::from(interface.workgroup_size[0]), LANES);

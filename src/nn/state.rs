@@ -2,7 +2,7 @@
 //! files.
 
 use super::graph::{Graph, Kind, Parameter, RESERVED, hash};
-use super::layout::Layout;
+use super::layout::ArenaLayout;
 use crate::error::{Error, Result};
 use crate::files;
 use safetensors::tensor::TensorView;
@@ -282,7 +282,7 @@ impl Graph {
     /// bit by bit.
     pub(super) fn entries(
         &self,
-        layout: &Layout,
+        layout: &ArenaLayout,
         state: &[f32],
         only: impl Fn(Kind) -> bool,
     ) -> BTreeMap<String, Entry> {
@@ -305,7 +305,7 @@ impl Graph {
     /// compared; nothing is changed where there is an error.
     pub(super) fn fill(
         &self,
-        layout: &Layout,
+        layout: &ArenaLayout,
         state: &mut [f32],
         entries: &BTreeMap<String, Entry>,
         only: impl Fn(Kind) -> bool,

@@ -2,7 +2,7 @@
 
 use super::graph::{Graph, Kind, Node, Op, flat_input};
 use super::input::Input;
-use super::program::Planner;
+use super::schedule::Planner;
 use crate::error::{Error, Result};
 use crate::geometry::{Activation, Fused, Layer, Operation};
 use std::fmt;
@@ -56,7 +56,7 @@ impl Summary {
                 let told = || {
                     let x = if *flat { flat_input(x, fused)? } else { x.clone() };
                     let plan = planner(*fused, Operation::Forward, &x)?;
-                    Ok((fused.layer.cost(&x)?.flops, Some(plan.choice().to_string())))
+                    Ok((fused.layer.cost(&x)?.flops, Some(plan.variant().to_string())))
                 };
                 (flops, kernel) = told().map_err(|error: Error| error.in_layer(&node.name))?;
             }

@@ -4,7 +4,7 @@ use super::data::{Dataset, Loader, Target, TargetKind};
 use super::graph::Kind;
 use super::input::Input;
 use super::optimizer::Optimizer;
-use super::program::{KEPT_LOSSES, Training};
+use super::schedule::{KEPT_LOSSES, Training};
 use super::session::{Memory, Mode, Network, Session, SessionOptions};
 use super::state::{Entry, Incompatible, StateDict};
 use crate::error::{Error, Result};

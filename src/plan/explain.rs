@@ -61,7 +61,7 @@ impl Plan {
         let count = self.dispatches();
         let dispatches = if count == 1 { "dispatch" } else { "dispatches" };
         let (class, workspace) = (self.caps.class, size(self.workspace_bytes()));
-        write!(f, "{} on a {class:?} device, {count} {dispatches}, {workspace} of workspace", self.choice)
+        write!(f, "{} on a {class:?} device, {count} {dispatches}, {workspace} of workspace", self.variant)
     }
 
     fn dispatch_lines(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -69,21 +69,25 @@ impl Plan {
         write!(f, "  ")?;
         self.summary(f)?;
         writeln!(f)?;
-        for step in self.program.steps.iter().take(MOST_DISPATCHES) {
-            let [x, y] = step.workgroups;
-            let once = if step.packs_weight { ", once per weight" } else { "" };
-            let bytes: u64 = step
+        for dispatch in self.program.dispatches.iter().take(MOST_DISPATCHES) {
+            let [x, y] = dispatch.workgroups;
+            let once = if dispatch.packs.is_some() { ", once per weight" } else { "" };
+            let bytes: u64 = dispatch
                 .bindings
                 .iter()
                 .filter(|b| matches!(b.resource, Resource::Operand(Operand::Role(_))))
-                .map(|b| b.window.length * 4)
+                .map(|b| b.range.length * 4)
                 .sum();
-            let name = step.shader.source.name;
+            let name = dispatch.shader.source.name;
             writeln!(f, "    {name}: {x} x {y} workgroups over {} of tensors{once}", size(bytes))?;
         }
         match count.saturating_sub(MOST_DISPATCHES) {
-            0 => Ok(()),
-            more => writeln!(f, "    and {more} more"),
+            0 => {}
+            more => writeln!(f, "    and {more} more")?,
+        }
+        match self.order() {
+            Some(order) => writeln!(f, "  order of the terms of an element: {order}"),
+            None => writeln!(f, "  the order of the terms differs from element to element"),
         }
     }
 
@@ -92,7 +96,7 @@ impl Plan {
         let order = if measured { "what was measured first, then by prediction" } else { "by prediction" };
         writeln!(f, "  candidates, the fastest first, {order}; milliseconds, and the share of the device kept busy")?;
         writeln!(f, "  (a tile is output channels x positions of an invocation, x invocations along channels)")?;
-        write!(f, "    {:<16}", "kernel/tile")?;
+        write!(f, "    {:<16}", "variant")?;
         if measured {
             write!(f, "{:>10}", "measured")?;
         }
@@ -101,7 +105,7 @@ impl Plan {
         heads.iter().try_for_each(|name| write!(f, "{name:>10}"))?;
         writeln!(f, "{:>7}", "busy")?;
         for candidate in &self.candidates {
-            write!(f, "    {:<16}", candidate.choice.to_string())?;
+            write!(f, "    {:<16}", candidate.variant.to_string())?;
             match candidate.measured {
                 Some(seconds) => write!(f, "{:>10.3}", seconds * 1e3)?,
                 None if measured => write!(f, "{:>10}", "")?,
@@ -113,7 +117,7 @@ impl Plan {
             write!(f, "{:>6.0}%", candidate.predicted.busy * 100.0)?;
             match &candidate.refused {
                 Some(error) => writeln!(f, "  refused: {error}")?,
-                None if candidate.choice == self.choice => writeln!(f, "  chosen")?,
+                None if candidate.variant == self.variant => writeln!(f, "  chosen")?,
                 None => writeln!(f)?,
             }
         }
@@ -123,22 +127,22 @@ impl Plan {
     /// Why the winner won: what the best of the other kernels spends more on.
     fn reason(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let open = |c: &&Candidate| c.refused.is_none();
-        let Some(chosen) = self.candidates.iter().find(|c| c.choice == self.choice) else { return Ok(()) };
-        let other = self.candidates.iter().filter(open).find(|c| c.choice.kernel != self.choice.kernel);
+        let Some(chosen) = self.candidates.iter().find(|c| c.variant == self.variant) else { return Ok(()) };
+        let other = self.candidates.iter().filter(open).find(|c| c.variant.kernel != self.variant.kernel);
         let Some(other) = other else {
-            return writeln!(f, "  {}: no other kernel was open to choice", self.choice);
+            return writeln!(f, "  {}: no other kernel was open to choice", self.variant);
         };
         let (times, how) = match (chosen.measured, other.measured) {
             (Some(chosen), Some(other)) => (other / chosen, "took"),
             (Some(_), None) => {
-                return writeln!(f, "  {}: measured on this adapter, as no other kernel was", self.choice);
+                return writeln!(f, "  {}: measured on this adapter, as no other kernel was", self.variant);
             }
             _ => (other.predicted.seconds() / chosen.predicted.seconds(), "is predicted to take"),
         };
         write!(
             f,
             "  {}: {}, the best of the other kernels, {how} {times:.2} times as long",
-            self.choice, other.choice
+            self.variant, other.variant
         )?;
         let more = other.predicted.parts().into_iter().zip(chosen.predicted.parts());
         let more = more.map(|((name, other), (_, chosen))| (name, other - chosen));

@@ -10,9 +10,10 @@ pub use tuning::{TunedOn, Tuning};
 use crate::caps::Caps;
 use crate::error::{Error, Result};
 use crate::geometry::{Conv1d, ConvTranspose1d, Fused, Geometry, Layer, Operation, Residual, Shapes, elements};
-use crate::kernels::program::{Builder, Program};
-use crate::kernels::{KERNELS, Kernel, Prediction, Tile, emit_fold, parts};
-use crate::lowering::{Operand, Role, Stage, lower};
+use crate::kernels::order::Order;
+use crate::kernels::program::{Builder, Program, Required, WeightLayout};
+use crate::kernels::{CONTRACT, CORRELATE, Kernel, Prediction, SUM_ROWS, Sliced, Tile, Variant, emit_fold};
+use crate::lowering::{Operand, Problem, Role, lower};
 use std::fmt;
 use std::sync::Arc;
 
@@ -22,17 +23,17 @@ pub const DEFAULT_WORKSPACE_BYTES: u64 = 256 << 20;
 /// Most stride phases: their table must fit a binding of 128 MiB.
 const MAX_PHASES: u64 = 1 << 22;
 
-/// A kernel and the tile that it is run in.
+/// The name of a variant: a kernel in one configuration, such as `window/16x7`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub struct Choice {
+pub struct VariantName {
     /// Name of the kernel.
     pub kernel: &'static str,
-    /// Its tile.
+    /// Name of the configuration.
     pub tile: Tile,
 }
 
-impl fmt::Display for Choice {
+impl fmt::Display for VariantName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.kernel, self.tile)
     }
@@ -42,17 +43,21 @@ impl fmt::Display for Choice {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct PlanOptions {
-    /// Only this kernel: `direct`, or `direct/4x4` for one of its tiles. [`kernels`] lists them.
+    /// Only this kernel: `direct`, or `direct/4x4` for one of its variants. [`kernels`] lists them.
     pub kernel: Option<String>,
     /// Bytes of workspace that may be used.
     pub workspace_bytes: u64,
     /// What was measured; without it, predictions decide.
     pub tuning: Option<Arc<Tuning>>,
+    /// The layout of the packed weight that the operation reads in place of the weight.
+    pub packed: Option<Arc<WeightLayout>>,
+    /// The order in which the terms of each element are added: [`Plan::order`] of another plan.
+    pub order: Option<Order>,
 }
 
 impl Default for PlanOptions {
     fn default() -> Self {
-        PlanOptions { kernel: None, workspace_bytes: DEFAULT_WORKSPACE_BYTES, tuning: None }
+        PlanOptions { kernel: None, workspace_bytes: DEFAULT_WORKSPACE_BYTES, tuning: None, packed: None, order: None }
     }
 }
 
@@ -76,12 +81,28 @@ impl PlanOptions {
     }
 }
 
+impl PlanOptions {
+    /// Only variants that read a packed weight of this layout: [`PackedWeight::layout`](crate::PackedWeight::layout).
+    #[must_use]
+    pub fn packed(self, layout: impl Into<Arc<WeightLayout>>) -> Self {
+        PlanOptions { packed: Some(layout.into()), ..self }
+    }
+}
+
+impl PlanOptions {
+    /// Only variants that add the terms of each element in this order, so that equal elements have equal bits.
+    #[must_use]
+    pub fn order(self, order: Order) -> Self {
+        PlanOptions { order: Some(order), ..self }
+    }
+}
+
 /// One of the ways to compute an operation that the planner looked at.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Candidate {
-    /// Kernel and tile.
-    pub choice: Choice,
+    /// Its name.
+    pub variant: VariantName,
     /// What it is predicted to take.
     pub predicted: Prediction,
     /// Measured time in seconds, where the planner was given one.
@@ -99,9 +120,11 @@ pub struct Plan {
     operation: Operation,
     shapes: Shapes,
     caps: Caps,
-    choice: Choice,
+    variant: VariantName,
     candidates: Vec<Candidate>,
     key: String,
+    /// Whether it reads a packed weight in place of the weight.
+    packed: bool,
     pub(crate) program: Program,
 }
 
@@ -115,38 +138,59 @@ impl Plan {
         caps: &Caps,
         options: &PlanOptions,
     ) -> Result<Plan> {
-        let fused = layer.into();
+        Plan::of(layer.into(), operation, input.as_ref(), caps, options)
+    }
+
+    fn of(fused: Fused, operation: Operation, input: &[usize], caps: &Caps, options: &PlanOptions) -> Result<Plan> {
         fused.check()?;
-        let (shapes, geometry) = fused.layer.resolve(input.as_ref())?;
+        let (shapes, geometry) = fused.layer.resolve(input)?;
         check_derived_sizes(&geometry)?;
-        let allowed = allowed(options.kernel.as_deref())?;
-        let stages = lower(&fused, &geometry, operation);
+        let name = KernelName::new(options.kernel.as_deref())?;
+        let problems = lower(&fused, &geometry, operation);
         let key = tuning::key(fused.layer.is_transposed(), &geometry, operation);
-        let mut candidates = candidates(&stages, &allowed, caps)?;
+        let mut candidates = candidates(&problems, &name, caps)?;
         if let Some(tuning) = &options.tuning {
-            candidates.iter_mut().for_each(|c| c.measured = tuning.seconds(&key, c.choice));
+            candidates.iter_mut().for_each(|c| c.measured = tuning.seconds(&key, c.variant));
         }
         // What was measured first; a stable sort leaves the rest by prediction.
         candidates.sort_by(|a, b| {
             let time = |c: &Candidate| c.measured.unwrap_or(f64::INFINITY);
             time(a).total_cmp(&time(b))
         });
+        let weight = shapes.weight.to_vec();
+        if options.packed.is_some() && !operation.reads_weight() {
+            return Err(Error::NoWeight { operation: operation.name() });
+        }
         let mut planned = None;
         for candidate in &mut candidates {
-            match emit(&stages, candidate.choice, caps, options) {
+            let program = emit(&problems, candidate.variant, caps, options).and_then(|program| {
+                program.check_packed(options.packed.as_deref(), &weight)?;
+                Ok(program)
+            });
+            match program {
                 Ok(program) => {
-                    planned = Some((candidate.choice, program));
+                    planned = Some((candidate.variant, program));
                     break;
                 }
                 Err(error) => candidate.refused = Some(error),
             }
         }
         // Where nothing can be planned, what the best candidate met is the reason.
-        let (choice, program) = match planned {
+        let (variant, program) = match planned {
             Some(planned) => planned,
             None => return Err(candidates.into_iter().find_map(|c| c.refused).unwrap_or_else(no_kernel)),
         };
-        Ok(Plan { fused, operation, shapes, caps: *caps, choice, candidates, key, program })
+        Ok(Plan {
+            fused,
+            operation,
+            shapes,
+            caps: *caps,
+            variant,
+            candidates,
+            key,
+            packed: options.packed.is_some(),
+            program,
+        })
     }
 
     /// The layer.
@@ -174,9 +218,9 @@ impl Plan {
         &self.caps
     }
 
-    /// The kernel and tile that do nearly all of the work.
-    pub fn choice(&self) -> Choice {
-        self.choice
+    /// The variant that does nearly all of the work.
+    pub fn variant(&self) -> VariantName {
+        self.variant
     }
 
     /// What measured times of this operation are filed under.
@@ -191,7 +235,7 @@ impl Plan {
 
     /// Number of dispatches.
     pub fn dispatches(&self) -> usize {
-        self.program.steps.len()
+        self.program.dispatches.len()
     }
 
     /// Multiply-adds of all dispatches, those with padding that the kernel multiplies out included. The empty parts of tiles
@@ -200,12 +244,31 @@ impl Plan {
         self.program.multiply_adds
     }
 
+    /// The order in which the terms of each element of the output are added. Plans of equal order give equal bits for equal elements.
+    /// `None` where it differs from element to element: where terms that meet no sample are left out, where elements are cut into different
+    /// parts, and for the input gradient of padding that copies samples.
+    pub fn order(&self) -> Option<&Order> {
+        self.program.order.as_ref()
+    }
+
     /// Bytes of workspace.
     pub fn workspace_bytes(&self) -> u64 {
         self.program.workspace_bytes()
     }
 
-    /// Tensors that the operation reads. [`Role::Bias`] may be left out.
+    /// The layout of the weight that it reads: packed on each run, or once ([`PackedWeight`](crate::PackedWeight)). `None` for an
+    /// operation that reads no weight.
+    pub fn weight_layout(&self) -> Option<WeightLayout> {
+        let layout = || WeightLayout { shape: self.shapes.weight.to_vec(), parts: self.program.packed.clone() };
+        self.operation.reads_weight().then(layout)
+    }
+
+    /// Whether it reads a packed weight in place of the weight: [`PlanOptions::packed`].
+    pub fn reads_packed_weight(&self) -> bool {
+        self.packed
+    }
+
+    /// Tensors that the operation reads. [`Role::Bias`] may be left out. A packed weight is not among them.
     ///
     /// Gradients through an activation read what the forward pass saved: [`Role::Output`], or [`Role::PreActivation`] where
     /// [`Fused::saves_pre_activation`].
@@ -221,6 +284,7 @@ impl Plan {
             Operation::Forward => {}
             _ => roles.extend(self.fused.saved()),
         }
+        roles.retain(|&role| role != Role::Weight || !self.packed);
         roles
     }
 
@@ -246,13 +310,13 @@ impl Plan {
         self.program == other.program
     }
 
-    /// Names and WGSL texts of the shaders, specialised, each once.
+    /// Names and WGSL texts of the shaders as they are compiled, each once.
     pub fn shaders(&self) -> Result<Vec<(&'static str, String)>> {
         let mut shaders: Vec<(&'static str, String)> = Vec::new();
-        for step in &self.program.steps {
-            let text = crate::shader::specialise(&step.shader)?;
+        for dispatch in &self.program.dispatches {
+            let text = crate::shader::compose(&dispatch.shader)?.text;
             if !shaders.iter().any(|(_, known)| *known == text) {
-                shaders.push((step.shader.source.name, text));
+                shaders.push((dispatch.shader.source.name, text));
             }
         }
         Ok(shaders)
@@ -282,7 +346,7 @@ impl ConvTranspose1d {
 
 /// Names of the kernels.
 pub fn kernels() -> Vec<&'static str> {
-    KERNELS.iter().map(|k| k.name()).collect()
+    crate::kernels::names()
 }
 
 /// Sizes that follow from the geometry and are not the size of any tensor.
@@ -302,83 +366,159 @@ fn no_kernel() -> Error {
     Error::Unsupported { kernel: "none", reason: "no kernel supports this operation".into() }
 }
 
-/// The kernels, and the tile where one is named, that a choice such as `direct` or `direct/4x4` leaves.
-fn allowed(choice: Option<&str>) -> Result<(Vec<&'static dyn Kernel>, Option<String>)> {
-    let Some(choice) = choice else { return Ok((KERNELS.to_vec(), None)) };
-    let (name, tile) = match choice.split_once('/') {
-        Some((name, tile)) => (name, Some(tile.to_owned())),
-        None => (choice, None),
-    };
-    match KERNELS.iter().find(|k| k.name() == name) {
-        Some(&kernel) => Ok((vec![kernel], tile)),
-        None => Err(Error::UnknownKernel { name: choice.into(), known: kernels().join(", ") }),
+/// The kernel, and the variant of it, that a name such as `direct` or `direct/4x4` asks for.
+struct KernelName<'a> {
+    kernel: Option<&'a str>,
+    tile: Option<&'a str>,
+}
+
+impl<'a> KernelName<'a> {
+    fn new(name: Option<&'a str>) -> Result<Self> {
+        let Some(name) = name else { return Ok(KernelName { kernel: None, tile: None }) };
+        let (kernel, tile) = match name.split_once('/') {
+            Some((kernel, tile)) => (kernel, Some(tile)),
+            None => (name, None),
+        };
+        if !kernels().contains(&kernel) {
+            return Err(Error::UnknownKernel { name: name.into(), known: kernels().join(", ") });
+        }
+        Ok(KernelName { kernel: Some(kernel), tile })
     }
 }
 
-/// All ways to compute the stage that does the work, the fastest by prediction first.
-fn candidates(
-    stages: &[Stage],
-    (kernels, tile): &(Vec<&'static dyn Kernel>, Option<String>),
-    caps: &Caps,
-) -> Result<Vec<Candidate>> {
-    let Some(main) = stages.first() else { return Err(no_kernel()) };
-    // What cannot be cut cannot be planned either, and is told there.
-    let parts = parts(main, caps.max_window()).unwrap_or_else(|_| vec![(main.clone(), 1)]);
+/// The variants that a kernel has for a problem, with their predictions; or why it has none.
+type Offer = (&'static str, Result<Vec<(Tile, Prediction)>, String>);
+
+/// All variants that can compute the problem that does the work, the fastest by prediction first.
+fn candidates(problems: &[Problem], name: &KernelName<'_>, caps: &Caps) -> Result<Vec<Candidate>> {
+    let (offers, outputs) = match problems.first() {
+        Some(Problem::Correlate(c)) => (offers(CORRELATE, c, name, caps), "outputs and input gradients"),
+        Some(Problem::Contract(c)) => (offers(CONTRACT, c, name, caps), "weight gradients"),
+        Some(Problem::SumRows(s)) => (offers(SUM_ROWS, s, name, caps), "bias gradients"),
+        Some(Problem::Fold(_)) | None => return Err(no_kernel()),
+    };
     let mut candidates = Vec::new();
     let mut reasons = Vec::new();
-    for kernel in kernels {
-        match kernel.tiles(main, caps) {
-            Ok(tiles) => {
-                let known: Vec<String> = tiles.iter().map(Tile::to_string).collect();
-                for t in tiles.into_iter().filter(|t| tile.as_ref().is_none_or(|name| *name == t.to_string())) {
-                    let choice = Choice { kernel: kernel.name(), tile: t };
-                    let predicted = parts.iter().map(|(part, count)| (kernel.predict(part, t, caps), *count));
-                    let predicted = Prediction::of_all(predicted);
-                    candidates.push(Candidate { choice, predicted, measured: None, refused: None });
-                }
-                reasons.push((kernel.name(), format!("its tiles are {}", known.join(", "))));
+    for (kernel, offer) in offers {
+        let variants = match offer {
+            Ok(variants) => variants,
+            Err(reason) => {
+                reasons.push((kernel, reason));
+                continue;
             }
-            Err(reason) => reasons.push((kernel.name(), reason)),
+        };
+        let known: Vec<String> = variants.iter().map(|(tile, _)| tile.to_string()).collect();
+        for ((tile, predicted), known) in variants.into_iter().zip(&known) {
+            if name.tile.is_none_or(|tile| tile == known) {
+                let variant = VariantName { kernel, tile };
+                candidates.push(Candidate { variant, predicted, measured: None, refused: None });
+            }
         }
+        reasons.push((kernel, format!("its variants are {}", known.join(", "))));
     }
     if candidates.is_empty() {
-        return Err(match reasons.into_iter().next() {
-            Some((kernel, reason)) => Error::Unsupported { kernel, reason },
-            None => no_kernel(),
+        let known = |kernel| crate::kernels::names().into_iter().find(|known| *known == kernel);
+        return Err(match (reasons.into_iter().next(), name.kernel.and_then(known)) {
+            (Some((kernel, reason)), _) => Error::Unsupported { kernel, reason },
+            (None, Some(kernel)) => Error::Unsupported { kernel, reason: format!("it does not compute {outputs}") },
+            (None, None) => no_kernel(),
         });
     }
     candidates.sort_by(|a, b| a.predicted.seconds().total_cmp(&b.predicted.seconds()));
     Ok(candidates)
 }
 
-/// The program of all stages with the chosen kernel; stages after the first in the kernel's own fastest tile.
-fn emit(stages: &[Stage], choice: Choice, caps: &Caps, options: &PlanOptions) -> Result<Program> {
-    let kernel = KERNELS.iter().find(|k| k.name() == choice.kernel).ok_or_else(no_kernel)?;
-    let mut builder = Builder::new(caps, options.workspace_bytes);
-    reserve_border(stages, &mut builder)?;
-    for (index, stage) in stages.iter().enumerate() {
-        if let Stage::Fold(fold) = stage {
-            emit_fold(fold, &mut builder)?;
-            continue;
-        }
-        let tile = if index == 0 {
-            choice.tile
-        } else {
-            let tiles =
-                kernel.tiles(stage, caps).map_err(|reason| Error::Unsupported { kernel: choice.kernel, reason })?;
-            let seconds = |tile: Tile| kernel.predict(stage, tile, caps).seconds();
-            let fastest = tiles.into_iter().min_by(|&a, &b| seconds(a).total_cmp(&seconds(b)));
-            fastest.unwrap_or(choice.tile)
-        };
-        kernel.emit(stage, tile, &mut builder)?;
-    }
-    Ok(builder.program)
+fn offers<P: Sliced>(
+    kernels: &[&'static dyn Kernel<P>],
+    problem: &P,
+    name: &KernelName<'_>,
+    caps: &Caps,
+) -> Vec<Offer> {
+    // A problem that cannot be cut cannot be planned either; emission tells why.
+    let parts = problem.parts(caps.max_range()).unwrap_or_else(|_| vec![(problem.clone(), 1)]);
+    let predict = |variant: &dyn Variant<P>| {
+        Prediction::of_all(parts.iter().map(|(part, count)| (variant.predict(part, caps), *count)).collect())
+    };
+    let named = kernels.iter().filter(|k| name.kernel.is_none_or(|kernel| k.name() == kernel));
+    let offer = |kernel: &&'static dyn Kernel<P>| {
+        let variants = kernel.variants(problem, caps);
+        (kernel.name(), variants.map(|all| all.iter().map(|v| (v.tile(), predict(&**v))).collect()))
+    };
+    named.map(offer).collect()
 }
 
-/// The gradient of the padding lives across stages; kernels share what it leaves of the workspace.
-fn reserve_border(stages: &[Stage], builder: &mut Builder<'_>) -> Result<()> {
-    for stage in stages {
-        if let Stage::Correlate(c) = stage
+/// The program of all problems with the chosen kernel; problems after the first in the kernel's own fastest variant.
+fn emit(problems: &[Problem], chosen: VariantName, caps: &Caps, options: &PlanOptions) -> Result<Program> {
+    let required = Required { packed: options.packed.as_deref(), order: options.order.as_ref() };
+    let mut builder = Builder::new(caps, options.workspace_bytes, required);
+    reserve_border(problems, &mut builder)?;
+    for (index, problem) in problems.iter().enumerate() {
+        let tile = (index == 0).then_some(chosen.tile);
+        match problem {
+            Problem::Correlate(c) => emit_problem(CORRELATE, c, chosen.kernel, tile, &mut builder)?,
+            Problem::Contract(c) => emit_problem(CONTRACT, c, chosen.kernel, tile, &mut builder)?,
+            Problem::SumRows(s) => emit_problem(SUM_ROWS, s, chosen.kernel, tile, &mut builder)?,
+            Problem::Fold(fold) => emit_fold(fold, &mut builder)?,
+        }
+    }
+    let mut program = builder.program;
+    // The gradient of copied padding is added to some elements only.
+    let product = |a: u32, b: u32| u64::from(a) * u64::from(b);
+    let covered = |order: &Order| match problems {
+        [Problem::Correlate(c)] => order.covers(product(c.depth, c.max_taps())),
+        [Problem::Contract(c)] => order.covers(product(c.batch, c.positions)),
+        [Problem::SumRows(s)] => order.covers(product(s.batch, s.length)),
+        _ => false,
+    };
+    program.order = program.order.filter(covered);
+    match &options.order {
+        Some(wanted) if program.order.as_ref() != Some(wanted) => Err(Error::Order {
+            wanted: wanted.to_string(),
+            got: program.order.map_or_else(|| "no order of all elements".to_owned(), |order| order.to_string()),
+        }),
+        _ => Ok(program),
+    }
+}
+
+/// Emits a problem in a variant of a kernel, or in the one that is predicted to be fastest.
+fn emit_problem<P: Sliced>(
+    kernels: &[&'static dyn Kernel<P>],
+    problem: &P,
+    kernel: &'static str,
+    tile: Option<Tile>,
+    builder: &mut Builder<'_>,
+) -> Result<()> {
+    let found = kernels.iter().find(|k| k.name() == kernel).ok_or_else(no_kernel)?;
+    let caps = builder.caps;
+    let variants = found.variants(problem, caps).map_err(|reason| Error::Unsupported { kernel, reason })?;
+    let seconds = |v: &dyn Variant<P>| v.predict(problem, caps).seconds();
+    let mut all = variants.iter().map(|v| &**v);
+    let variant = match tile {
+        Some(tile) => all.find(|v| v.tile() == tile),
+        None => all.min_by(|&a, &b| seconds(a).total_cmp(&seconds(b))),
+    };
+    let variant = variant.ok_or_else(no_kernel)?;
+    if let Some(one) = problem.with_an_item() {
+        // An empty batch has the weight and the order of any other, and no dispatch.
+        let mut scratch = builder.scratch();
+        if variant.emit(&one, &mut scratch).is_ok() {
+            builder.program.packed = scratch.program.packed;
+            builder.program.order = scratch.program.order;
+        }
+        return Ok(());
+    }
+    let before = builder.program.dispatches.len();
+    variant.emit(problem, builder)?;
+    if builder.program.dispatches.len() == before {
+        return Err(Error::Unsupported { kernel, reason: "it has no dispatch for this problem".into() });
+    }
+    Ok(())
+}
+
+/// The gradient of the padding lives across problems; kernels use the rest of the workspace.
+fn reserve_border(problems: &[Problem], builder: &mut Builder<'_>) -> Result<()> {
+    for problem in problems {
+        if let Problem::Correlate(c) = problem
             && let Operand::Slot(slot) = c.output
         {
             let elements = u64::from(c.batch) * u64::from(c.groups) * u64::from(c.rows) * u64::from(c.out_length);

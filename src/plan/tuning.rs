@@ -1,6 +1,6 @@
 //! What was measured of candidates, as plain data: times, and the adapter that they are of.
 
-use super::Choice;
+use super::VariantName;
 use crate::error::{Error, Result};
 use crate::geometry::{Geometry, Operation};
 use std::collections::BTreeMap;
@@ -74,8 +74,8 @@ impl Tuning {
     }
 
     /// Seconds that a candidate took.
-    pub(crate) fn seconds(&self, key: &str, choice: Choice) -> Option<f64> {
-        self.seconds.get(key)?.get(&choice.to_string()).copied().filter(|s| s.is_finite() && *s >= 0.0)
+    pub(crate) fn seconds(&self, key: &str, variant: VariantName) -> Option<f64> {
+        self.seconds.get(key)?.get(&variant.to_string()).copied().filter(|s| s.is_finite() && *s >= 0.0)
     }
 
     /// Reads what [`Tuning::save`] wrote.

@@ -1,9 +1,16 @@
 //! WGSL text to the module of one plan: the values of `const` lines replaced, and what the host must know read back from
 //! naga rather than written down twice.
 
-use crate::error::{Error, Result};
-use crate::kernels::params::Field;
-use crate::kernels::program::{PhaseEntry, Specialised};
+mod compose;
+mod parts;
+
+pub(crate) use compose::{Composed, compose};
+
+use crate::error::Result;
+use crate::kernels::operands::PhaseParams;
+use crate::kernels::params::fields;
+use crate::kernels::program::Shader;
+use compose::failed;
 
 /// A binding that a shader declares in group 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,39 +32,60 @@ pub(crate) struct Interface {
     pub(crate) workgroup_size: [u32; 3],
     /// Bytes of workgroup memory.
     pub(crate) workgroup_bytes: u32,
-    /// Kinds of the bindings 0, 1, 2, ... of group 0.
-    pub(crate) bindings: Vec<BindingKind>,
+    /// The bindings of group 0, in ascending order; the first, 0, is the parameters.
+    pub(crate) bindings: Vec<Variable>,
 }
 
-/// The text of a shader with the values of its constants set: of each line `const NAME: u32 = VALUE;` the value is
-/// replaced, and nothing else.
-pub(crate) fn specialise(shader: &Specialised) -> Result<String> {
-    let mut text = shader.source.wgsl.to_owned();
-    for (name, value) in &shader.constants {
-        let head = format!("\nconst {name}: u32 = ");
-        let missing = || failed(shader, format!("it has no line 'const {name}: u32 = ...;'"));
-        let start = text.find(&head).ok_or_else(missing)? + head.len();
-        let length = text[start..].find(';').ok_or_else(missing)?;
-        text.replace_range(start..start + length, &format!("{value}u"));
-    }
-    Ok(text)
+/// A variable of a shader that something is bound to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Variable {
+    pub(crate) name: String,
+    pub(crate) binding: u32,
+    pub(crate) kind: BindingKind,
 }
 
-/// Parses a specialised text.
-pub(crate) fn parse(shader: &Specialised, text: &str) -> Result<naga::Module> {
-    naga::front::wgsl::parse_str(text).map_err(|e| failed(shader, e.emit_to_string(text)))
+/// Parses a shader. Errors name the file and the line that they are in.
+pub(crate) fn parse(shader: &Shader, composed: &Composed) -> Result<naga::Module> {
+    naga::front::wgsl::parse_str(&composed.text).map_err(|e| {
+        let message = e.emit_to_string(&composed.text);
+        failed(
+            shader,
+            match e.location(&composed.text) {
+                Some(at) => {
+                    let (file, line) = composed.place(at.line_number as usize);
+                    format!("{file}:{line}:{}: {message}", at.line_position)
+                }
+                None => message,
+            },
+        )
+    })
+}
+
+/// The file and the line of what naga's validation finds wrong in a shader that it parses, where it finds anything.
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) fn fault(shader: &Shader) -> Option<String> {
+    let composed = compose(shader).ok()?;
+    let module = parse(shader, &composed).ok()?;
+    let mut validator =
+        naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::all());
+    let error = validator.validate(&module).err()?;
+    let at = error.location(&composed.text)?;
+    let (file, line) = composed.place(at.line_number as usize);
+    Some(format!("{file}:{line}:{}", at.line_position))
 }
 
 /// Reads back what the host must know.
-pub(crate) fn interface(shader: &Specialised, module: &naga::Module) -> Result<Interface> {
+pub(crate) fn interface(shader: &Shader, module: &naga::Module) -> Result<Interface> {
     let [entry] = module.entry_points.as_slice() else {
         return Err(failed(shader, format!("it has {} entry points, not one", module.entry_points.len())));
     };
-    let mut bindings = Vec::new();
+    let mut bindings: Vec<Variable> = Vec::new();
     let mut workgroup_bytes = 0;
-    check_struct(shader, "Params", members(module, "Params"), shader.source.params)?;
-    if let Some(theirs) = members(module, "Phase") {
-        check_struct(shader, "Phase", Some(theirs), PhaseEntry::FIELDS)?;
+    check_struct(shader, "Params", all_fields(module, "Params"), fields(shader.source.params))?;
+    let phase = all_fields(module, "Phase");
+    if !phase.is_empty() {
+        let ours = PhaseParams::FIELDS.iter().map(|&(name, offset)| (name.to_owned(), offset)).collect();
+        check_struct(shader, "Phase", phase, ours)?;
     }
     for (_, variable) in module.global_variables.iter() {
         let kind = match variable.space {
@@ -75,20 +103,22 @@ pub(crate) fn interface(shader: &Specialised, module: &naga::Module) -> Result<I
             _ => continue,
         };
         match &variable.binding {
-            Some(place) if place.group == 0 => bindings.push((place.binding, kind)),
+            Some(place) if place.group == 0 => bindings.push(Variable {
+                name: variable.name.clone().unwrap_or_default(),
+                binding: place.binding,
+                kind,
+            }),
             place => return Err(failed(shader, format!("a binding at {place:?}, expected group 0"))),
         }
     }
-    bindings.sort_unstable_by_key(|&(index, _)| index);
-    if bindings.iter().enumerate().any(|(expected, &(index, _))| expected as u32 != index) {
-        return Err(failed(shader, "its bindings are not 0, 1, 2, ...".into()));
+    bindings.sort_unstable_by_key(|variable| variable.binding);
+    if bindings.windows(2).any(|pair| pair[0].binding == pair[1].binding) {
+        return Err(failed(shader, format!("two of its bindings have the same number: {bindings:?}")));
     }
-    Ok(Interface {
-        entry_point: entry.name.clone(),
-        workgroup_size: entry.workgroup_size,
-        workgroup_bytes,
-        bindings: bindings.into_iter().map(|(_, kind)| kind).collect(),
-    })
+    if !matches!(bindings.first(), Some(Variable { binding: 0, kind: BindingKind::Uniform, .. })) {
+        return Err(failed(shader, "its binding 0 is not its parameters".into()));
+    }
+    Ok(Interface { entry_point: entry.name.clone(), workgroup_size: entry.workgroup_size, workgroup_bytes, bindings })
 }
 
 fn texel_kind(variable: &naga::TypeInner) -> Option<BindingKind> {
@@ -105,24 +135,30 @@ fn texel_kind(variable: &naga::TypeInner) -> Option<BindingKind> {
 }
 
 /// Compares the host's idea of a struct with the shader's, field by field.
-fn check_struct(shader: &Specialised, name: &str, theirs: Option<&[naga::StructMember]>, ours: &[Field]) -> Result<()> {
-    let theirs: Vec<Field<'_>> =
-        theirs.unwrap_or_default().iter().map(|m| (m.name.as_deref().unwrap_or_default(), m.offset as usize)).collect();
+fn check_struct(shader: &Shader, name: &str, theirs: Vec<(String, usize)>, ours: Vec<(String, usize)>) -> Result<()> {
     if theirs != ours {
         return Err(failed(shader, format!("its struct {name} is {theirs:?}, the host has {ours:?}")));
     }
     Ok(())
 }
 
-fn members<'m>(module: &'m naga::Module, name: &str) -> Option<&'m [naga::StructMember]> {
-    module.types.iter().find_map(|(_, t)| match &t.inner {
+/// Names and byte offsets of the fields of a struct; those of structs in it as `outer.inner`. None where there is no such struct.
+fn all_fields(module: &naga::Module, name: &str) -> Vec<(String, usize)> {
+    let found = module.types.iter().find_map(|(_, t)| match &t.inner {
         naga::TypeInner::Struct { members, .. } if t.name.as_deref() == Some(name) => Some(members.as_slice()),
         _ => None,
-    })
-}
-
-fn failed(shader: &Specialised, message: String) -> Error {
-    Error::Shader { shader: shader.source.name, message }
+    });
+    let mut fields = Vec::new();
+    for member in found.unwrap_or_default() {
+        let (name, offset) = (member.name.as_deref().unwrap_or_default(), member.offset as usize);
+        match &module.types[member.ty].inner {
+            naga::TypeInner::Struct { members, .. } => fields.extend(members.iter().map(|inner| {
+                (format!("{name}.{}", inner.name.as_deref().unwrap_or_default()), offset + inner.offset as usize)
+            })),
+            _ => fields.push((name.to_owned(), offset)),
+        }
+    }
+    fields
 }
 
 #[cfg(test)]
@@ -131,10 +167,10 @@ pub(crate) mod translation;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::program::Source;
-    use crate::kernels::{KERNELS, SHARED_SOURCES};
+    use crate::kernels::program::{Binding, Dispatch};
     use crate::{Caps, Conv1d, ConvTranspose1d, Layer, Operation, Padding, PaddingMode, Plan, PlanOptions};
     use naga::valid::{Capabilities, ValidationFlags, Validator};
+    use std::collections::{BTreeMap, BTreeSet};
 
     /// Plans that between them reach every shader in every specialisation: all kernels in all tiles, all operations, all
     /// padding modes.
@@ -161,7 +197,7 @@ mod tests {
                     let caps = Caps { storage_texture_reads, ..Caps::WEBGPU };
                     let plan = |options: &PlanOptions| Plan::new(layer, operation, [2, 4, length], &caps, options);
                     let chosen = plan(&PlanOptions::default()).unwrap();
-                    let forced = chosen.candidates().iter().map(|c| c.choice.to_string());
+                    let forced = chosen.candidates().iter().map(|c| c.variant.to_string());
                     plans.extend(forced.map(|kernel| plan(&PlanOptions::default().kernel(kernel)).unwrap()));
                 }
             }
@@ -173,84 +209,95 @@ mod tests {
     /// each for Metal and for DirectX 12.
     #[test]
     fn every_specialisation_is_valid_webgpu() {
-        let mut reached = std::collections::BTreeSet::new();
-        let mut translated = Vec::new();
+        let mut reached = BTreeSet::new();
+        let mut seen: Vec<Shader> = Vec::new();
         for plan in plans() {
-            for step in &plan.program.steps {
-                let text = specialise(&step.shader).unwrap();
-                let module = parse(&step.shader, &text).unwrap();
-                let interface = interface(&step.shader, &module).unwrap();
-                let info = Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(&module);
-                let info = info.unwrap_or_else(|e| panic!("{}: {e:?}", step.shader.source.name));
-                if !translated.contains(&step.shader) {
-                    translation::assert_translates(&step.shader, &module, &info);
-                    translated.push(step.shader.clone());
-                }
-                let name = step.shader.source.name;
-                assert_eq!(interface.bindings.len(), step.bindings.len() + 1, "{name}");
-                assert!(interface.workgroup_bytes <= Caps::LEAST_WORKGROUP_BYTES, "{name}");
-                let invocations: u32 = interface.workgroup_size.iter().product();
-                assert!(invocations <= Caps::LEAST_INVOCATIONS, "{name}");
-                let buffer = |kind: &&BindingKind| matches!(kind, BindingKind::Read | BindingKind::ReadWrite);
-                let buffers = interface.bindings.iter().filter(buffer).count();
-                assert!(buffers <= Caps::LEAST_STORAGE_BUFFERS as usize, "{name}");
-                assert!(name.starts_with(&interface.entry_point), "{name}");
-                reached.insert(name);
-            }
-        }
-        let all = KERNELS.iter().flat_map(|k| k.sources()).chain(SHARED_SOURCES.iter().copied());
-        assert_eq!(reached, all.map(|s| s.name).collect());
-    }
-
-    /// Every WGSL file.
-    fn sources() -> impl Iterator<Item = &'static Source> {
-        #[cfg(feature = "nn")]
-        let networks = crate::nn::SOURCES.iter();
-        #[cfg(not(feature = "nn"))]
-        let networks = [].iter();
-        let kernels = KERNELS.iter().flat_map(|k| k.sources()).chain(SHARED_SOURCES.iter().copied());
-        kernels.chain(networks.copied())
-    }
-
-    /// WGSL has no include: what several shaders share is the same text in each.
-    #[test]
-    fn shared_wgsl_is_the_same_everywhere() {
-        let heads = [
-            "fn extend(",
-            "fn repeat(",
-            "fn sample(",
-            "struct Phase {",
-            "fn sigmoid(",
-            "fn erf(",
-            "fn activate(",
-            "fn store(",
-            "fn derivative(",
-            "fn threefry(",
-            "fn mask(",
-            "fn pre_activation(",
-            "fn sum_lanes(",
-            "fn at(",
-            "fn normalised(",
-            "fn gradient(",
-        ];
-        for head in heads {
-            let mut copies: Vec<&str> = Vec::new();
-            for source in sources() {
-                if let Some(start) = source.wgsl.find(head) {
-                    let length = source.wgsl[start..].find("\n}").unwrap();
-                    copies.push(&source.wgsl[start..start + length]);
+            for dispatch in &plan.program.dispatches {
+                for form in forms(dispatch) {
+                    if !seen.contains(&form) {
+                        assert_valid(&form, dispatch);
+                        reached.insert(form.source.file);
+                        seen.push(form);
+                    }
                 }
             }
-            assert!(copies.len() > 1, "{head}");
-            assert!(copies.windows(2).all(|pair| pair[0] == pair[1]), "{head}");
         }
+        let all = crate::kernels::sources();
+        assert_eq!(reached, all.map(|s| s.file).collect());
     }
 
-    /// A constant that a shader does not have is an error, not a silently unspecialised shader.
+    /// The shader of a dispatch with all optional operands and without each, as it is and with all storage bindings writable.
+    fn forms(dispatch: &Dispatch) -> Vec<Shader> {
+        let optional = dispatch.bindings.iter().filter(|b| b.optional).map(|b| b.variable);
+        let without = optional.map(|variable| dispatch.shader.clone().without(variable));
+        let forms: Vec<Shader> = std::iter::once(dispatch.shader.clone()).chain(without).collect();
+        let writable = forms.iter().map(|shader| Shader { writable: true, ..shader.clone() });
+        forms.iter().cloned().chain(writable).collect()
+    }
+
+    /// The shader is valid, has the variables that the dispatch binds and no others, and keeps to what every device has.
+    fn assert_valid(shader: &Shader, dispatch: &Dispatch) {
+        let name = shader.source.name;
+        let module = parse(shader, &compose(shader).unwrap()).unwrap();
+        let interface = interface(shader, &module).unwrap();
+        let info = Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(&module);
+        let info = info.unwrap_or_else(|e| panic!("{name}: {e:?}"));
+        translation::assert_translates(shader, &module, &info);
+        let left_out = |b: &&Binding| b.optional && !shader.parts.iter().any(|(folder, _)| *folder == b.variable);
+        let bound = dispatch.bindings.iter().filter(|b| !left_out(b)).map(|b| b.variable).collect::<BTreeSet<_>>();
+        let declared = interface.bindings[1..].iter().map(|v| v.name.as_str()).collect::<BTreeSet<_>>();
+        assert_eq!(bound, declared, "{name}");
+        let readable = |v: &Variable| v.kind == BindingKind::Read && v.name != "phases";
+        assert!(!shader.writable || !interface.bindings.iter().any(readable), "{name}");
+        assert!(interface.workgroup_bytes <= Caps::LEAST_WORKGROUP_BYTES, "{name}");
+        let invocations: u32 = interface.workgroup_size.iter().product();
+        assert!(invocations <= Caps::LEAST_INVOCATIONS, "{name}");
+        let buffer = |variable: &&Variable| matches!(variable.kind, BindingKind::Read | BindingKind::ReadWrite);
+        let buffers = interface.bindings.iter().filter(buffer).count();
+        assert!(buffers <= Caps::LEAST_STORAGE_BUFFERS as usize, "{name}");
+        assert_eq!(interface.entry_point, name);
+    }
+
+    /// No function, struct or variable is declared in two files, but for the files of a folder of parts, of which a shader has one.
     #[test]
-    fn unknown_constants_are_refused() {
-        let source = KERNELS[0].sources()[0];
-        let shader = Specialised { source, constants: vec![("NO_SUCH_CONSTANT", 1)] };
-        assert!(matches!(specialise(&shader), Err(Error::Shader { .. })));
+    fn nothing_is_declared_twice() {
+        let mut files: Vec<(String, &str)> =
+            parts::all().map(|(name, text)| (format!("shaders/lib/{name}.wgsl"), text)).collect();
+        files.extend(crate::sources().into_iter().map(|source| (source.file.to_owned(), source.wgsl)));
+        let mut known: BTreeMap<&str, &str> = BTreeMap::new();
+        for (file, text) in &files {
+            for (head, end) in [("\nfn ", '}'), ("\nstruct ", '}'), ("\nvar<", ';'), ("\nalias ", ';')] {
+                for (start, _) in text.match_indices(head) {
+                    let declaration = text[start + 1..].split_inclusive(end).next().unwrap();
+                    let folder = |file: &str| file.rsplit_once('/').map(|(folder, _)| folder.to_owned());
+                    let choices = |other: &str| {
+                        folder(other) == folder(file)
+                            && file.strip_prefix("shaders/lib/").is_some_and(|f| f.contains('/'))
+                    };
+                    if let Some(other) = known.insert(declaration, file)
+                        && other != file
+                        && !choices(other)
+                    {
+                        panic!("{other} and {file} both have\n{declaration}");
+                    }
+                }
+            }
+        }
+        assert_no_repeated_lines(&files);
+    }
+
+    /// No six lines that follow each other in a file follow each other in another place.
+    fn assert_no_repeated_lines(files: &[(String, &str)]) {
+        let mut places: BTreeMap<Vec<&str>, String> = BTreeMap::new();
+        for (file, text) in files {
+            let lines: Vec<&str> =
+                text.lines().map(str::trim).filter(|line| !line.is_empty() && *line != "}").collect();
+            for (number, run) in lines.windows(6).enumerate() {
+                let place = format!("{file}, statement {}", number + 1);
+                if let Some(other) = places.insert(run.to_vec(), place.clone()) {
+                    panic!("{other} and {place}:\n{}", run.join("\n"));
+                }
+            }
+        }
     }
 }

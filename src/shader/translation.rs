@@ -14,7 +14,7 @@ const METAL: [(u8, u8); 2] = [(2, 0), (4, 0)];
 const DIRECT3D: [hlsl::ShaderModel; 3] = [hlsl::ShaderModel::V5_1, hlsl::ShaderModel::V6_0, hlsl::ShaderModel::V6_9];
 
 /// Fails where a shader cannot be written for Metal or DirectX 12, with the checks of indices and without them.
-pub(crate) fn assert_translates(shader: &Specialised, module: &naga::Module, info: &ModuleInfo) {
+pub(crate) fn assert_translates(shader: &Shader, module: &naga::Module, info: &ModuleInfo) {
     let interface = interface(shader, module).unwrap();
     let name = shader.source.name;
     for checked in [false, true] {
@@ -34,7 +34,7 @@ pub(crate) fn assert_translates(shader: &Specialised, module: &naga::Module, inf
 
 fn places(interface: &Interface) -> impl Iterator<Item = (naga::ResourceBinding, BindingKind)> {
     let place = |binding| naga::ResourceBinding { group: 0, binding };
-    interface.bindings.iter().enumerate().map(move |(index, &kind)| (place(index as u32), kind))
+    interface.bindings.iter().map(move |variable| (place(variable.binding), variable.kind))
 }
 
 /// As `wgpu-hal` does in `metal/device.rs`: buffers and textures count up by themselves, the sizes of buffers come last.
@@ -137,41 +137,26 @@ fn entry_point<E: std::fmt::Display>(names: Vec<Result<String, E>>) -> Result<()
     }
 }
 
-/// A file as it stands, with the parameters that it declares.
-fn as_it_stands(path: &std::path::Path) -> (Specialised, naga::Module) {
-    let text = std::fs::read_to_string(path).unwrap();
-    let module = naga::front::wgsl::parse_str(&text).unwrap_or_else(|e| panic!("{}", e.emit_to_string(&text)));
-    let fields = members(&module, "Params").unwrap().iter();
-    let fields = fields.map(|m| (&*m.name.clone().unwrap().leak(), m.offset as usize)).collect::<Vec<Field<'static>>>();
-    let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-    let source = Source { name: name.leak(), wgsl: text.leak(), params: fields.leak() };
-    (Specialised { source: Box::leak(Box::new(source)), constants: Vec::new() }, module)
-}
-
-/// Files that are no shader by themselves: the kernels' own test translates them, put together.
-const PARTS: [&str; 4] = ["texels", "contract_texels", "texels_sampled", "texels_storage"];
-
-/// Every WGSL file that is a shader, those outside the lists of kernels and of networks too.
+/// Every WGSL file is one of the shaders, and each is valid with nothing but what a browser has, its parameters are the host's, and
+/// naga writes it for Metal and DirectX 12.
 #[test]
 fn every_file_translates() {
     // Where the tests run away from their sources, the environment says where those are.
     let root = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
-    let shaders = std::path::Path::new(&root).join("shaders");
-    let mut names = Vec::new();
-    for folder in [shaders.clone(), shaders.join("nn")] {
-        for entry in std::fs::read_dir(folder).unwrap() {
+    let root = std::path::Path::new(&root);
+    let sources = crate::sources();
+    for folder in ["shaders", "shaders/nn"] {
+        for entry in std::fs::read_dir(root.join(folder)).unwrap() {
             let path = entry.unwrap().path();
-            let name = path.file_stem().and_then(|stem| stem.to_str()).unwrap();
-            if path.is_dir() || PARTS.contains(&name) {
-                continue;
-            }
-            let (shader, module) = as_it_stands(&path);
-            let info = Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(&module).unwrap();
-            assert_translates(&shader, &module, &info);
-            names.push(shader.source.name);
+            let known = |source: &&Source| root.join(source.file) == path;
+            assert!(path.is_dir() || sources.iter().any(known), "{} is no shader of the library", path.display());
         }
     }
-    for name in ["direct", "peak", "copy", "adam"] {
-        assert!(names.contains(&name), "{name} is not among {names:?}");
+    for source in sources {
+        let shader = Shader::new(source);
+        let module = parse(&shader, &compose(&shader).unwrap()).unwrap();
+        assert_eq!(interface(&shader, &module).unwrap().entry_point, source.name);
+        let info = Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(&module).unwrap();
+        assert_translates(&shader, &module, &info);
     }
 }

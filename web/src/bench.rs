@@ -145,7 +145,7 @@ impl Bench {
             input: spec.input(),
             full: layer.input(),
             shrunk: spec != *layer,
-            kernel: runner.plan.choice().to_string(),
+            kernel: runner.plan.variant().to_string(),
             ms: timing.ms(),
             fastest_ms: timing.min() * 1e3,
             slowest_ms: timing.max() * 1e3,

@@ -226,7 +226,7 @@ impl Checked {
         }
         let borrowed: Vec<_> = tensors.iter().map(|(role, tensor)| (*role, tensor)).collect();
         let values = gpu.execute(&plan, &borrowed)?.read_async().await?;
-        Ok((values, plan.choice().to_string()))
+        Ok((values, plan.variant().to_string()))
     }
 
     async fn answer(&self, gpu: Option<&Gpu>, operation: Operation) -> conv1d::Result<Answer> {

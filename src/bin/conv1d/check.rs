@@ -135,7 +135,7 @@ fn check_case(
             Answers::new(layer, spec.input(), operation, &data).and_then(|a| a.all()).map_err(|e| e.to_string())?;
         tally.record(&format!("{} {name} by the oracle", case.id), &answer, None, &exact, bar);
         for plan in plans(gpu, &spec, operation, kernel)? {
-            let what = format!("{} {name} by {}", case.id, plan.choice());
+            let what = format!("{} {name} by {}", case.id, plan.variant());
             let got = data.run(gpu, &plan).and_then(|y| y.read()).map_err(|e| format!("{what}: {e}"))?;
             tally.record(&what, &answer, Some(&got), &exact, bar);
             tally.runs += 1;
@@ -144,7 +144,7 @@ fn check_case(
     Ok(())
 }
 
-/// Every kernel in every tile that supports the operation.
+/// Every kernel in every variant that supports the operation.
 fn plans(gpu: &Gpu, spec: &LayerSpec, operation: Operation, kernel: Option<&str>) -> Result<Vec<Plan>, String> {
     let (layer, _) = spec.layer().map_err(|e| e.to_string())?;
     let plan = |options: &PlanOptions| Plan::new(layer, operation, spec.input(), gpu.caps(), options);
@@ -158,7 +158,7 @@ fn plans(gpu: &Gpu, spec: &LayerSpec, operation: Operation, kernel: Option<&str>
         Err(conv1d::Error::Unsupported { .. }) if kernel.is_some() => return Ok(Vec::new()),
         chosen => chosen.map_err(|e| e.to_string())?,
     };
-    let forced = chosen.candidates().iter().map(|c| plan(&PlanOptions::default().kernel(c.choice.to_string())));
+    let forced = chosen.candidates().iter().map(|c| plan(&PlanOptions::default().kernel(c.variant.to_string())));
     forced.collect::<Result<_, _>>().map_err(|e| e.to_string())
 }
 

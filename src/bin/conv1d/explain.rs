@@ -48,7 +48,7 @@ pub(crate) struct Options {
     /// Where a residual is added in the same dispatch
     #[arg(long, value_enum, default_value_t = Where::None)]
     residual: Where,
-    /// Only this kernel (direct), or one of its tiles (direct/4x4)
+    /// Only this kernel (direct), or one of its variants (direct/4x4)
     #[arg(long)]
     kernel: Option<String>,
     /// Workspace that may be used

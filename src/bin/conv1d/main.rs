@@ -12,6 +12,7 @@ mod explain;
 mod interrupt;
 mod layers;
 mod operations;
+mod shaders;
 mod tune;
 mod verify;
 
@@ -42,6 +43,8 @@ enum Command {
     Adapters,
     /// Explains the plan for a layer
     Explain(explain::Options),
+    /// Writes all shaders into a folder, each with the parts that it uses, for editors
+    Shaders(shaders::Options),
     /// Measures which kernel is fastest for each layer on this adapter
     Tune(tune::Options),
 }
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
         Some(Command::Verify(options)) => verify::run(options),
         Some(Command::Adapters) => adapters::run(),
         Some(Command::Explain(options)) => explain::run(options),
+        Some(Command::Shaders(options)) => shaders::run(options),
         Some(Command::Tune(options)) => tune::run(options),
     };
     match outcome {

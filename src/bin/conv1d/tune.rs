@@ -70,21 +70,21 @@ fn begin(gpu: &Gpu, path: &Path) -> Result<Tuning, String> {
 /// The fastest, and what it gains over the planner's choice.
 fn verdict(tuned: &Plan, planned: &Plan) -> String {
     let measured = |of: &Plan| {
-        let choice = of.choice();
-        tuned.candidates().iter().find(|c| c.choice == choice).and_then(|c| c.measured)
+        let choice = of.variant();
+        tuned.candidates().iter().find(|c| c.variant == choice).and_then(|c| c.measured)
     };
     let count = tuned.candidates().iter().filter(|c| c.measured.is_some()).count();
     match (measured(tuned), measured(planned)) {
-        (Some(best), _) if tuned.choice() == planned.choice() => {
-            format!("{:<14} {:>10.3} ms, as planned; {count} measured", tuned.choice().to_string(), best * 1e3)
+        (Some(best), _) if tuned.variant() == planned.variant() => {
+            format!("{:<14} {:>10.3} ms, as planned; {count} measured", tuned.variant().to_string(), best * 1e3)
         }
         (Some(best), Some(other)) => format!(
             "{:<14} {:>10.3} ms, {:.2} times as fast as {}; {count} measured",
-            tuned.choice().to_string(),
+            tuned.variant().to_string(),
             best * 1e3,
             other / best,
-            planned.choice()
+            planned.variant()
         ),
-        _ => format!("{}: nothing measured", tuned.choice()),
+        _ => format!("{}: nothing measured", tuned.variant()),
     }
 }

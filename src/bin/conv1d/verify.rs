@@ -101,7 +101,7 @@ struct Trial {
     worst: Worst,
 }
 
-/// One operation by every kernel in every tile, twice.
+/// One operation by every kernel in every variant, twice.
 fn verify(gpu: &Gpu, layer: Layer, input: [usize; 3], operation: Operation) -> conv1d::Result<Vec<Trial>> {
     let shapes = layer.shapes(input)?;
     let data = Data::new(&shapes);
@@ -109,11 +109,11 @@ fn verify(gpu: &Gpu, layer: Layer, input: [usize; 3], operation: Operation) -> c
     let chosen = Plan::new(layer, operation, input, gpu.caps(), &PlanOptions::default())?;
     let mut trials = Vec::new();
     for candidate in chosen.candidates() {
-        let options = PlanOptions::default().kernel(candidate.choice.to_string());
+        let options = PlanOptions::default().kernel(candidate.variant.to_string());
         let plan = Plan::new(layer, operation, input, gpu.caps(), &options)?;
         let (first, second) = (data.run(gpu, &plan)?.read()?, data.run(gpu, &plan)?.read()?);
         let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
-        let what = format!("{} of {layer:?} on {input:?} by {}", operation.name(), plan.choice());
+        let what = format!("{} of {layer:?} on {input:?} by {}", operation.name(), plan.variant());
         let none = Worst { share: 0.0, description: what.clone() };
         trials.push(Trial {
             values: first.len(),

@@ -250,7 +250,7 @@ impl<'a> Bench<'a> {
         let (flops, bytes) = (spec.flops(), runner.bytes());
         let measured = Measured {
             reached: Reached::new(&gpu, flops, bytes, rates.gpu),
-            kernel: runner.plan.choice().to_string(),
+            kernel: runner.plan.variant().to_string(),
             bound_used,
             tuned: runner.plan.candidates().first().is_some_and(|c| c.measured.is_some()),
             kernels: if self.options.all_kernels { self.kernels(spec, op, &runner.plan, &data)? } else { Vec::new() },
@@ -266,7 +266,7 @@ impl<'a> Bench<'a> {
         let effort = Effort { total: self.effort.total / count, ..self.effort };
         let mut kernels = Vec::new();
         for candidate in plan.candidates() {
-            let kernel = candidate.choice.to_string();
+            let kernel = candidate.variant.to_string();
             let outcome = match self.candidate(spec, op, &kernel, data, effort) {
                 Ok((timing, bound_used)) => Outcome::Measured { times: Times::new(&timing), bound_used },
                 Err(Trouble::Unsuitable(error) | Trouble::Failed(error)) => Outcome::Failed { error },
@@ -275,7 +275,7 @@ impl<'a> Bench<'a> {
             kernels.push(Candidate { kernel, predicted_ms: candidate.predicted.seconds() * 1e3, outcome });
         }
         let best = best_ms(&kernels).unwrap_or(f64::INFINITY);
-        let chosen = plan.choice().to_string();
+        let chosen = plan.variant().to_string();
         let mut finalists: Vec<&mut Candidate> = kernels
             .iter_mut()
             .filter(|c| c.times().is_some_and(|t| t.ms < best * FINALIST || c.kernel == chosen))

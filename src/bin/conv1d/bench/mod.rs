@@ -32,10 +32,10 @@ pub(crate) struct Options {
     /// Part of the adapter's name
     #[arg(long)]
     adapter: Option<String>,
-    /// Only this kernel (direct), or one of its tiles (direct/4x4)
+    /// Only this kernel (direct), or one of its variants (direct/4x4)
     #[arg(long)]
     kernel: Option<String>,
-    /// Every kernel in every tile that suits a layer, beside the planner's choice
+    /// Every kernel in every variant that suits a layer, beside the planner's choice
     #[arg(long, conflicts_with = "kernel")]
     all_kernels: bool,
     /// Choose kernels by what `conv1d tune` measured

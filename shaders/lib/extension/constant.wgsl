@@ -1,0 +1,9 @@
+// A constant extends a row.
+
+fn sample(row: u32, position: i32) -> Sum {
+    // A negative position is a huge u32.
+    if (u32(position) >= params.input.length) {
+        return params.input.fill;
+    }
+    return sample_inside(row, position);
+}

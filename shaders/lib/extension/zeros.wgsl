@@ -1,0 +1,5 @@
+// Zeros extend a row.
+
+fn sample(row: u32, position: i32) -> Sum {
+    return sample_inside(row, position);
+}

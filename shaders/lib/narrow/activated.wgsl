@@ -1,0 +1,6 @@
+// The narrow operand is a gradient, which goes back through an activation as it is loaded.
+// use: saved
+
+fn load_narrow(at: u32) -> Sum {
+    return loaded(narrow[at]) * derivative_at(at - params.skips.narrow, params.narrow.slope);
+}

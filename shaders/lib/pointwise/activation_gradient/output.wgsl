@@ -1,0 +1,8 @@
+// The gradient before the activation, with a derivative that follows from the activation's output.
+// use: activation/*, pointwise/params, stored
+
+@group(0) @binding(4) var<storage, read> output: array<Stored>;
+
+fn before_activation(dy: Sum, i: u32) -> Sum {
+    return dy * derivative(loaded(output[i]), false, params.slope);
+}

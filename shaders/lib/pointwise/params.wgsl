@@ -1,0 +1,16 @@
+// Parameters of `pointwise` and `pointwise_back`.
+
+struct Params {
+    /// Elements.
+    count: u32,
+    /// Slope of the leaky ReLU for negative values.
+    slope: f32,
+    /// Of 2^32 random numbers, those that drop an element, and what the others are multiplied by.
+    dropped: u32,
+    scale: f32,
+    /// Key of the layer's random numbers.
+    key_low: u32,
+    key_high: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;

@@ -1,0 +1,7 @@
+// What goes into the activation is stored too, for the gradients. It has the layout of the output.
+
+@group(0) @binding(6) var<storage, read_write> pre_activation: array<Stored>;
+
+fn store_pre_activation(at: u32, z: Sum) {
+    pre_activation[params.skips.pre_activation + at] = stored(z);
+}

@@ -1,0 +1,33 @@
+// Partial sums of losses and of squares. A workgroup does a split: it adds up `term(i)`, which the kernel defines, over the split's
+// element range, and stores the sum.
+// use: element_range, stored, sum_lanes, workgroup
+
+struct Params {
+    /// Splits. The dispatch may have more workgroups.
+    splits: u32,
+    /// Elements, and those of a split.
+    count: u32,
+    split: u32,
+    /// Classes, and positions of an item: only `cross_entropy` has them.
+    classes: u32,
+    length: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(4) var<storage, read_write> partials: array<Stored>;
+
+fn sum_split(workgroup: Workgroup, lane: u32) {
+    let split = index_of(workgroup);
+    if (split >= params.splits) {
+        return;
+    }
+    let range = element_range(split, params.split, params.count);
+    var sum = Sum(0);
+    for (var i = range.first + lane; i < range.end; i += LANES) {
+        sum += term(i);
+    }
+    sum = sum_lanes(lane, sum);
+    if (lane == 0u) {
+        partials[split] = stored(sum);
+    }
+}

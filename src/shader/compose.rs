@@ -1,0 +1,170 @@
+//! A kernel's file and the parts of `shaders/lib` that it names, put together to one WGSL text.
+//!
+//! A line `// use: extension/*, output, activation/relu` names parts. A name with a star is a choice: the variant says which part of
+//! that folder it is ([`Shader::parts`]). Module scope in WGSL has no order, so that composition is concatenation: the header, each
+//! part once, the kernel. Of each line `const NAME: u32 = VALUE;` that the variant has a value for, the value is replaced.
+
+use super::parts;
+use crate::error::{Error, Result};
+use crate::kernels::program::{LANES, Shader, TEXTURE_WIDTH};
+
+/// What stands before every shader: the type that tensors are stored as, the type that sums have, and the sizes that shaders and
+/// host share.
+fn header() -> String {
+    format!(
+        "alias Stored = f32;\nalias Sum = f32;\nconst LANES: u32 = {LANES}u;\nconst TEXTURE_WIDTH: u32 = {TEXTURE_WIDTH}u;\n"
+    )
+}
+
+/// A shader's text, and the files that its lines are of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Composed {
+    pub(crate) text: String,
+    files: Vec<File>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct File {
+    path: String,
+    /// Lines of the text before the first of this file.
+    lines_before: usize,
+}
+
+impl Composed {
+    fn push(&mut self, path: &str, text: &str) {
+        self.text += &format!("// ---- {path}\n");
+        self.files.push(File { path: path.to_owned(), lines_before: self.text.lines().count() });
+        self.text += text;
+        if !self.text.ends_with('\n') {
+            self.text.push('\n');
+        }
+    }
+
+    /// File and line of a line of the text; both count from 1.
+    pub(super) fn place(&self, line: usize) -> (&str, usize) {
+        let file = self.files.iter().rev().find(|file| file.lines_before < line);
+        file.map_or(("", line), |file| (&file.path, line - file.lines_before))
+    }
+}
+
+/// Puts a shader together.
+pub(crate) fn compose(shader: &Shader) -> Result<Composed> {
+    let mut names = Vec::new();
+    collect(shader, shader.source.wgsl, &mut names)?;
+    if let Some((folder, part)) =
+        shader.parts.iter().find(|(folder, part)| !names.contains(&format!("{folder}/{part}")))
+    {
+        return Err(failed(shader, format!("it has no use for {folder}/{part}")));
+    }
+    if let Some((folder, part)) = shader
+        .parts
+        .iter()
+        .find(|(folder, part)| shader.parts.iter().any(|(other, chosen)| other == folder && chosen != part))
+    {
+        return Err(failed(shader, format!("it has another choice of {folder} besides {part}")));
+    }
+    let mut composed = Composed { text: String::new(), files: Vec::new() };
+    composed.push("header", &header());
+    for name in &names {
+        composed.push(&format!("shaders/lib/{name}.wgsl"), parts::text(name).unwrap_or_default());
+    }
+    composed.push(shader.source.file, shader.source.wgsl);
+    for (name, value) in &shader.constants {
+        let head = format!("\nconst {name}: u32 = ");
+        let missing = || failed(shader, format!("it has no line 'const {name}: u32 = ...;'"));
+        let start = composed.text.find(&head).ok_or_else(missing)? + head.len();
+        let length = composed.text[start..].find(';').ok_or_else(missing)?;
+        composed.text.replace_range(start..start + length, &format!("{value}u"));
+    }
+    if shader.writable {
+        // Tables stay as they are: no tensor lies in their buffers, and control flow that depends on a variable that may be written is
+        // not uniform, so that browsers would refuse the barriers in it.
+        let writable = |line: &str| match line.contains("<Stored>") {
+            true => line.replace("var<storage, read>", "var<storage, read_write>"),
+            false => line.to_owned(),
+        };
+        composed.text = composed.text.lines().map(|line| writable(line) + "\n").collect();
+    }
+    Ok(composed)
+}
+
+/// Adds the names of the parts that a text uses, and of those that they use, each once.
+fn collect(shader: &Shader, text: &str, names: &mut Vec<String>) -> Result<()> {
+    let lines = text.lines().filter_map(|line| line.strip_prefix("// use: "));
+    for name in lines.flat_map(|line| line.split(',')).map(str::trim) {
+        let name = match name.strip_suffix("/*") {
+            None => name.to_owned(),
+            Some(folder) => {
+                let chosen = shader.parts.iter().find(|(of, _)| *of == folder).map(|&(_, part)| part);
+                let part = chosen.or_else(|| parts::first(folder));
+                let part = part.ok_or_else(|| failed(shader, format!("there is no folder shaders/lib/{folder}")))?;
+                format!("{folder}/{part}")
+            }
+        };
+        if names.contains(&name) {
+            continue;
+        }
+        let part =
+            parts::text(&name).ok_or_else(|| failed(shader, format!("there is no part shaders/lib/{name}.wgsl")))?;
+        names.push(name);
+        collect(shader, part, names)?;
+    }
+    Ok(())
+}
+
+pub(super) fn failed(shader: &Shader, message: String) -> Error {
+    Error::Shader { shader: shader.source.name, message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse;
+    use super::*;
+    use crate::kernels::program::Source;
+
+    fn shader(wgsl: &'static str) -> Shader {
+        let source: &'static Source =
+            Box::leak(Box::new(Source { name: "test", file: "shaders/test.wgsl", wgsl, params: &[] }));
+        Shader::new(source)
+    }
+
+    #[test]
+    fn errors_name_the_file_and_the_line() {
+        let wrong =
+            shader("// use: sum_lanes\n\n@compute @workgroup_size(1)\nfn test() {\n    let x = no_such_name;\n}\n");
+        let error = parse(&wrong, &compose(&wrong).unwrap()).unwrap_err().to_string();
+        assert!(error.contains("shaders/test.wgsl:5:13") && error.contains("no_such_name"), "{error}");
+    }
+
+    /// What naga parses and its validation refuses is located as well.
+    #[test]
+    fn faults_name_the_file_and_the_line() {
+        let wrong = shader(
+            "// use: stored\n\n@compute @workgroup_size(1)\nfn test() {\n    var x: array<u32, 2>;\n    x[3] = 1u;\n}\n",
+        );
+        let fault = super::super::fault(&wrong);
+        assert!(fault.as_deref().is_some_and(|f| f.starts_with("shaders/test.wgsl:6:")), "{fault:?}");
+        assert_eq!(
+            super::super::fault(&shader("// use: stored\n\n@compute @workgroup_size(1)\nfn test() {\n}\n")),
+            None
+        );
+    }
+
+    /// A constant, a part or a choice that a shader does not have is an error, not a shader that lacks it.
+    #[test]
+    fn what_a_shader_does_not_have_is_refused() {
+        let text = "// use: activation/*\nconst A: u32 = 1u;\n";
+        let with = |change: fn(&mut Shader)| {
+            let mut shader = shader(text);
+            change(&mut shader);
+            compose(&shader)
+        };
+        assert!(with(|s| s.constants.push(("A", 2))).unwrap().text.contains("const A: u32 = 2u;"));
+        assert!(with(|s| s.parts.push(("activation", "gelu"))).unwrap().text.contains("lib/activation/gelu.wgsl"));
+        assert!(with(|s| s.constants.push(("NO_SUCH_CONSTANT", 1))).is_err());
+        assert!(with(|s| s.parts.push(("activation", "no_such_part"))).is_err());
+        assert!(with(|s| s.parts.push(("no_such_folder", "gelu"))).is_err());
+        assert!(compose(&shader("// use: no_such_part\n")).is_err());
+        assert!(compose(&shader("// use: no_such_folder/*\n")).is_err());
+    }
+}
