@@ -1,6 +1,6 @@
 //! Everything in one buffer: input, weight, bias and outputs of two layers are ranges of one allocation, as engines keep their memory.
 //!
-//! Ranges may start at any multiple of 4 bytes and need not be aligned. What a dispatch writes must not overlap what it reads. A browser
+//! Ranges may start at any multiple of 4 bytes and need not be aligned. A range that is written must not overlap another. A browser
 //! sees ranges from their last multiple of 256 bytes on, so that a program for browsers leaves 256 bytes between them.
 
 use conv1d::{Activation, Buffers, Conv1d, Fused, Gpu, Operation, Padding, Plan, PlanOptions, Role};

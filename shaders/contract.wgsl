@@ -1,9 +1,9 @@
-// Direct contraction over positions (weight gradient): every invocation sums a tile of output rows x taps of one input row over the
-// positions of all batch items, or over those of a split.
+// Direct contraction over positions (weight gradient): every invocation sums a tile of output rows x taps of one input row, over the
+// positions of all batch items or of a split.
 //
-// Where samples are shifted, the positions that an invocation visits one after another lie `spacing` apart: the samples of the next
-// position are those of this position at the neighbouring taps, and each sample is loaded once. The positions of an item that lie so
-// apart are cut into stretches; the splits of the sum are whole stretches.
+// Where samples are shifted, an invocation visits positions that lie `spacing` apart. At the next position, a tap reads the sample that
+// the neighbouring tap reads at this one, so that each sample is loaded once. The positions of an item form `spacing` sequences. A
+// sequence is cut into stretches, and a split sums over whole stretches.
 // use: workgroup, contraction, sample, narrow, partials, split
 
 // Output rows and taps of one invocation.
@@ -19,7 +19,7 @@ struct Tiles {
     tap_tiles: u32,
     /// Workgroups along (group, depth, tile of taps).
     column_workgroups: u32,
-    /// Positions from one of a stretch to the next; so many sequences of stretches has an item.
+    /// Distance between the positions of a stretch; also the number of sequences of an item.
     spacing: u32,
     /// Stretches of a sequence, and positions of a stretch.
     stretches: u32,

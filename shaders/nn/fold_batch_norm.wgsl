@@ -9,7 +9,7 @@ struct Params {
     rows_per_group: u32,
     kernel: u32,
     channels_per_group: u32,
-    /// What is added to a variance.
+    /// The number that is added to a variance before its root is taken.
     epsilon: f32,
 }
 

@@ -156,7 +156,7 @@ impl DirectLayout {
         let clamped = c.phases.iter().any(|p| self.meeting_taps(c, p) < p.taps);
         let nesting = [Level::Depth, Level::Residues(self.walk.tap_stride), c.ascending_taps()];
         if !clamped {
-            part.order(&nesting).into_iter().for_each(|part| builder.order(true, part));
+            part.order(true, &nesting, builder);
         }
     }
 

@@ -136,7 +136,7 @@ impl Variant<Correlate> for GemmTile {
         };
         for part in slices::correlate(c, limits)? {
             self.emit_slices(&part.correlate, &part.slices, builder)?;
-            part.order(&[Level::Depth, Level::Taps]).into_iter().for_each(|part| builder.order(false, part));
+            part.order(false, &[Level::Depth, Level::Taps], builder);
         }
         Ok(())
     }

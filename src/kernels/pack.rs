@@ -16,56 +16,70 @@ tiles! {
     PackTiles { row_tiles: u32, phase_workgroups: u32 }
 }
 
-/// Packs the weight for slices in turn: once for those that follow each other and read the same part of it.
-#[derive(Debug)]
-pub(super) struct Packing {
-    tile_rows: u32,
-    phases: Phases,
-    done: Option<(Part, Binding)>,
-}
+/// The part of the weight that was packed last, for slices in turn: those that follow each other and read the same part pack it once.
+#[derive(Debug, Default)]
+pub(super) struct LastPart(Option<(Part, Binding)>);
 
 /// The groups, output rows and input rows of a part of the weight.
 type Part = [Range<u32>; 3];
 
+impl LastPart {
+    /// The binding that reads the part of some ranges: the last one's, or the one that `pack` returns.
+    pub(super) fn binding(&mut self, ranges: &Ranges, pack: impl FnOnce() -> Result<Binding>) -> Result<Binding> {
+        let part = [ranges.g.clone(), ranges.r.clone(), ranges.q.clone()];
+        match &self.0 {
+            Some((last, binding)) if *last == part => Ok(binding.clone()),
+            _ => Ok(self.0.insert((part, pack()?)).1.clone()),
+        }
+    }
+}
+
+/// Packs the weight for slices in turn, in tiles of so many output rows.
+#[derive(Debug)]
+pub(super) struct Packing {
+    tile_rows: u32,
+    phases: Phases,
+    last: LastPart,
+}
+
 impl Packing {
-    /// In tiles of so many output rows.
     pub(super) fn new(c: &Correlate, tile_rows: u32, builder: &Builder<'_>) -> Result<Self> {
-        Ok(Packing { tile_rows, phases: builder.phases(&c.phases_of_taps())?, done: None })
+        Ok(Packing { tile_rows, phases: builder.phases(&c.phases_of_taps())?, last: LastPart::default() })
     }
 
     /// Packs the weight of a slice, unless it lies there: per phase, group and tile of output rows `[depth, taps, tile_rows]`. Returns
     /// the binding to read it by.
     pub(super) fn emit(&mut self, c: &Correlate, slice: &CorrelateSlice, builder: &mut Builder<'_>) -> Result<Binding> {
-        let ranges = &slice.ranges;
-        let part = [ranges.g.clone(), ranges.r.clone(), ranges.q.clone()];
-        if let Some((done, binding)) = &self.done
-            && *done == part
-        {
-            return Ok(binding.clone());
-        }
-        let all_taps: u64 = c.phases.iter().map(|p| u64::from(p.taps)).sum();
-        // Whole vectors of four.
-        let length = (self.weights(ranges) * all_taps).next_multiple_of(4);
-        let phase_workgroups = (self.weights(ranges) * u64::from(c.max_taps())).div_ceil(LANES.into());
-        let draft = Draft::new(&PACK)
-            .constants(&[("TILE_ROWS", self.tile_rows)])
-            .phases(&self.phases)
-            .weight(slice.weight)
-            .bind(Binding::slot("output", Slot::Packed, length));
-        let tiles =
-            PackTiles { row_tiles: ranges.rows().div_ceil(self.tile_rows), phase_workgroups: phase_workgroups as u32 };
-        let params = Correlation { tiles, ..slice.packing_params(c, &self.phases) };
-        let workgroups = phase_workgroups * u64::from(self.phases.count);
-        let binding = builder.pack(draft, workgroups, &params, ("packed", Slot::Packed, length))?;
-        self.done = Some((part, binding.clone()));
-        Ok(binding)
+        let Packing { tile_rows, phases, last } = self;
+        last.binding(&slice.ranges, || pack(c, slice, *tile_rows, phases, builder))
     }
+}
 
-    /// Weights of some ranges in whole tiles, for each tap of the kernel.
-    fn weights(&self, ranges: &Ranges) -> u64 {
-        let rows = ranges.rows().next_multiple_of(self.tile_rows);
-        u64::from(ranges.groups()) * u64::from(rows) * u64::from(ranges.depth())
-    }
+/// Packs the weight of a slice.
+fn pack(
+    c: &Correlate,
+    slice: &CorrelateSlice,
+    tile_rows: u32,
+    phases: &Phases,
+    builder: &mut Builder<'_>,
+) -> Result<Binding> {
+    let ranges = &slice.ranges;
+    // Weights in whole tiles, for each tap of the kernel.
+    let rows = ranges.rows().next_multiple_of(tile_rows);
+    let weights = u64::from(ranges.groups()) * u64::from(rows) * u64::from(ranges.depth());
+    let all_taps: u64 = c.phases.iter().map(|p| u64::from(p.taps)).sum();
+    // Whole vectors of four.
+    let length = (weights * all_taps).next_multiple_of(4);
+    let phase_workgroups = (weights * u64::from(c.max_taps())).div_ceil(LANES.into());
+    let draft = Draft::new(&PACK)
+        .constants(&[("TILE_ROWS", tile_rows)])
+        .phases(phases)
+        .weight(slice.weight)
+        .bind(Binding::slot("output", Slot::Packed, length));
+    let tiles = PackTiles { row_tiles: ranges.rows().div_ceil(tile_rows), phase_workgroups: phase_workgroups as u32 };
+    let params = Correlation { tiles, ..slice.packing_params(c, phases) };
+    let workgroups = phase_workgroups * u64::from(phases.count);
+    builder.pack(draft, workgroups, &params, ("packed", Slot::Packed, length))
 }
 
 /// The dispatches that copy a weight as it is stored: packing of one output row whose taps are all of its elements.

@@ -4,7 +4,7 @@ use crate::caps::Caps;
 use crate::error::{Error, Result};
 use crate::geometry::{Extension, PaddingMode};
 use crate::kernels::order::{Level, Part};
-use crate::kernels::program::ElementRange;
+use crate::kernels::program::{Builder, ElementRange};
 use crate::lowering::{Contract, Correlate, Phase, SumRows};
 use std::ops::Range;
 
@@ -84,11 +84,11 @@ pub(crate) struct TapSlice {
 }
 
 impl TapSlice {
-    /// The parts of each sum that the slices add, with the loops of a kernel over them.
-    pub(crate) fn order(&self, nesting: &[Level]) -> Vec<Part> {
-        let part =
-            |slice: &CorrelateSlice| Part::new(slice.ranges.q.clone(), self.taps.clone(), nesting.iter().copied());
-        self.slices.iter().map(part).collect()
+    /// Adds the parts of each sum that the slices compute to the order, with the loops of a kernel over them.
+    pub(super) fn order(&self, bias_first: bool, nesting: &[Level], builder: &mut Builder<'_>) {
+        for slice in &self.slices {
+            builder.order(bias_first, Part::new(slice.ranges.q.clone(), self.taps.clone(), nesting.iter().copied()));
+        }
     }
 }
 

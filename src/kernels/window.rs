@@ -94,7 +94,7 @@ impl Variant<Correlate> for WindowTile {
             // Taps that were cut have residues of other lengths.
             let layout = layout(&part.correlate)?;
             layout.emit(&part.correlate, &part.slices, builder)?;
-            part.order(&layout.order(&part.correlate)).into_iter().for_each(|part| builder.order(false, part));
+            part.order(false, &layout.order(&part.correlate), builder);
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ struct Params {
     split: u32,
     /// Slope of the leaky ReLU for negative values.
     slope: f32,
-    /// What is added to a variance.
+    /// The number that is added to a variance before its root is taken.
     epsilon: f32,
     /// How much of a batch goes into the running statistics.
     momentum: f32,

@@ -1,4 +1,4 @@
-// The input is a gradient, which goes back through an activation as it is loaded.
+// The input is a gradient. Each element is multiplied by the derivative of an activation as it is loaded.
 // use: saved
 
 fn load_input(at: u32) -> Sum {

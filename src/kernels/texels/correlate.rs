@@ -6,6 +6,7 @@ use crate::caps::{Caps, Speed};
 use crate::error::Result;
 use crate::kernels::operands::{Correlation, Draft, Phases, WalkParams};
 use crate::kernels::order::{Level, Part};
+use crate::kernels::pack::LastPart;
 use crate::kernels::params::tiles;
 use crate::kernels::predict::{Prediction, Work, rank};
 use crate::kernels::program::{Binding, Builder, LANES, Source, WRITTEN_TEXELS, source};
@@ -173,7 +174,7 @@ impl TexelLayout {
         last_position + reach + 1
     }
 
-    /// Texels of the input of a ranges.
+    /// Texels of the input of some ranges.
     fn input_texels(&self, c: &Correlate, ranges: &Ranges) -> u64 {
         let rows =
             u64::from(ranges.batch()) * u64::from(ranges.groups()) * u64::from(self.units(c, ranges.depth()).all);
@@ -190,9 +191,9 @@ impl TexelLayout {
         let units = self.units(c, depth);
         let taps = u64::from(if self.texel_taps { units.taps.max(1) } else { c.max_taps() });
         let CorrelateTile { rows, positions, .. } = self.tile;
-        let runs = if self.walk.shifted { u64::from(self.walk.tap_stride).min(taps) } else { 0 };
+        let residues = if self.walk.shifted { u64::from(self.walk.tap_stride).min(taps) } else { 0 };
         let tap = u64::from(2 + positions + rows * (1 + positions));
-        u64::from(units.all) * (runs * u64::from(1 + positions) + taps * tap)
+        u64::from(units.all) * (residues * u64::from(1 + positions) + taps * tap)
     }
 
     fn predict(&self, c: &Correlate, speed: &Speed) -> Prediction {
@@ -232,7 +233,7 @@ impl TexelLayout {
         let c = &part.correlate;
         if !self.texel_taps {
             let nesting = [Level::DepthBlocks(TEXEL), residues, c.ascending_taps(), Level::Depth];
-            return part.order(&nesting).into_iter().for_each(|part| builder.order(true, part));
+            return part.order(true, &nesting, builder);
         }
         // Whole texels of taps of all rows first, then the last taps of all rows, counted from the lowest position.
         let Range { start, end } = part.taps;
@@ -259,17 +260,12 @@ impl TexelLayout {
     fn emit_slices(&self, c: &Correlate, slices: &[CorrelateSlice], builder: &mut Builder<'_>) -> Result<()> {
         let phases = builder.phases(&c.phases)?;
         let phases_of_taps = builder.phases(&c.phases_of_taps())?;
-        let mut packed: Option<(_, Binding)> = None;
+        let mut packed = LastPart::default();
         let mut staged_for = None;
         for slice in slices {
             builder.count(slice.multiply_adds(c, |phase| phase.taps));
-            let Ranges { n, g, r, q, j } = &slice.ranges;
-            let key = (g.clone(), r.clone(), q.clone());
-            let factors = match &packed {
-                Some((part, binding)) if *part == key => binding.clone(),
-                _ => self.pack(c, slice, &phases_of_taps, builder)?,
-            };
-            packed = Some((key, factors.clone()));
+            let factors = packed.binding(&slice.ranges, || self.pack(c, slice, &phases_of_taps, builder))?;
+            let Ranges { n, g, q, j, .. } = &slice.ranges;
             let key = (n.clone(), g.clone(), q.clone(), j.clone());
             if staged_for.as_ref() != Some(&key) {
                 self.stage_input(c, slice, builder)?;

@@ -92,7 +92,7 @@ impl CorrelateLayout for TiledLayout {
         for part in slices::correlate(c, limits)? {
             self.emit_slices(&part.correlate, &part.slices, builder)?;
             let nesting = [Level::DepthBlocks(self.depth), Level::TapBlocks(self.taps), Level::Depth, Level::Taps];
-            part.order(&nesting).into_iter().for_each(|part| builder.order(false, part));
+            part.order(false, &nesting, builder);
         }
         Ok(())
     }

@@ -1,5 +1,5 @@
-// Mean and variance of a channel of the batch, from those of its splits (Chan, Golub, LeVeque: Updating Formulae and a Pairwise
-// Algorithm for Computing Sample Variances, 1979). The running statistics follow them.
+// The mean and the variance of a channel of the batch, combined from those of its splits (Chan, Golub, LeVeque: Updating Formulae and a
+// Pairwise Algorithm for Computing Sample Variances, 1979). The running statistics follow them.
 // use: batch_norm/partials
 
 @group(0) @binding(2) var<storage, read_write> running_mean: array<Stored>;
