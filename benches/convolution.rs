@@ -1,4 +1,4 @@
-//! Times of the library for those who develop it: forward, gradients, planning, recording. `conv1d bench` is for users.
+//! Benchmarks for developers of the library: forward, gradients, planning, recording. `conv1d bench` is for users.
 
 use conv1d::{
     Bound, Buffers, Conv1d, ConvTranspose1d, Gpu, Layer, Operation, Padding, Plan, PlanOptions, Tensor, wgpu,
@@ -21,7 +21,7 @@ fn layers() -> Vec<(&'static str, Layer, [usize; 3])> {
     ]
 }
 
-/// An operation with buffers of its own.
+/// An operation bound to buffers of its own.
 struct Bench {
     bound: Bound,
     _tensors: Vec<Tensor>,
@@ -109,7 +109,7 @@ fn operations(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// What a single small layer costs beside its arithmetic.
+/// Overhead of a single small layer beside its arithmetic.
 fn latency(criterion: &mut Criterion) {
     let (conv, input) = (Conv1d::new(8, 32, 5).padding(Padding::Same), [1, 8, 100]);
     let gpu = Gpu::new().unwrap_or_else(|e| panic!("{e}"));

@@ -1,8 +1,8 @@
-//! A recording through a low-pass filter on the GPU: `filter_wav IN.wav OUT.wav [--cutoff HZ] [--taps N]`.
+//! Applies a low-pass filter to a recording on the GPU: `filter_wav IN.wav OUT.wav [--cutoff HZ] [--taps N]`.
 //!
-//! The filter is a windowed sinc: linear phase, as long a result as the input. Any number of channels and any sample rate;
-//! integers of 8 to 32 bits and 32-bit floats, written as they were read. Recordings of any length: blocks of a few seconds
-//! pass through the device, each with the samples around it that the filter reaches.
+//! The filter is a windowed sinc with linear phase; the result is as long as the input. The recording may have any number of
+//! channels, any sample rate and any length, and integers of 8 to 32 bits or 32-bit floats, which the result has too. The
+//! device filters blocks of a few seconds, each with the samples around it that the filter reaches.
 
 use conv1d::{Buffers, Conv1d, Gpu, Operation, Role};
 use hound::{SampleFormat, WavReader, WavSpec, WavWriter};
@@ -11,7 +11,7 @@ use std::f64::consts::PI;
 use std::process::ExitCode;
 use std::time::Instant;
 
-/// Samples of each channel that pass through the device at once.
+/// Samples of each channel in a block.
 const BLOCK: usize = 1 << 18;
 
 struct Arguments {
@@ -22,7 +22,7 @@ struct Arguments {
 }
 
 const USAGE: &str = "usage: filter_wav IN.wav OUT.wav [--cutoff HZ] [--taps N]
-  --cutoff  frequency in Hz from which the filter stops, 1000 by default
+  --cutoff  cutoff frequency in Hz, 1000 by default
   --taps    length of the filter, odd, 255 by default";
 
 fn arguments() -> Result<Arguments, String> {
@@ -44,7 +44,7 @@ fn arguments() -> Result<Arguments, String> {
     Ok(Arguments { input, output, cutoff, taps })
 }
 
-/// A low-pass filter: the sinc of the cutoff under a Blackman window, scaled to let a constant through unchanged.
+/// Taps of a low-pass filter: the sinc of the cutoff under a Blackman window, scaled so that a constant passes unchanged.
 /// `cutoff` is in cycles per sample.
 fn low_pass(taps: usize, cutoff: f64) -> Vec<f32> {
     let middle = (taps - 1) as f64 / 2.0;
@@ -89,7 +89,7 @@ impl Filter {
     }
 }
 
-/// Samples of a file one after another, as floats.
+/// The samples of a file in order, as floats.
 fn samples<R: std::io::Read>(reader: &mut WavReader<R>) -> Box<dyn Iterator<Item = hound::Result<f32>> + '_> {
     let spec = reader.spec();
     match spec.sample_format {
@@ -166,7 +166,7 @@ fn run() -> Result<(), Box<dyn Error>> {
                 write(&mut writer, spec, filtered[channel * BLOCK + i])?;
             }
         }
-        // What the next block sees of this one.
+        // Keep the samples that the next block needs.
         rows.chunks_mut(row).for_each(|row| row.copy_within(BLOCK.., 0));
         fill(&mut rows, 2 * reach)?;
     }

@@ -1,7 +1,8 @@
-//! Everything in one buffer: input, weight, bias and outputs of two layers are ranges of one allocation, as engines keep their memory.
+//! Everything in one buffer: input, weight, bias and outputs of two layers are ranges of one allocation, as in an engine
+//! that manages its own memory.
 //!
-//! Ranges may start at any multiple of 4 bytes and need not be aligned. A range that is written must not overlap another. A browser
-//! sees ranges from their last multiple of 256 bytes on, so that a program for browsers leaves 256 bytes between them.
+//! Ranges may start at any multiple of 4 bytes and need not be aligned. A range that is written must not overlap another. In a
+//! browser a binding starts at a multiple of 256 bytes, at or before its range: leave 256 bytes between ranges there.
 
 use conv1d::{Activation, Buffers, Conv1d, Fused, Gpu, Operation, Padding, Plan, PlanOptions, Role};
 

@@ -2,7 +2,7 @@
 //! device, its buffers and its submission.
 //!
 //! An envelope follower: the program's own pass rectifies a signal, a moving average (a convolution) smooths it, and the
-//! program's pass scales the result, all in one submission. Signal and envelope are parts of larger buffers.
+//! program's pass scales the result, all in one submission. Signal and envelope are ranges of larger buffers.
 
 use conv1d::{Buffers, Conv1d, Gpu, Operation, Padding, Role, wgpu};
 
@@ -21,7 +21,7 @@ fn rectify(@builtin(global_invocation_id) id: vec3<u32>) {
 ";
 
 const SAMPLES: usize = 10_000;
-/// Where the tensors begin in their buffers: anywhere that is a multiple of 4 bytes.
+/// First elements of the tensors in their buffers; any multiple of 4 bytes will do.
 const SIGNAL_AT: usize = 123;
 const ENVELOPE_AT: usize = 5;
 const WINDOW: usize = 101;

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Type-checks the library, the command line and the tests for platforms that nobody has run them on: check-targets.sh [TRIPLE...], all of
-# them by default. `one` stands for one of them, the next with each commit. Nothing is linked, so no SDK is needed.
+# Type-checks the library, the command line and the tests for platforms on which they have not been run: check-targets.sh [TRIPLE...],
+# by default all of them; check-targets.sh one checks one of them, the next with each commit. Nothing is linked, so no SDK is needed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 triples=(x86_64-pc-windows-msvc aarch64-apple-darwin aarch64-linux-android)
@@ -12,12 +12,12 @@ one)
     ;;
 *) triples=("$@") ;;
 esac
-set -- # or the next line would take them for packages
+set -- # otherwise rustc-web.sh takes the arguments for packages
 . scripts/rustc-web.sh
 
-# Cargo compiles the standard library even to check what uses it.
+# Cargo compiles the standard library even for a check.
 export CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_DEBUG=0
-# A dependency of criterion has a C function. Nothing is linked, so an empty library will do: ar crs FILE..., lib -out:FILE...
+# A dependency of criterion has a C function. Nothing is linked, so an empty library suffices: ar crs FILE..., lib -out:FILE...
 mkdir -p "$web_target"
 cat > "$web_target/empty-library" <<'END'
 #!/bin/sh
@@ -32,5 +32,5 @@ chmod +x "$web_target/empty-library"
 export TARGET_CC=true TARGET_AR=$PWD/$web_target/empty-library
 for triple in "${triples[@]}"; do
     echo "Checking for $triple."
-    std_cargo "$triple" check --lib --bins --tests --examples --features cli
+    std_cargo "$triple" check --lib --bins --tests --examples -p conv1d -p conv1d-nn -p conv1d-cli --all-features
 done

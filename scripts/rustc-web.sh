@@ -1,5 +1,5 @@
-# Debian's rustc-web with the sources of its standard library, from which it is built for other platforms; installed where it is
-# missing. Sourced in the project's root; $1... are further packages.
+# Installs Debian's rustc-web and the sources of its standard library if they are missing; std_cargo builds the library for other
+# platforms. Source this file in the project's root; $1... are further packages.
 
 web_packages=(rustc-web rust-web-src "$@")
 web_have() { dpkg -s "$@" >/dev/null 2>&1; }
@@ -15,12 +15,12 @@ web_install() {
 }
 web_have "${web_packages[@]}" || web_install "${web_packages[@]}"
 
-web_target=${WEB_TARGET_DIR:-target/web} # its own: another compiler
+web_target=${WEB_TARGET_DIR:-target/web} # a separate folder for another compiler
 # Runs cargo for another platform: std_cargo TRIPLE COMMAND ARGUMENTS...
 std_cargo() {
     local triple=$1 command=$2
     shift 2
-    # -Zbuild-std on Debian's stable compiler.
+    # RUSTC_BOOTSTRAP allows -Zbuild-std on Debian's stable compiler.
     RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=$web_target \
         cargo "$command" --locked --release -Zbuild-std=std,panic_abort --target "$triple" "$@"
 }

@@ -1,11 +1,12 @@
 #!/bin/bash
-# In headless Chromium, on its software adapter: the page of web/, clicked through, and tests/web.rs, the library itself compiled to
-# WebAssembly. What is missing is installed.
+# Tests in headless Chromium, on its software adapter: the page of web/, and tests/web.rs, the library compiled to WebAssembly.
+# Installs missing tools.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/web-tools.sh chromium chromium-driver
 export CHROMEDRIVER=/usr/bin/chromedriver WASM_BINDGEN_TEST_TIMEOUT=900
 
 ./scripts/web.sh
-cargo test --locked --workspace --features conv1d/cli,conv1d-web/browser --test page
-web_cargo test --test web
+cargo test --locked --workspace --features conv1d-web/browser --test page
+web_cargo test -p conv1d --test web
+web_cargo test -p conv1d-nn --test web

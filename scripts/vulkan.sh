@@ -1,9 +1,9 @@
 #!/bin/sh
-# Makes sure that there is a Vulkan driver: where none is found that could work, installs Mesa's software one with the
-# system's package manager, and says so. Nothing to do on macOS, which has Metal.
+# Ensures that there is a Vulkan driver: if no usable one is found, installs Mesa's software driver with the system's package
+# manager and prints a note. Does nothing on macOS, which has Metal.
 set -eu
 
-# Where drivers announce themselves, and where devices are. Overridable, for trying this script out.
+# Folders of driver manifests, and the folder of devices. Overridable to test this script.
 : "${ICD_DIRECTORIES:=/usr/share/vulkan/icd.d /usr/local/share/vulkan/icd.d /etc/vulkan/icd.d}"
 : "${DEVICES:=/dev}"
 
@@ -13,12 +13,12 @@ has_loader() {
     ldconfig -p 2>/dev/null | grep -q 'libvulkan\.so\.1' || ls /lib*/libvulkan.so.1 /usr/lib*/libvulkan.so.1 >/dev/null 2>&1
 }
 
-# A driver that was named by hand is taken as it is.
+# A driver that the environment names is accepted without a check.
 has_named_driver() { [ -n "${VK_DRIVER_FILES:-}${VK_ICD_FILENAMES:-}" ]; }
 
 icd() { for directory in $ICD_DIRECTORIES; do ls "$directory"/$1 2>/dev/null || true; done | grep -q .; }
 
-# A driver for hardware is of use only where there is hardware.
+# A hardware driver is useful only if there is hardware.
 has_hardware() { [ -e "$DEVICES/dri" ] || [ -e "$DEVICES/nvidia0" ] || [ -e "$DEVICES/dxg" ]; }
 
 if has_loader && { has_named_driver || icd 'lvp_icd*.json' || { icd '*.json' && has_hardware; }; }; then
@@ -30,7 +30,7 @@ if [ "$(id -u)" -ne 0 ]; then
     if command -v sudo >/dev/null 2>&1; then root=sudo; fi
 fi
 
-echo "No Vulkan driver found: installing Mesa's software one (lavapipe)." >&2
+echo "No Vulkan driver found: installing Mesa's software driver (lavapipe)." >&2
 if command -v apt-get >/dev/null 2>&1; then
     $root apt-get update -qq && $root env DEBIAN_FRONTEND=noninteractive \
         apt-get install -y -qq --no-install-recommends mesa-vulkan-drivers libvulkan1 >/dev/null

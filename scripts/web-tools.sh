@@ -1,8 +1,8 @@
-# What building for a browser needs, installed where it is missing: the compiler of rustc-web.sh, its linker, and wasm-bindgen's programs
-# of the very version of the library. Sourced in the project's root; $1... are further packages.
+# Installs the missing tools of a build for browsers: the compiler of rustc-web.sh, its linker, and wasm-bindgen's programs in the
+# same version as the library. Source this file in the project's root; $1... are further packages.
 
 . scripts/rustc-web.sh "$@"
-# The linker of the LLVM that the compiler has.
+# The linker of the compiler's LLVM version.
 web_llvm=$(/usr/bin/rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
 web_have "lld-$web_llvm" || web_install "lld-$web_llvm"
 

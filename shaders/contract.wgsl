@@ -1,17 +1,17 @@
-// Direct contraction over positions (weight gradient): every invocation sums a tile of output rows x taps of one input row, over the
-// positions of all batch items or of a split.
+// Direct contraction over positions (weight gradient): every invocation computes a tile of output rows x taps of one input row. The sum
+// is over the positions of all batch items or of a split.
 //
-// Where samples are shifted, an invocation visits positions that lie `spacing` apart. At the next position, a tap reads the sample that
-// the neighbouring tap reads at this one, so that each sample is loaded once. The positions of an item form `spacing` sequences. A
-// sequence is cut into stretches, and a split sums over whole stretches.
+// If samples are shifted, an invocation visits positions `spacing` apart. At the next position, a tap reads the sample that the
+// neighbouring tap reads at the current position, so each sample is loaded once. The positions of an item form `spacing` sequences. A
+// sequence is cut into stretches, and a split sums whole stretches.
 // use: workgroup, contraction, sample, narrow, partials, split
 
 // Output rows and taps of one invocation.
 const TILE_ROWS: u32 = 4u;
 const TILE_TAPS: u32 = 4u;
-// 1: samples are shifted through the tile. 0: every position loads its own.
+// 1: samples are shifted through the tile. 0: every position loads all its samples.
 const SHIFTED: u32 = 1u;
-// 1: most positions meet no sample of the input, and each tile of taps visits only the positions that meet one.
+// 1: most positions read only padding, and each tile of taps visits only the positions that read a sample of the input.
 const CLAMPED: u32 = 0u;
 
 struct Tiles {
@@ -43,7 +43,7 @@ fn contract(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
         return;
     }
 
-    // Rows beyond the end repeat the last one, taps are taps like any other; neither is stored.
+    // Rows beyond the end repeat the last row. Taps beyond the end are computed like the others. Neither is stored.
     var sums: array<array<Sum, TILE_TAPS>, TILE_ROWS>;
     var narrow_rows: array<u32, TILE_ROWS>;
     for (var r = 0u; r < TILE_ROWS; r++) {
@@ -58,7 +58,7 @@ fn contract(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
     for (var i = split_first(split); i < end; i++) {
         let sequence = i / params.tiles.stretches;
         let n = sequence / spacing;
-        // The positions of the stretch: `spacing` apart, from `first` on.
+        // The positions of the stretch start at `first` and are `spacing` apart.
         var first = sequence % spacing + (i % params.tiles.stretches) * params.tiles.stretch * spacing;
         var last = min(first + params.tiles.stretch * spacing, params.problem.positions);
         if (CLAMPED == 1u) {

@@ -1,7 +1,7 @@
 // Contraction over positions (weight gradient) as a matrix product of the narrow rows and the transposed tiles of columns.
 //
-// A workgroup of SIDE x SIDE invocations computes SIDE * TILE_ROWS output rows x SIDE * TILE_COLUMNS (depth, tap) pairs over the tiles
-// of columns of a split.
+// A workgroup of SIDE x SIDE invocations computes SIDE * TILE_ROWS output rows x SIDE * TILE_COLUMNS (depth, tap) pairs. It sums over
+// the tiles of columns of a split.
 // use: workgroup, contraction, narrow, partials, split, columns, columns_read
 
 // Invocations along rows and along (depth, tap) pairs.
@@ -33,7 +33,7 @@ fn contract_gemm(workgroup: Workgroup, @builtin(local_invocation_index) lane: u3
     let column_end = params.problem.depth * params.problem.taps;
 
     var sums: array<array<Sum, TILE_COLUMNS>, TILE_ROWS>;
-    // The sum is over tiles of columns.
+    // The terms of a split are tiles of columns.
     let end = split_end(split);
     for (var tile = split_first(split); tile < end; tile++) {
         let tile_first = (slice_group * params.tiles.column_tiles + tile) * params.tiles.depth * POSITIONS;

@@ -1,8 +1,8 @@
-// Weight gradient from textures: every invocation keeps a tile of output rows x (input row, tap) columns in registers and adds up
-// products of texels over the positions of a split.
+// Weight gradient from textures: every invocation keeps a tile of output rows x (input row, tap) columns in registers and sums products
+// of texels over the positions of a split.
 //
-// A texel of the narrow side holds four output rows at one position; one of the wide side, which is extended by its padding, four input
-// rows at one position or four taps of one. Each split sums over steps of a few positions, item after item.
+// A texel of the narrow side holds four output rows at one position. A texel of the wide side, which is extended by its padding, holds
+// four input rows at one position or four taps of one input row. A split sums steps of a few positions, item after item.
 // use: workgroup, contraction, partials, split, texels/*, texture
 
 // Texels of output rows and of columns of one invocation.
@@ -14,17 +14,17 @@ const STEP: u32 = 2u;
 const TEXEL_TAPS: u32 = 0u;
 
 struct Tiles {
-    /// Tiles along rows and columns, and all tiles of a split.
+    /// Tiles along rows, tiles along columns, and all tiles of a split.
     row_tiles: u32,
     column_tiles: u32,
     tiles: u32,
     splits: u32,
     /// Steps of an item.
     steps: u32,
-    /// Texels of the narrow side: units of four rows, and texels of a unit.
+    /// The narrow side: units of four rows, and texels of a unit.
     narrow_units: u32,
     narrow_texels: u32,
-    /// Texels of the wide side: units, columns of a unit, texels of a unit, from one position and from one column to the next.
+    /// The wide side: units, columns of a unit, texels of a unit, texels from one position to the next and from one column to the next.
     wide_units: u32,
     unit_columns: u32,
     wide_texels: u32,
@@ -46,7 +46,7 @@ fn contract_texels(workgroup: Workgroup, @builtin(local_invocation_index) lane: 
     let row_first = (rest % tiles.row_tiles) * ROW_TEXELS;
     let group = rest / tiles.row_tiles;
 
-    // Rows and columns beyond the end repeat the last one and are not stored.
+    // Rows and columns beyond the end repeat the last texel and are not stored.
     var narrow_rows: array<u32, ROW_TEXELS>;
     for (var a = 0u; a < ROW_TEXELS; a++) {
         let unit = min(row_first + a, tiles.narrow_units - 1u);
@@ -69,7 +69,7 @@ fn contract_texels(workgroup: Workgroup, @builtin(local_invocation_index) lane: 
     var step = first % tiles.steps;
     for (var i = first; i < end; i++) {
         for (var u = 0u; u < STEP; u++) {
-            // The last step may be a short one: a position that is not there counts nothing, whatever lies in its place.
+            // The last step may be short. Positions beyond the end contribute zero, even if the texel read in their place is not finite.
             let inside = u == 0u || step * STEP + u < params.problem.positions;
             let position = min(step * STEP + u, params.problem.positions - 1u);
             var samples: array<vec4<Sum>, COLUMN_TEXELS>;

@@ -8,7 +8,7 @@ const LANES_ROWS: u32 = 8u;
 // Output rows and columns of one invocation, in whole vectors of four.
 const TILE_ROWS: u32 = 8u;
 const TILE_COLUMNS: u32 = 8u;
-// Positions that are staged at once, and the number of them that the sums are unrolled over.
+// Positions that are staged at once, and positions of an unrolled step.
 const STAGE: u32 = 16u;
 const UNROLLED: u32 = 4u;
 
@@ -17,7 +17,7 @@ const ROWS: u32 = LANES_ROWS * TILE_ROWS;
 const COLUMNS: u32 = LANES_COLUMNS * TILE_COLUMNS;
 // Invocations that stage the same position.
 const UNITS: u32 = INVOCATIONS / STAGE;
-// Vectors of a staged position; one more than there are keeps neighbouring positions in different banks.
+// Vectors of a staged position, plus one that keeps neighbouring positions in different banks.
 const ROW_VECTORS: u32 = ROWS / 4u + 1u;
 const COLUMN_VECTORS: u32 = COLUMNS / 4u + 1u;
 
@@ -28,7 +28,7 @@ struct Tiles {
 
 var<workgroup> staged_rows: array<vec4<Sum>, STAGE * ROW_VECTORS>;
 var<workgroup> staged_columns: array<vec4<Sum>, STAGE * COLUMN_VECTORS>;
-// For each column the start of its input row, and the position of its tap from the first position's on.
+// For each column: index of its input row in batch item 0, and the input position of its tap at position 0.
 var<workgroup> column_rows: array<u32, COLUMNS>;
 var<workgroup> column_positions: array<i32, COLUMNS>;
 
@@ -50,7 +50,7 @@ fn contract_tiled(
     let split = rest / params.problem.groups;
     let column_end = params.problem.depth * params.problem.taps;
 
-    // Rows and columns beyond the end repeat the last one; neither is stored.
+    // Rows and columns beyond the end repeat the last row or column and are not stored.
     for (var c = lane; c < COLUMNS; c += INVOCATIONS) {
         let column = min(column_first + c, column_end - 1u);
         column_rows[c] = input_at(0u, group) + column / params.problem.taps * params.input.length;
@@ -59,7 +59,7 @@ fn contract_tiled(
     var sums: array<array<Sum, TILE_COLUMNS>, TILE_ROWS>;
     let unit_position = lane % STAGE;
     let unit = lane / STAGE;
-    // The positions of all batch items are one sequence; the sum is over stages of it.
+    // The positions of all batch items form one sequence. A split sums stages of it.
     let end = split_end(split);
     for (var stage = split_first(split); stage < end; stage++) {
         let sequence = stage * STAGE + unit_position;

@@ -1,10 +1,10 @@
-// The copy bandwidth of a device: sixteen bytes of each invocation, neighbours beside each other.
+// Measures the copy bandwidth of a device: each invocation copies sixteen bytes, adjacent to those of its neighbours.
 
 // Invocations of a workgroup.
 const INVOCATIONS: u32 = 256u;
 
 struct Params {
-    /// Quadruples to copy.
+    /// Number of vectors of four to copy.
     count: u32,
 }
 

@@ -1,7 +1,7 @@
 // Direct correlation: every invocation keeps a tile of output rows x positions in registers and walks over depth and taps.
 //
-// Serves forward, input gradient and transposed convolution of any geometry, without workspace and without workgroup memory. Where
-// samples are shifted, the next tap's samples of a position are this tap's of its neighbour: each sample is loaded once.
+// Computes forward, input gradient and transposed convolution of any geometry, without workspace or workgroup memory. If samples are
+// shifted, a position's sample at the next tap is its neighbour's sample at the current tap, so each sample is loaded once.
 // use: workgroup, correlation, sample, weight, output, walk
 
 // Invocations along positions and along output rows.
@@ -10,14 +10,14 @@ const LANES_ROWS: u32 = 1u;
 // Output rows and positions of one invocation.
 const TILE_ROWS: u32 = 4u;
 const TILE_POSITIONS: u32 = 4u;
-// 1: samples are shifted through the tile. 0: every tap loads its own.
+// 1: samples are shifted through the tile. 0: every tap loads all its samples.
 const SHIFTED: u32 = 1u;
-// 1: many taps meet no sample of the input, and each tile visits only the taps that meet one.
+// 1: many taps read only padding, and each tile visits only the taps that read a sample of the input.
 const CLAMPED: u32 = 0u;
 
 struct Tiles {
     row_tiles: u32,
-    /// Tiles along the positions of one batch item, and workgroups along those of all of them.
+    /// Tiles along the positions of one batch item, and workgroups along the positions of all batch items.
     position_tiles: u32,
     position_workgroups: u32,
 }
@@ -28,10 +28,10 @@ fn direct(workgroup: Workgroup, @builtin(local_invocation_id) place: vec3<u32>) 
     if (rest >= params.problem.workgroups) {
         return;
     }
-    // Workgroups that follow each other read the same input.
+    // Consecutive workgroups read the same input.
     let row_first = ((rest % params.tiles.row_tiles) * LANES_ROWS + place.y) * TILE_ROWS;
     rest = rest / params.tiles.row_tiles;
-    // The tiles of all batch items are one sequence, so that short rows fill the lanes.
+    // The tiles of all batch items form one sequence, so that short rows fill the lanes.
     let tile = (rest % params.tiles.position_workgroups) * LANES_POSITIONS + place.x;
     rest = rest / params.tiles.position_workgroups;
     let phase = phase_at(rest % params.problem.phases);
@@ -47,7 +47,7 @@ fn direct(workgroup: Workgroup, @builtin(local_invocation_id) place: vec3<u32>) 
         return;
     }
 
-    // Rows beyond the end repeat the last one, positions are samples like any other; neither is stored.
+    // Rows beyond the end repeat the last row. Positions beyond the end are computed like the others. Neither is stored.
     var w_rows: array<u32, TILE_ROWS>;
     var sums: array<array<Sum, TILE_POSITIONS>, TILE_ROWS>;
     let out_first = output_at(n, group, phase);
@@ -62,7 +62,7 @@ fn direct(workgroup: Workgroup, @builtin(local_invocation_id) place: vec3<u32>) 
 
     let neighbour = i32(spacing) * params.walk.in_step;
     let in_position = lowest_position(position_first, phase);
-    // The taps that are visited.
+    // The range of taps that are visited.
     var tap_begin = 0u;
     var tap_end = phase.taps;
     if (CLAMPED == 1u) {
@@ -74,7 +74,7 @@ fn direct(workgroup: Workgroup, @builtin(local_invocation_id) place: vec3<u32>) 
     }
     var in_row = input_at(n, group);
     var w_row = 0u;
-    // One loop over the taps that share samples, or over single taps: for each loop within a loop llvmpipe copies the sums.
+    // One loop over depth and residues (taps if not shifted) instead of two nested ones: llvmpipe copies the sums for each nested loop.
     var q = select(0u, params.problem.depth, tap_begin == tap_end);
     var first = tap_begin;
     while (q < params.problem.depth) {

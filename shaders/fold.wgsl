@@ -1,4 +1,4 @@
-// Adds the input gradient of the padding to the samples that the padding repeats, on one side.
+// Adds the input gradient of the padding on one side to the samples that the padding repeats.
 // use: workgroup, operands, output_tensor
 
 struct Params {
@@ -7,13 +7,13 @@ struct Params {
 }
 
 struct Fold {
-    /// Rows (batch x channels), and samples of each that the padding repeats.
+    /// Rows (batch x channels), and samples of each row that the padding repeats.
     rows: u32,
     count: u32,
-    /// Border samples that go to one input sample, and the distance between them.
+    /// Border samples that are added to one input sample, and the distance between them.
     terms: u32,
     term_step: u32,
-    /// First border sample in its row, border samples of a row, and from one input sample's to the next's.
+    /// First border sample in its row, border samples of a row, and border samples from one input sample's first to the next one's.
     border_first: u32,
     border_length: u32,
     border_step: i32,

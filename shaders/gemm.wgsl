@@ -1,19 +1,19 @@
-// Matrix product of packed weights and tiles of columns, written to where the outputs of each phase belong.
+// Matrix product of packed weights and tiles of columns, stored to the output positions of each phase.
 //
-// A workgroup of SIDE x SIDE invocations computes SIDE * TILE_ROWS output rows of one tile of columns; DEPTH rows of it at a time are
-// staged in workgroup memory.
+// A workgroup of SIDE x SIDE invocations computes SIDE * TILE_ROWS output rows of one tile of columns. It stages DEPTH rows of the tile at
+// a time in workgroup memory.
 // use: workgroup, correlation, output, columns, columns_read
 
 // Invocations along rows and along positions.
 const SIDE: u32 = 8u;
 // Output rows of one invocation.
 const TILE_ROWS: u32 = 4u;
-// Rows of a tile that are staged at once; a tile has a multiple of these.
+// Rows of a tile that are staged at once. The depth of a tile is a multiple of this number.
 const DEPTH: u32 = 16u;
 const TILE_POSITIONS: u32 = POSITIONS / SIDE;
 const ROWS: u32 = TILE_ROWS * SIDE;
 
-// For each phase and group [rows, depth, taps].
+// Packed weights: [rows, depth, taps] for each phase and group.
 @group(0) @binding(2) var<storage, read> packed: array<Stored>;
 
 var<workgroup> staged_weights: array<array<Sum, ROWS>, DEPTH>;

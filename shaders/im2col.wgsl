@@ -1,7 +1,7 @@
-// Columns of a correlation: for every output position the samples that it sums over, in tiles of POSITIONS positions.
+// Writes the columns of a correlation: for every output position, the samples of its sum, in tiles of POSITIONS positions.
 //
-// A tile of columns belongs to one pair of a group and a phase. It is a matrix [depth * taps, POSITIONS], with zeros to a multiple of
-// the rows that the matrix product stages at once. The positions of all batch items are one sequence.
+// A tile of columns belongs to one (group, phase) pair. It is a matrix [depth * taps, POSITIONS], padded with zero rows to a multiple of
+// the rows that the matrix product stages at once. The positions of all batch items form one sequence.
 // use: workgroup, correlation, sample, output_tensor, columns
 
 // Rows of a tile that one workgroup writes.

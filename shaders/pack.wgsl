@@ -1,8 +1,7 @@
-// Weight packing: the weights of each phase, group and tile of output rows side by side, for each input row and tap those of the
-// tile's rows.
+// Packs the weight as [depth, taps, TILE_ROWS] for each phase, group and tile of output rows.
 // use: workgroup, correlation, weight, output_tensor
 
-// Output rows of a tile; zeros fill up the last.
+// Output rows of a tile. The last tile is padded with zeros.
 const TILE_ROWS: u32 = 1u;
 
 struct Tiles {

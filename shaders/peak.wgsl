@@ -1,11 +1,11 @@
-// The multiply-add peak of a device: eight sums in each invocation that wait for nothing but themselves.
+// Measures the peak multiply-add rate of a device: each invocation has eight sums that do not depend on each other.
 
 
 struct Params {
     iterations: u32,
     factor: f32,
     addend: f32,
-    /// A sum that never comes out: what is not stored anywhere would not be computed.
+    /// A total that never occurs. The store that depends on it keeps the compiler from removing the computation.
     never: f32,
 }
 

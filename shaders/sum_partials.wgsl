@@ -1,4 +1,4 @@
-// Second pass of a split sum: adds up the partial sums of all splits in their order.
+// Second pass of a split sum: adds the partial sums of all splits, in order of their index.
 // use: workgroup, operands, output_tensor
 
 struct Params {

@@ -1,5 +1,5 @@
-// Sum of rows over batch and positions (bias gradient): a workgroup sums one split of one channel, its invocations taking turns, and
-// adds them up pairwise.
+// Sum of rows over batch and positions (bias gradient): a workgroup sums one split of one channel. Each invocation sums every LANES-th
+// term, and the sums of the invocations are added pairwise.
 // use: workgroup, contraction, input, partials, split, sum_lanes
 
 struct Tiles {

@@ -1,8 +1,9 @@
 // Correlation from textures: every invocation keeps a tile of output rows x positions in registers and multiplies texels of four input
 // values with texels of four weights.
 //
-// A texel holds four input rows (channels) at one position, or four taps of one row. The input was staged in a texture extended by its
-// padding. Where samples are shifted, the next tap's samples of a position are this tap's of its neighbour: each texel is loaded once.
+// A texel holds four input rows (channels) at one position, or four taps of one row. `texels_input` has staged the input in a texture,
+// extended by its padding. If samples are shifted, a position's texel at the next tap is its neighbour's texel at the current tap, so
+// each texel is loaded once.
 // use: workgroup, correlation, output, texels/*, texture
 
 // Invocations along positions and along output rows.
@@ -11,7 +12,7 @@ const LANES_ROWS: u32 = 1u;
 // Output rows and positions of one invocation.
 const TILE_ROWS: u32 = 8u;
 const TILE_POSITIONS: u32 = 16u;
-// 1: samples are shifted through the tile. 0: every tap loads its own.
+// 1: texels are shifted through the tile. 0: every tap loads all its texels.
 const SHIFTED: u32 = 1u;
 // 1: a texel holds four taps of a row. 0: it holds four rows.
 const TEXEL_TAPS: u32 = 0u;
@@ -20,13 +21,13 @@ struct Tiles {
     /// Tiles of output rows, and workgroups along them.
     row_tiles: u32,
     row_workgroups: u32,
-    /// Tiles along the positions of one batch item, and workgroups along those of all of them.
+    /// Tiles along the positions of one batch item, and workgroups along the positions of all batch items.
     position_tiles: u32,
     position_workgroups: u32,
     /// Rows of texels (units) that an output row sums over: `full_units` with all taps, then others with one texel of taps each.
     units: u32,
     full_units: u32,
-    /// Texels of taps of a full unit, where a texel holds taps; otherwise the taps are the phase's.
+    /// Texels of taps of a full unit, if a texel holds taps; otherwise unused.
     unit_taps: u32,
     /// Texels of a unit, the input position of the first, and input positions from one texel to the next.
     unit_texels: u32,
@@ -46,7 +47,7 @@ fn texels(workgroup: Workgroup, @builtin(local_invocation_id) place: vec3<u32>) 
     if (rest >= params.problem.workgroups) {
         return;
     }
-    // Workgroups that follow each other read the same input.
+    // Consecutive workgroups read the same input.
     let row_tile = (rest % params.tiles.row_workgroups) * LANES_ROWS + place.y;
     rest = rest / params.tiles.row_workgroups;
     let tile = (rest % params.tiles.position_workgroups) * LANES_POSITIONS + place.x;
@@ -80,7 +81,7 @@ fn texels(workgroup: Workgroup, @builtin(local_invocation_id) place: vec3<u32>) 
         + u32(lowest - params.tiles.texel_first) / params.tiles.texel_step
         + in_block * params.tiles.position_texels;
     var step = (group * params.tiles.row_tiles + row_tile) * params.tiles.steps + phase.taps_before * params.tiles.units;
-    // One loop over the taps that share samples, or over single taps: for each loop within a loop llvmpipe copies the sums.
+    // One loop over units and residues (taps if not shifted) instead of two nested ones: llvmpipe copies the sums for each nested loop.
     var unit = select(0u, params.tiles.units, phase.taps == 0u);
     var first = 0u;
     while (unit < params.tiles.units) {

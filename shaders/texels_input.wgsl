@@ -1,11 +1,11 @@
 // Stages rows of a tensor in a texture, extended by their padding: a texel holds four rows at one position, or four taps of one row.
 // use: workgroup, correlation, sample, texture_written
 
-// Texels of an invocation.
+// Texels per invocation.
 const TILE: u32 = 4u;
 
 struct Tiles {
-    /// Rows of texels (units) of a group and batch item: `full_units`, then those with the last taps.
+    /// Rows of texels (units) of a group and batch item: `full_units` with all taps, then those with the last taps.
     units: u32,
     full_units: u32,
     /// Texels of a unit, and workgroups along them.

@@ -1,5 +1,5 @@
-// Packs the weight into a texture, in the order in which `texels` walks over it: a texel holds four input rows of one tap, or four taps
-// of one input row.
+// Packs the weight into a texture, in the order in which `texels` reads it. A texel holds four input rows of one tap, or four taps of one
+// input row.
 // use: workgroup, correlation, weight, walk, texture_written
 
 // Output rows of a tile.
@@ -41,7 +41,7 @@ fn texels_weight(workgroup: Workgroup, @builtin(local_invocation_index) lane: u3
     let row = (tile % tiles.row_tiles) * TILE_ROWS + r;
     let group = tile / tiles.row_tiles;
 
-    // Input row and tap of each of the four, the tap counted from the lowest position.
+    // Input row and tap of each of the four weights. Taps are counted from the lowest position.
     var q: vec4<u32>;
     var tap: vec4<u32>;
     if (TEXEL_TAPS == 0u) {

@@ -1,5 +1,5 @@
-// Tiled correlation: the implicit matrix product of a convolution. A workgroup stages the samples under its positions, once for all
-// of their taps, and the weights of its rows; every invocation keeps a tile of rows x positions in registers.
+// Tiled correlation: the implicit matrix product of a convolution. A workgroup stages the samples that its positions read, once for all
+// staged taps, and the weights of its rows. Every invocation keeps a tile of rows x positions in registers.
 // use: workgroup, correlation, sample, packed, output
 
 // Invocations along positions and along output rows.
@@ -8,9 +8,9 @@ const LANES_ROWS: u32 = 4u;
 // Output rows, in whole vectors of four, and positions of one invocation.
 const TILE_ROWS: u32 = 8u;
 const TILE_POSITIONS: u32 = 8u;
-// Input positions from one output position to the next, where it is small; otherwise 0.
+// Input positions from one output position to the next, if small enough for a constant. 0: `tiles.in_step` is used.
 const IN_STEP: u32 = 1u;
-// Samples, and weights, that are staged at once.
+// Capacity of the staging memory: samples, and also weights, that are staged at once.
 const STAGED: u32 = 2048u;
 
 const INVOCATIONS: u32 = LANES_POSITIONS * LANES_ROWS;
@@ -38,7 +38,7 @@ fn tiled(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32, @buil
     if (rest >= params.problem.workgroups) {
         return;
     }
-    // Workgroups that follow each other read the same input.
+    // Consecutive workgroups read the same input.
     let row_tile = rest % params.tiles.row_tiles;
     rest = rest / params.tiles.row_tiles;
     let position_first = params.problem.position_first + (rest % params.tiles.position_tiles) * POSITIONS;
@@ -65,7 +65,7 @@ fn tiled(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32, @buil
             workgroupBarrier();
             for (var q = 0u; q < depth; q++) {
                 let in_row = in_first + (q_first + q) * params.input.length;
-                // Modulo 2^32, as in `sample`: a tile may end beyond the last position that an i32 holds.
+                // The comparison is modulo 2^32, as in `sample`: a tile may end at a position that does not fit an i32.
                 let reached = u32(lowest - params.input.touched_first);
                 if (reached < params.input.touched && reached + span - 1u < params.input.touched) {
                     for (var i = lane; i < span; i += INVOCATIONS) {

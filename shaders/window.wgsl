@@ -1,8 +1,8 @@
 // Sliding-window correlation: samples are staged in workgroup memory and slide through registers past the taps.
 //
 // One invocation computes TILE_ROWS output rows x TILE_POSITIONS positions. Its positions share samples: the sample that position p
-// reads at one tap is the sample that position p - 1 reads at the next. So a register window of TILE_POSITIONS samples moves along the
-// staged samples, and each tap needs one new sample:
+// reads at one tap is the sample that position p - 1 reads at the next tap. So a register window of TILE_POSITIONS samples moves along
+// the staged samples, and each tap needs one new sample:
 //
 //     staged samples   s0  s1  s2  s3  s4  s5  s6  s7  s8 ...
 //     tap 0            [p0  p1  p2  p3]                          TILE_POSITIONS = 4: sums[r][p] += w[r][tap] * window[p]
@@ -11,31 +11,31 @@
 //
 // With UNROLLED = 3 the three windows are one array s0 .. s5 at fixed indices, and nothing moves within a step.
 //
-// Positions share samples where they lie `spacing` apart, for taps `tap_stride` apart (docs/kernels.md, "Samples that positions
-// share"). The taps of one residue modulo `tap_stride` are walked over together; the other residues follow with samples of their own.
+// Positions `spacing` apart share samples, at taps `tap_stride` apart (docs/kernels.md, "Samples that positions share"). The taps of
+// one residue modulo `tap_stride` are visited together. The other residues follow, each with its own samples.
 //
-// A workgroup has LANES invocations and POSITIONS = LANES * TILE_POSITIONS positions, in `width` columns of neighbouring positions. The
-// places of a column lie `spacing` apart. Invocation (along, across) has places along * TILE_POSITIONS and those that follow, in column
-// `across`. Samples are staged place by place, the columns of a place side by side:
+// A workgroup has LANES invocations and POSITIONS = LANES * TILE_POSITIONS positions, in `width` columns of adjacent positions. The
+// places of a column are `spacing` apart. Invocation (along, across) computes TILE_POSITIONS places of column `across`, starting at place
+// along * TILE_POSITIONS. Samples are staged place by place, with the columns of a place side by side:
 //
 //     place            0                    1                    2
 //     column           0  1  ..  width-1    0  1  ..  width-1    0  1  ..  width-1    ...
 //
-// All invocations read a weight at the same address. The packed weights of a tile lie as [depth, taps, TILE_ROWS]. The functions
-// `lowest_position` and `phase_tap` of lib/walk.wgsl put the taps in ascending order.
+// All invocations read a weight at the same address. The packed weights of a tile are [depth, taps, TILE_ROWS]. The functions
+// `lowest_position` and `phase_tap` of lib/walk.wgsl put the taps in ascending order of input position.
 // use: workgroup, correlation, sample, packed, output, walk
 
-// Output rows and positions of one invocation. There is one row, or a multiple of four. An odd number of positions keeps neighbouring
-// invocations in different banks of the workgroup memory.
+// Output rows (one, or a multiple of four) and positions of one invocation. An odd number of positions keeps neighbouring invocations in
+// different banks of the workgroup memory.
 const TILE_ROWS: u32 = 16u;
 const TILE_POSITIONS: u32 = 7u;
-// Taps of an unrolled step. WHOLE is 1 where the taps of a residue are exactly one step; REST is 1 where they leave a remainder.
+// UNROLLED: taps of an unrolled step. WHOLE is 1 if every residue is exactly one step. REST is 1 if a remainder loop is needed.
 const UNROLLED: u32 = 3u;
 const WHOLE: u32 = 1u;
 const REST: u32 = 0u;
-// 1: positions that share samples are neighbours, so that `width` is 1.
+// 1: positions that share samples are adjacent (`spacing` is 1), so that `width` is 1.
 const ADJACENT: u32 = 1u;
-// Samples that are staged at once: half of the workgroup memory that WebGPU promises, so that two workgroups fit in it.
+// Samples that are staged at once: half of the workgroup memory that WebGPU guarantees, so that two workgroups fit in it.
 const STAGED: u32 = 2048u;
 
 const VECTORS: u32 = (TILE_ROWS + 3u) / 4u;
@@ -48,9 +48,9 @@ struct Tiles {
     /// Workgroups of a row of positions: along the spacing, and across it.
     along: u32,
     across: u32,
-    /// Logarithm of `width`, a power of two.
+    /// Base-2 logarithm of `width`.
     width_shift: u32,
-    /// Staged at once: sequences of samples, one for each input row and residue; taps of a sequence; its samples.
+    /// Sequences of samples that are staged at once (one for each input row and residue), and the taps and samples of a staged sequence.
     sequences: u32,
     taps: u32,
     samples: u32,
@@ -58,7 +58,7 @@ struct Tiles {
 
 var<workgroup> staged: array<Sum, STAGED>;
 
-/// Four packed weights, or one: a vector of a tile's rows.
+/// The packed weights of four output rows of a tile. If the tile has one row, all four components are its weight.
 fn weights(at: u32) -> vec4<Sum> {
     if (TILE_ROWS == 1u) {
         return vec4(loaded(packed[at / 4u][at % 4u]));
@@ -68,7 +68,7 @@ fn weights(at: u32) -> vec4<Sum> {
 
 @compute @workgroup_size(LANES)
 fn window(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
-    // 1. The tile of this workgroup. Workgroups that follow each other read the same input.
+    // 1. The tile of this workgroup. Consecutive workgroups read the same input.
     var rest = index_of(workgroup);
     if (rest >= params.problem.workgroups) {
         return;
@@ -86,7 +86,7 @@ fn window(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
     let group = rest / params.problem.phases;
     let position_end = min(phase.count, params.problem.position_end);
 
-    // 2. The place of this invocation: `across` among the `width` at neighbouring positions, `along` the spacing.
+    // 2. The place of this invocation: its column `across` among the `width` columns, and its index `along` the spacing.
     let shift = select(params.tiles.width_shift, 0u, ADJACENT == 1u);
     let width = 1u << shift;
     let across = lane & (width - 1u);
@@ -95,7 +95,7 @@ fn window(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
     let along_first = block_along * (LANES >> shift) * TILE_POSITIONS;
     let position_first = params.problem.position_first + along_first * params.walk.spacing + across_first;
 
-    // 3. The main loop, over the sequences of samples: one for each input row (depth) and each residue of taps.
+    // 3. The main loop over the sequences of samples: one for each input row (depth) and each residue of taps.
     var sums: array<array<Sum, TILE_POSITIONS>, TILE_ROWS>;
     let tap_stride = params.walk.tap_stride;
     let neighbour = i32(params.walk.spacing) * params.walk.in_step;
@@ -107,7 +107,7 @@ fn window(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
     for (var sequence_first = 0u; sequence_first < sequences; sequence_first += params.tiles.sequences) {
         let sequence_end = min(sequence_first + params.tiles.sequences, sequences);
         for (var t_first = 0u; t_first * tap_stride < phase.taps; t_first += params.tiles.taps) {
-            // 3a. Stage the samples of all invocations for these taps, some sequences at once.
+            // 3a. Stage the samples of all invocations for these taps, several sequences at once.
             workgroupBarrier();
             for (var s = sequence_first; s < sequence_end; s++) {
                 let in_row = in_first + s / residues * params.input.length;
@@ -115,7 +115,7 @@ fn window(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
                 let last = first + i32((params.tiles.samples - 1u) >> shift) * neighbour
                     + i32(width - 1u) * params.walk.in_step;
                 let staged_first = (s - sequence_first) * params.tiles.samples;
-                // Modulo 2^32, as in `sample`: a block may end beyond the last position that an i32 holds.
+                // The comparisons are modulo 2^32, as in `sample`: a block may end at a position that does not fit an i32.
                 let inside = u32(first - params.input.touched_first) < params.input.touched
                     && u32(last - params.input.touched_first) < params.input.touched;
                 if (inside) {
@@ -132,14 +132,14 @@ fn window(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
             }
             workgroupBarrier();
             for (var s = sequence_first; s < sequence_end; s++) {
-                // 3b. The taps of this sequence, and its weights: the address of the first, and the distance to the next.
+                // 3b. The taps of this sequence, the address of its first weight, and the distance to the next weight.
                 let residue = s % residues;
                 let sequence_taps = (phase.taps - 1u - residue) / tap_stride + 1u;
                 let taps = min(params.tiles.taps, sequence_taps - min(t_first, sequence_taps));
                 let tap = phase_tap(residue + t_first * tap_stride, phase);
                 var w_at = (packed_tile + s / residues * phase.taps + tap) * VECTORS;
                 let w_step = select(tap_stride, 0u - tap_stride, params.walk.reversed == 1u) * VECTORS;
-                // 3c. Fill the register window but for its last sample.
+                // 3c. Fill the register window, except its last sample.
                 var sample_at = (s - sequence_first) * params.tiles.samples + ((along * TILE_POSITIONS) << shift) + across;
                 var samples: array<Sum, TILE_POSITIONS + UNROLLED - 1u>;
                 for (var p = 0u; p < TILE_POSITIONS - 1u; p++) {
@@ -148,7 +148,7 @@ fn window(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
                 sample_at += (TILE_POSITIONS - 1u) * width;
                 var k = 0u;
                 for (; k + UNROLLED <= taps; k += UNROLLED) {
-                    // 3d. UNROLLED new samples, and the sums of as many taps: tap u multiplies the window from sample u on.
+                    // 3d. Load UNROLLED new samples and add UNROLLED taps: tap u multiplies the window that starts at sample u.
                     for (var u = 0u; u < UNROLLED; u++) {
                         samples[TILE_POSITIONS - 1u + u] = staged[sample_at + u * width];
                     }
@@ -194,7 +194,7 @@ fn window(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
         }
     }
 
-    // 4. The epilogue. The sums pass through workgroup memory, so that neighbouring invocations store neighbouring positions.
+    // 4. The epilogue. The sums pass through workgroup memory, so that neighbouring invocations store adjacent positions.
     let out_first = output_at(n, group, phase);
     for (var r = 0u; r < TILE_ROWS; r += STORED_ROWS) {
         workgroupBarrier();

@@ -1,9 +1,9 @@
-//! What planning needs to know of a device: its limits and its class. A plain value, so that plans can be made and tested
-//! for devices that are not there.
+//! Limits and class of a device, as planning needs them. A plain value, so that plans can be made and tested for devices
+//! that are not present.
 
 use crate::error::{Error, Result};
 
-/// Names of limits, as WebGPU has them.
+/// Names of limits, as in WebGPU.
 pub(crate) mod limit {
     pub(crate) const BINDING_BYTES: &str = "max_storage_buffer_binding_size";
     pub(crate) const BUFFER_BYTES: &str = "max_buffer_size";
@@ -18,7 +18,7 @@ pub(crate) mod limit {
     pub(crate) const WORKGROUP_BYTES: &str = "max_compute_workgroup_storage_size";
 }
 
-/// What kind of device runs the kernels.
+/// The kind of device that runs the kernels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DeviceClass {
@@ -38,40 +38,40 @@ pub enum DeviceClass {
 pub struct Caps {
     /// Class of the device.
     pub class: DeviceClass,
-    /// Bytes of the largest storage binding.
+    /// Size of the largest storage binding, in bytes.
     pub max_binding_bytes: u64,
-    /// Bytes of the largest buffer.
+    /// Size of the largest buffer, in bytes.
     pub max_buffer_bytes: u64,
-    /// Workgroups in one dimension of a dispatch.
+    /// Most workgroups in one dimension of a dispatch.
     pub max_workgroups: u32,
-    /// Bytes of workgroup memory.
+    /// Workgroup memory, in bytes.
     pub max_workgroup_bytes: u32,
-    /// Invocations of a workgroup.
+    /// Most invocations of a workgroup.
     pub max_invocations: u32,
-    /// Bytes that the offset of a storage binding is a multiple of.
+    /// Alignment of the offset of a storage binding, in bytes.
     pub storage_alignment: u32,
-    /// Bytes that the offset of a uniform binding is a multiple of.
+    /// Alignment of the offset of a uniform binding, in bytes.
     pub uniform_alignment: u32,
-    /// Texels of a side of a two-dimensional texture.
+    /// Longest side of a two-dimensional texture, in texels.
     pub max_texture_side: u32,
-    /// Storage buffers that a dispatch may bind.
+    /// Most storage buffers that a dispatch may bind.
     pub max_storage_buffers: u32,
-    /// Storage textures, which are written, that a dispatch may bind.
+    /// Most storage textures (written) that a dispatch may bind.
     pub max_storage_textures: u32,
-    /// Sampled textures, which are read, that a dispatch may bind.
+    /// Most sampled textures (read) that a dispatch may bind.
     pub max_sampled_textures: u32,
-    /// Whether shaders may read storage textures: WGSL's optional feature `readonly_and_readwrite_storage_textures`. Native
-    /// devices can; of a browser it is not assumed.
+    /// Whether shaders may read storage textures: WGSL's optional feature `readonly_and_readwrite_storage_textures`.
+    /// Assumed of native devices, but not of browsers.
     pub storage_texture_reads: bool,
-    /// Iterations of all loops that one invocation may go through in one dispatch; longer sums are continued by further
-    /// dispatches.
+    /// Most loop iterations of one invocation in one dispatch, counted over all its loops; further dispatches continue longer
+    /// sums.
     ///
-    /// Mesa's llvmpipe leaves every loop of an invocation after 65,535 iterations of all its loops together, and says
-    /// nothing: sums of 90,000 ones came out as 65,101 (`direct`) and 38,833 (`gemm`), and stores in a loop were left out,
-    /// with Mesa 22.3.6, LLVM 15, 2026-11-21. Which loops are unrolled and do not count is the driver's affair, so that
-    /// kernels count all of them.
+    /// Mesa's llvmpipe silently leaves every loop of an invocation after 65,535 iterations of all its loops together: sums of
+    /// 90,000 ones came out as 65,101 (`direct`) and 38,833 (`gemm`), and stores in a loop were left out, with Mesa 22.3.6,
+    /// LLVM 15, 2026-11-21. Unrolled loops do not count, but the driver decides which loops it unrolls, so kernels count all
+    /// of them.
     ///
-    /// A device of unknown class, as every device of a browser is, may be llvmpipe or SwiftShader and has the same limit.
+    /// A device of unknown class, such as every device of a browser, may be llvmpipe or SwiftShader and has the same limit.
     pub max_iterations: u32,
 }
 
@@ -86,10 +86,10 @@ const fn max_iterations(class: DeviceClass) -> u32 {
 }
 
 impl Caps {
-    /// What WebGPU promises everywhere, browsers included.
+    /// The limits that WebGPU guarantees everywhere, browsers included.
     pub const WEBGPU: Caps = Caps::of(DeviceClass::Unknown);
 
-    /// What WebGPU promises of a device of a class.
+    /// The limits that WebGPU guarantees, for a device of this class.
     pub const fn of(class: DeviceClass) -> Caps {
         Caps {
             class,
@@ -109,7 +109,7 @@ impl Caps {
         }
     }
 
-    /// These caps with some of them changed.
+    /// These caps, modified by `change`.
     ///
     /// ```
     /// use conv1d::{Caps, DeviceClass};
@@ -148,14 +148,14 @@ impl Caps {
         }
     }
 
-    /// Storage buffers that the kernel with the most of them binds.
+    /// Storage buffers that a device must allow in one dispatch.
     pub(crate) const LEAST_STORAGE_BUFFERS: u32 = 8;
-    /// Invocations of the largest workgroup of a kernel.
+    /// Invocations of the largest workgroup of any kernel.
     pub(crate) const LEAST_INVOCATIONS: u32 = 128;
-    /// Bytes of workgroup memory of the kernel with most of it.
+    /// Largest workgroup memory of any kernel, in bytes.
     pub(crate) const LEAST_WORKGROUP_BYTES: u32 = 16 << 10;
 
-    /// Whether a device with these caps can run the kernels. Every device of WebGPU can.
+    /// Checks that a device with these caps can run the kernels. Every WebGPU device can.
     ///
     /// # Errors
     ///
@@ -181,14 +181,14 @@ impl Caps {
         Ok(())
     }
 
-    /// Elements of the largest part of a tensor that can be bound wherever it starts: a binding begins at a multiple of
-    /// the alignment at or before the first element.
-    pub(crate) fn max_range(&self) -> u64 {
+    /// Elements of the largest slice of a tensor that fits one binding wherever the slice starts: a binding begins at a
+    /// multiple of the alignment at or before the first element.
+    pub fn max_range(&self) -> u64 {
         let elements = self.max_binding_bytes.saturating_sub(u64::from(self.storage_alignment)) / 4;
         elements.min(i32::MAX as u64)
     }
 
-    /// Terms that an invocation may sum up in one dispatch, where each takes so many iterations.
+    /// Most terms that an invocation may sum in one dispatch, if each takes `iterations` loop iterations.
     pub(crate) fn max_terms(&self, iterations: u32) -> u32 {
         (self.max_iterations / iterations).max(2)
     }
@@ -203,42 +203,42 @@ impl Caps {
     }
 }
 
-/// Rough speeds of a class of devices, for choosing between kernels: only their ratios matter.
+/// Rough speeds of a class of devices, for choosing between kernels; only their ratios matter.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Speed {
     /// Multiply-adds per second from registers.
     pub(crate) multiply_adds: f64,
-    /// What a load from memory costs, in multiply-adds.
+    /// Cost of a load from memory, in multiply-adds.
     pub(crate) load: f64,
-    /// What a load of a value that all invocations of a subgroup share costs, in multiply-adds.
+    /// Cost of a load of a value that all invocations of a subgroup share, in multiply-adds.
     pub(crate) uniform_load: f64,
-    /// What a store costs, in multiply-adds.
+    /// Cost of a store, in multiply-adds.
     pub(crate) store: f64,
-    /// How many times as much loads and stores cost where neighbouring invocations are not at neighbouring elements.
+    /// Cost factor of loads and stores if neighbouring invocations access elements that are not neighbours.
     pub(crate) scattered: f64,
-    /// What a multiply-add costs whose sum alone is carried through the loop, in multiply-adds of four to a sum.
+    /// Relative cost of a multiply-add whose accumulator is loop-carried; 1 is a multiply-add of four into one accumulator.
     pub(crate) direct_sum: f64,
-    /// What a value staged in workgroup memory costs to read, in multiply-adds.
+    /// Cost of a load of a value staged in workgroup memory, in multiply-adds.
     pub(crate) staged_load: f64,
-    /// What a load of a texel costs, in multiply-adds.
+    /// Cost of a load of a texel, in multiply-adds.
     pub(crate) texel_load: f64,
-    /// Bytes per second.
+    /// Memory bandwidth, in bytes per second.
     pub(crate) bandwidth: f64,
-    /// Seconds of a dispatch.
+    /// Overhead of a dispatch, in seconds.
     pub(crate) dispatch: f64,
-    /// Invocations that keep the device busy, where each has one sum.
+    /// Invocations that keep the device busy with one sum each.
     pub(crate) invocations: f64,
-    /// Sums of one invocation that count as so many invocations, at most: they do not wait for each other.
+    /// Most independent sums of one invocation that count like as many invocations, because they do not wait for each other.
     pub(crate) parallel_sums: f64,
 }
 
 impl Speed {
-    /// Share of the device that so many invocations with so many sums each keep busy.
+    /// Fraction of the device that `invocations` with `sums` sums each keep busy.
     pub(crate) fn busy(&self, invocations: f64, sums: u32) -> f64 {
         (invocations / self.needed(sums)).clamp(1e-6, 1.0)
     }
 
-    /// Parts that work of so many invocations is split into to keep the device busy.
+    /// Number of splits with which the work of `invocations`, with `sums` sums each, keeps the device busy.
     pub(crate) fn splits(&self, invocations: f64, sums: u32) -> u64 {
         (self.needed(sums) / invocations).ceil() as u64
     }
@@ -248,10 +248,10 @@ impl Speed {
     }
 }
 
-/// From lavapipe (Mesa 22.3.6, LLVM 15) on two threads of an AMD EPYC, 2026-11-21, in nanoseconds of one thread for a vector of
-/// 8 lanes: 0.55 a multiply-add of four to a sum, 9 a texel of four values, 64 a load of one value and 28 a store, because
-/// llvmpipe goes to buffers lane by lane, whether the lanes share the value or not. Workgroup memory is no faster, and `gemm`
-/// took 14 a staged value and lane.
+/// Measured on lavapipe (Mesa 22.3.6, LLVM 15) with two threads of an AMD EPYC, 2026-11-21, in nanoseconds of one thread for a
+/// vector of 8 lanes: 0.55 for a multiply-add of four into one sum, 9 for a texel of four values, 64 for a load of one value
+/// and 28 for a store, because llvmpipe accesses buffers lane by lane, whether the lanes share the value or not. Workgroup
+/// memory is no faster: `gemm` took 14 for each staged value and lane.
 const SOFTWARE: Speed = Speed {
     multiply_adds: 29e9,
     load: 116.0,
@@ -266,7 +266,7 @@ const SOFTWARE: Speed = Speed {
     invocations: 256.0,
     parallel_sums: 1.0,
 };
-/// Guesses from data sheets, not measurements: what a load costs, and how many invocations hide it, or how many sums of one.
+/// Guesses from data sheets, not measurements: the cost of a load, and the invocations, or sums of one invocation, that hide it.
 const INTEGRATED: Speed = Speed {
     multiply_adds: 0.5e12,
     load: 4.0,
@@ -281,7 +281,7 @@ const INTEGRATED: Speed = Speed {
     invocations: 16384.0,
     parallel_sums: 8.0,
 };
-/// As [`INTEGRATED`].
+/// Guesses like [`INTEGRATED`].
 const DISCRETE: Speed = Speed {
     multiply_adds: 10e12,
     load: 4.0,

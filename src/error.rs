@@ -161,70 +161,6 @@ pub enum Error {
         /// Its size in each.
         sizes: [usize; 2],
     },
-    /// What went wrong in a layer of a network.
-    #[error("layer {layer}: {error}")]
-    Layer {
-        /// Name of the layer; `(root)` for an operation of the network's own module.
-        layer: String,
-        /// What went wrong.
-        error: Box<Error>,
-    },
-    /// A number is not what it may be.
-    #[error("{argument} must be {expected}, got {value}")]
-    Argument {
-        /// Name of the argument.
-        argument: &'static str,
-        /// Its value.
-        value: f64,
-        /// What it may be.
-        expected: &'static str,
-    },
-    /// A parameter of a network is not what it should be.
-    #[error("{name}: {message}")]
-    Parameter {
-        /// Its name.
-        name: String,
-        /// Why.
-        message: String,
-    },
-    /// A state dictionary is not that of the network.
-    #[error("the state dictionary is of another network: missing {missing:?}, unexpected {unexpected:?}")]
-    StateKeys {
-        /// What the network has and the dictionary lacks.
-        missing: Vec<String>,
-        /// What the dictionary has and the network lacks.
-        unexpected: Vec<String>,
-    },
-    /// A batch normalisation has no variance to learn from.
-    #[error("batch normalisation needs 2 values of each channel to train on, the batch has {positions}")]
-    TooFewPositions {
-        /// Batch times length.
-        positions: u64,
-    },
-    /// A dataset does not fill one batch.
-    #[error("{samples} samples do not fill a batch of {batch}")]
-    TooFewSamples {
-        /// Samples of the dataset.
-        samples: usize,
-        /// Samples of a batch.
-        batch: usize,
-    },
-    /// The targets are not of the kind that the loss is for.
-    #[error("the loss needs targets of {expected}, got {got}")]
-    TargetKind {
-        /// What the loss needs.
-        expected: &'static str,
-        /// What was given.
-        got: &'static str,
-    },
-    /// Something was asked for that was not prepared.
-    #[error("{what} need {needs}")]
-    Unprepared {
-        /// What was asked for.
-        what: &'static str,
-        /// What must be before.
-        needs: &'static str,
-    },
     /// A buffer that the plan needs was not given.
     #[error("the plan needs a buffer for {role}, none was given")]
     MissingBuffer {
@@ -368,9 +304,19 @@ pub enum Error {
     #[error("shader {shader} failed: {message}")]
     Shader {
         /// Name of the shader.
-        shader: &'static str,
+        shader: String,
         /// What the compiler said.
         message: String,
+    },
+    /// A variable of a caller's shader cannot be bound as asked.
+    #[error("shader {shader}, {variable}: {reason}")]
+    Binding {
+        /// Name of the shader.
+        shader: String,
+        /// Name of the variable, or of the field of a uniform struct.
+        variable: String,
+        /// Why, with the numbers.
+        reason: String,
     },
     /// wgpu refused a call. This is a defect of this crate unless the caller's device or buffers are invalid.
     #[error("wgpu refused: {message}")]
@@ -381,23 +327,6 @@ pub enum Error {
 }
 
 impl Error {
-    /// This error, with the name of the layer where it happened; the innermost says it best.
-    #[cfg(feature = "nn")]
-    pub(crate) fn in_layer(self, layer: &str) -> Self {
-        match self {
-            error @ Error::Layer { .. } => error,
-            error => {
-                let layer = if layer.is_empty() { "(root)" } else { layer };
-                Error::Layer { layer: layer.into(), error: Box::new(error) }
-            }
-        }
-    }
-
-    #[cfg(feature = "nn")]
-    pub(crate) fn argument(argument: &'static str, value: impl Into<f64>, expected: &'static str) -> Self {
-        Error::Argument { argument, value: value.into(), expected }
-    }
-
     pub(crate) fn file(path: &std::path::Path, reason: impl std::fmt::Display) -> Self {
         Error::File { path: path.display().to_string(), message: reason.to_string() }
     }

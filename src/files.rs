@@ -1,4 +1,4 @@
-//! Files that are whole at any time.
+//! Files that are whole at any time, as tuning files, pipeline caches and checkpoints are.
 
 use crate::error::{Error, Result};
 use std::fs;
@@ -6,8 +6,12 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Reads a file that ends: a device may not.
-pub(crate) fn read_whole(path: &Path) -> Result<Vec<u8>> {
+/// Reads a plain file. Others, such as a device, may never end.
+///
+/// # Errors
+/// [`Error::File`] says why it cannot be read.
+pub fn read(path: impl AsRef<Path>) -> Result<Vec<u8>> {
+    let path = path.as_ref();
     plain(path)?;
     fs::read(path).map_err(|e| Error::file(path, e))
 }
@@ -16,8 +20,21 @@ fn plain(path: &Path) -> Result<()> {
     if path.exists() && !path.is_file() { Err(Error::file(path, "it is not a plain file")) } else { Ok(()) }
 }
 
-/// Writes a file beside the one it then replaces.
-pub(crate) fn write_whole(path: &Path, contents: &[u8]) -> Result<()> {
+/// Writes a file beside the one that it then replaces: a program that is killed leaves the old file or the new one, whole, and perhaps
+/// a file `NAME.PID-N` beside it. Of a link the target is replaced.
+///
+/// # Errors
+/// [`Error::File`] says why it cannot be written.
+///
+/// ```
+/// let path = std::env::temp_dir().join(format!("conv1d-files-{}", std::process::id()));
+/// conv1d::files::write(&path, b"whole")?;
+/// assert_eq!(conv1d::files::read(&path)?, b"whole");
+/// # std::fs::remove_file(path).ok();
+/// # Ok::<(), conv1d::Error>(())
+/// ```
+pub fn write(path: impl AsRef<Path>, contents: &[u8]) -> Result<()> {
+    let path = path.as_ref();
     plain(path)?;
     // Through a link: what it leads to is replaced, not the link.
     let resolved = fs::canonicalize(path);

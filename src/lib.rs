@@ -66,8 +66,8 @@
 //!
 //! Data flows one way: [`geometry`] (what a convolution is, in numbers) → lowering (operations to two contractions) →
 //! kernels (one file each) → [`plan`] (which variant, and why) → shader (WGSL put together from parts) → [`gpu`] (compiled, bound,
-//! recorded) → [`ops`] (the calls above), and [`tune`] (measured choices), and on top of all `nn`: networks of these convolutions,
-//! loaded from PyTorch, run and trained (feature `nn`, on by default). Beside them stand [`mod@reference`], the oracle,
+//! recorded) → [`ops`] (the calls above), and [`tune`] (measured choices). Networks of these convolutions, loaded from PyTorch, run
+//! and trained, are a crate of their own, `conv1d-nn`. Beside the rooms stand [`mod@reference`], the oracle,
 //! `cpu`, the fast path on the processor (feature `cpu`, on by default), [`timing`] and [`roofline`]: how long something
 //! takes, and how long it would take at best, and `suite`, layers of published models to measure (feature `suite`).
 
@@ -75,13 +75,11 @@ pub mod caps;
 #[cfg(feature = "cpu")]
 pub mod cpu;
 pub mod error;
-mod files;
+pub mod files;
 pub mod geometry;
 pub mod gpu;
 mod kernels;
 mod lowering;
-#[cfg(feature = "nn")]
-pub mod nn;
 pub mod ops;
 pub mod plan;
 pub mod reference;
@@ -99,13 +97,14 @@ pub use geometry::{
     Activation, Conv1d, ConvTranspose1d, Cost, Fused, Layer, Operation, Padding, PaddingMode, Residual, Shape, Shapes,
     receptive_field,
 };
-#[cfg(not(target_arch = "wasm32"))]
-pub use gpu::adapters;
 pub use gpu::{
-    Adapter, Bound, Buffers, Gpu, GpuOptions, PackedWeight, Prepared, Tensor, Timer, Workspace, adapters_async,
+    Adapter, Bindings, Bound, Buffers, Gpu, GpuOptions, PackedWeight, Prepared, PreparedShader, Scalar, Submission,
+    Tensor, Timer, Workgroups, Workspace, adapters_async,
 };
+#[cfg(not(target_arch = "wasm32"))]
+pub use gpu::{adapters, block_on};
 pub use kernels::order::Order;
-pub use kernels::program::WeightLayout;
+pub use kernels::program::{Shader, WeightLayout};
 pub use kernels::{Prediction, Tile};
 pub use lowering::Role;
 pub use ops::{Gradients, Wanted};
@@ -118,9 +117,7 @@ pub use wgpu;
 
 /// Every shader.
 fn sources() -> Vec<&'static kernels::program::Source> {
-    let all = kernels::sources().chain(gpu::SOURCES.iter().copied());
-    #[cfg(feature = "nn")]
-    let all = all.chain(nn::SOURCES.iter().copied());
+    let all = kernels::sources().chain(gpu::SOURCES.iter().copied()).chain(ops::SOURCES.iter().copied());
     let mut sources: Vec<&'static kernels::program::Source> = Vec::new();
     all.for_each(|source| {
         if !sources.contains(&source) {
@@ -133,10 +130,19 @@ fn sources() -> Vec<&'static kernels::program::Source> {
 /// File and text of every shader, put together with the first part of each folder of `shaders/lib` that it chooses from: for editors
 /// and other tools. [`Plan::shaders`] has the texts that a plan compiles.
 pub fn shader_files() -> Result<Vec<(&'static str, String)>> {
-    let text = |source: &'static kernels::program::Source| {
-        Ok((source.file, shader::compose(&kernels::program::Shader::new(source))?.text))
-    };
+    let text =
+        |source: &'static kernels::program::Source| Ok((&*source.file, shader::compose(&Shader::of(source))?.text));
     sources().into_iter().map(text).collect()
+}
+
+/// Names and texts of the parts that a [`Shader`] may use: `stored`, `workgroup`, `element`, `sum_lanes` and `activation/*`.
+///
+/// ```
+/// let (_, text) = conv1d::shader_parts().find(|(name, _)| *name == "activation/relu").unwrap();
+/// assert!(text.contains("fn activate(") && text.contains("fn derivative("));
+/// ```
+pub fn shader_parts() -> impl Iterator<Item = (&'static str, &'static str)> {
+    shader::public_parts()
 }
 
 /// The examples of the README, compiled and run with the documentation's.

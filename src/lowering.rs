@@ -1,12 +1,12 @@
-//! From an operation to contractions: the index of every operand written as an affine function.
+//! Lowers an operation to problems: contractions in which every operand index is an affine function.
 //!
-//! Six operations become two contractions. *Correlate* is forward and, by stride phases, the input gradient, which is also
-//! the transposed convolution; *contract over positions* is the weight gradient. The bias gradient is a plain sum, and
-//! padding that copies input samples adds a fold of the border to the input gradient.
+//! Six operations become two contractions. *Correlate* is the forward pass and, by stride phases, the input gradient, which is
+//! also the transposed convolution. *Contract over positions* is the weight gradient. The bias gradient is a plain sum. Padding
+//! that copies input samples adds a fold of the border to the input gradient.
 
 use crate::geometry::{Activation, Extension, Fused, Geometry, Operation, PaddingMode, Residual, Shapes};
 
-/// A tensor of a call, as the caller knows it.
+/// A tensor of an operation, by its role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Role {
@@ -26,14 +26,14 @@ pub enum Role {
     WeightGradient,
     /// The gradient `db` with respect to the bias.
     BiasGradient,
-    /// What is added to the output.
+    /// The residual, which is added before or after the activation; shape of the output.
     Residual,
-    /// What goes into the activation: the sum, and a residual that is added before it.
+    /// The input of the activation: the sum, plus a residual that is added before the activation; shape of the output.
     PreActivation,
 }
 
 impl Role {
-    /// Name in lower case.
+    /// Name in lower case with the article, such as `the input`.
     pub const fn name(self) -> &'static str {
         match self {
             Role::Input => "the input",
@@ -49,7 +49,7 @@ impl Role {
         }
     }
 
-    /// Shape of the tensor.
+    /// Shape of the tensor in `shapes`.
     pub fn shape(self, shapes: &Shapes) -> &[usize] {
         match self {
             Role::Input | Role::InputGradient => &shapes.input,
@@ -60,20 +60,20 @@ impl Role {
     }
 }
 
-/// The memory of a plan that is not the caller's tensors: buffers of elements, and textures of four elements a texel.
+/// A part of a plan's workspace: a buffer of elements, or a texture of four elements a texel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Slot {
-    /// Input gradient of the padding, `[N, C_in, pad_left + pad_right]`.
+    /// Input gradient of the padding: `[N, C_in, pad_left + pad_right]`.
     Border,
-    /// Columns of a slice.
+    /// Columns of a slice (im2col).
     Columns,
     /// The weight in the order in which a kernel reads it.
     Packed,
     /// Partial sums of a reduction.
     Partials,
-    /// A texture with the operand that is read at moving positions, extended by its padding.
+    /// A texture of the input or the wide side, extended by its padding.
     InputTexels,
-    /// A texture with the operand that multiplies it.
+    /// A texture of the other factor: the weight or the narrow side.
     FactorTexels,
 }
 
@@ -81,18 +81,18 @@ impl Slot {
     pub(crate) const ALL: [Slot; 6] =
         [Slot::Border, Slot::Columns, Slot::Packed, Slot::Partials, Slot::InputTexels, Slot::FactorTexels];
 
-    /// Whether it is a texture; otherwise it is a buffer.
+    /// Whether the slot is a texture; otherwise it is a buffer.
     pub(crate) const fn is_texture(self) -> bool {
         matches!(self, Slot::InputTexels | Slot::FactorTexels)
     }
 
-    /// Bytes of an element of a buffer, or of a texel.
+    /// Bytes of an element of the buffer, or of a texel.
     pub(crate) const fn element_bytes(self) -> u64 {
         if self.is_texture() { 16 } else { 4 }
     }
 }
 
-/// Where an operand lives.
+/// The memory of an operand: a tensor of the caller, or a slot of the workspace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Operand {
     Role(Role),
@@ -106,7 +106,7 @@ pub(crate) const WEIGHT: Operand = Operand::Role(Role::Weight);
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Read {
     pub(crate) operand: Operand,
-    /// The activation whose derivative each element is multiplied by.
+    /// The activation by whose derivative each element is multiplied.
     pub(crate) activated: Option<Activated>,
 }
 
@@ -116,31 +116,31 @@ impl From<Role> for Read {
     }
 }
 
-/// An activation that a gradient goes back through.
+/// An activation through which a gradient is propagated back.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Activated {
     pub(crate) activation: Activation,
-    /// What the derivative is taken at: [`Role::Output`] or [`Role::PreActivation`].
+    /// The tensor at which the derivative is taken: [`Role::Output`] or [`Role::PreActivation`].
     pub(crate) saved: Role,
 }
 
-/// What is done to a sum before it is stored.
+/// The operations on a sum before it is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(crate) struct Epilogue {
     pub(crate) activation: Activation,
     pub(crate) residual: Residual,
-    /// Whether the caller may have what goes into the activation.
+    /// Whether the caller may have the pre-activation stored.
     pub(crate) pre_activation: bool,
 }
 
-/// Outputs that are reached by the same taps: every `out_step`-th of a row.
+/// Outputs that use the same taps: every `out_step`-th position of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Phase {
     /// Position of the first output in its row.
     pub(crate) out_first: u32,
     /// Number of outputs.
     pub(crate) count: u32,
-    /// Input position that the first output and the first tap meet at.
+    /// Input position that the first output reads at the first tap.
     pub(crate) in_first: i32,
     /// Index of the first tap in the kernel.
     pub(crate) tap_first: u32,
@@ -172,7 +172,7 @@ pub(crate) struct Correlate {
     pub(crate) w_depth: u32,
     pub(crate) kernel: u32,
     pub(crate) phases: Vec<Phase>,
-    /// What is read beyond the ends of an input row.
+    /// The samples beyond the ends of an input row.
     pub(crate) extension: Extension,
     pub(crate) epilogue: Epilogue,
 }
@@ -188,31 +188,32 @@ impl Correlate {
         row_at([self.groups, self.rows, self.out_length], n, g, r)
     }
 
-    /// First tap of a weight.
+    /// Index of the first weight of a group, an output row and an input row.
     pub(crate) fn weight_at(&self, g: u32, r: u32, q: u32) -> u64 {
         u64::from(g) * u64::from(self.w_group)
             + u64::from(r) * u64::from(self.w_row)
             + u64::from(q) * u64::from(self.w_depth)
     }
 
-    /// Outputs of the longest phase.
+    /// Number of outputs of the longest phase.
     pub(crate) fn positions(&self) -> u32 {
         self.phases.iter().map(|p| p.count).max().unwrap_or(0)
     }
 
-    /// Taps of the phase with most.
+    /// Number of taps of the phase with the most taps.
     pub(crate) fn max_taps(&self) -> u32 {
         self.phases.iter().map(|p| p.taps).max().unwrap_or(0)
     }
 
-    /// The most taps of a phase that meet a sample of the input for one of the outputs whose samples for a tap lie within `reach`
-    /// positions. All taps where that would not save half of them, and where something else than zeros extends the input.
+    /// Maximum number of taps of a phase that read a sample inside the input row, for at least one of a set of outputs. `reach` is the
+    /// distance between the first and last position that these outputs read at one tap. All taps of the phase unless that omits at least
+    /// half of them and the padding is zeros.
     pub(crate) fn meeting_taps(&self, phase: &Phase, reach: u64) -> u32 {
         let span = u64::from(self.in_length.saturating_sub(1)) + reach;
         self.extension.meeting(span, self.tap_step.unsigned_abs(), phase.taps)
     }
 
-    /// The same with some of the taps of each phase, counted from its first.
+    /// The problem with a range of the taps of each phase, counted from the phase's first tap.
     pub(crate) fn with_taps(&self, taps: std::ops::Range<u32>) -> Correlate {
         let cut = |phase: &Phase| {
             let first = taps.start.min(phase.taps);
@@ -244,13 +245,13 @@ pub(crate) struct Contract {
     pub(crate) rows: u32,
     pub(crate) depth: u32,
     pub(crate) taps: u32,
-    /// Length of a narrow row.
+    /// Length of a row of `narrow`.
     pub(crate) positions: u32,
     pub(crate) wide_length: u32,
     pub(crate) first: i32,
     pub(crate) stride: u32,
     pub(crate) dilation: u32,
-    /// What is read beyond the ends of a wide row.
+    /// The samples beyond the ends of a wide row.
     pub(crate) extension: Extension,
 }
 
@@ -265,8 +266,8 @@ impl Contract {
         row_at([self.groups, self.depth, self.wide_length], n, g, q)
     }
 
-    /// The most positions at which one of so many neighbouring taps meets a sample of the wide side. All positions where that would
-    /// not save half of them, and where something else than zeros extends the wide side.
+    /// Maximum number of positions at which at least one of `taps` neighbouring taps reads a sample inside a wide row. All positions
+    /// unless that omits at least half of them and the padding is zeros.
     pub(crate) fn meeting_positions(&self, taps: u32) -> u32 {
         let reach = u64::from(taps.max(1) - 1) * u64::from(self.dilation);
         self.extension.meeting(u64::from(self.wide_length.saturating_sub(1)) + reach, self.stride, self.positions)
@@ -306,7 +307,7 @@ pub(crate) struct Fold {
     pub(crate) term_step: u32,
 }
 
-/// A part of an operation: its problems follow each other.
+/// A problem of an operation. The problems of an operation run one after the other.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Problem {
     Correlate(Correlate),
@@ -316,7 +317,7 @@ pub(crate) enum Problem {
 }
 
 impl Fused {
-    /// The tensor that the gradients need of the forward pass.
+    /// The tensor of the forward pass that the gradients need, if any.
     pub(crate) fn saved(&self) -> Option<Role> {
         match self.activation {
             Activation::Identity => None,
@@ -325,7 +326,7 @@ impl Fused {
         }
     }
 
-    /// `dy`, as the gradient with respect to what the convolution gave.
+    /// `dy` times the derivative of the activation: the gradient with respect to the input of the activation.
     fn output_gradient(&self) -> Read {
         let activated = self.saved().map(|saved| Activated { activation: self.activation, saved });
         Read { operand: Operand::Role(Role::OutputGradient), activated }
@@ -337,7 +338,7 @@ impl Fused {
     }
 }
 
-/// The problems of an operation, in the order in which they run. The first does nearly all of the work.
+/// The problems of an operation, in the order in which they run. The first does nearly all the work.
 pub(crate) fn lower(fused: &Fused, geometry: &Geometry, operation: Operation) -> Vec<Problem> {
     let g = geometry;
     let (x, dy) = (Read::from(Role::Input), fused.output_gradient());
@@ -396,14 +397,14 @@ fn gather(g: &Geometry, input: Read, output: Role) -> Correlate {
     }
 }
 
-/// Narrow to wide: the wide samples of one residue of position + pad_left modulo the stride are one phase.
+/// Narrow to wide: wide samples with the same residue of `position + pad_left` modulo the stride are one phase.
 fn spread(g: &Geometry, input: Read, output: Role) -> Correlate {
     let phases = spread_phases(g, 0, g.wide.length, 0);
     spread_over(g, input, Operand::Role(output), g.wide.length, phases)
 }
 
-/// The input gradient of the padding, as if it were input: a correlation for each side that has any. They are far apart in
-/// the gradient that they read, so that one could not be cut to what one binding holds.
+/// The input gradient of the padding, as if the padding were input: one correlation for each side with padding. The two sides read
+/// distant parts of the gradient, so a common correlation could not be cut to fit one binding.
 fn spread_to_border(g: &Geometry, input: Read) -> Vec<Correlate> {
     let output = Operand::Slot(Slot::Border);
     let sides = [(-i64::from(g.pad_left), g.pad_left, 0), (i64::from(g.wide.length), g.pad_right, g.pad_left)];
@@ -441,11 +442,11 @@ fn spread_over(g: &Geometry, input: Read, output: Operand, out_length: u32, phas
     }
 }
 
-/// Phases of the wide positions `start .. start + length`, which are written from `out_first` on in an output row.
+/// Phases of the wide positions `start .. start + length`, which are written to an output row from position `out_first`.
 ///
-/// Position `m` is reached by tap `k` from narrow sample `i` where `i*stride + k*dilation = m + pad_left`. With
-/// `c = gcd(stride, dilation)` that needs `k*dilation = m + pad_left` modulo the stride: no tap where `c` does not divide the
-/// residue, and otherwise every `stride/c`-th, each from `dilation/c` narrow samples earlier than the one before.
+/// Tap `k` contributes narrow sample `i` to position `m` if `i*stride + k*dilation = m + pad_left`, which requires
+/// `k*dilation = m + pad_left` modulo the stride. With `c = gcd(stride, dilation)`, no tap satisfies this if `c` does not divide
+/// the residue. Otherwise every `stride/c`-th tap does, and each of them reads `dilation/c` narrow samples earlier than the one before.
 fn spread_phases(g: &Geometry, start: i64, length: u32, out_first: u32) -> Vec<Phase> {
     let (stride, dilation, pad) = (i64::from(g.stride), i64::from(g.dilation), i64::from(g.pad_left));
     let common = i64::from(gcd(g.stride, g.dilation));
@@ -491,15 +492,15 @@ fn contract(g: &Geometry, narrow: Read, wide: Read) -> Contract {
     }
 }
 
-/// Where the gradient of each border sample goes. Border samples are numbered from the far end of the left border, so that
-/// `pad_left` is the first of the right one.
+/// The folds that add the gradient of each border sample to its input sample. Border samples are numbered from the far end of the left
+/// border, so that number `pad_left` is the first of the right border.
 fn folds(g: &Geometry) -> Vec<Fold> {
     let left = Border { start: -i64::from(g.pad_left), length: g.pad_left, number: 0 };
     let right = Border { start: g.wide.length.into(), length: g.pad_right, number: g.pad_left };
     [left, right].into_iter().filter(|border| border.length > 0).flat_map(|border| border.folds(g)).collect()
 }
 
-/// The border of one side.
+/// The padding on one side of a row.
 struct Border {
     /// Position of its first sample in the padded row.
     start: i64,
@@ -508,11 +509,11 @@ struct Border {
     number: u32,
 }
 
-/// PeriodRange of a period whose samples follow each other in the row, forwards or backwards.
+/// A range of places within a period whose samples are consecutive in the row, forwards or backwards.
 struct PeriodRange {
     start: i64,
     end: i64,
-    /// The sample at the first place, and samples from one place to the next.
+    /// The sample at the first place, and the sample distance from one place to the next (1 or -1).
     first: i64,
     step: i64,
 }
@@ -531,13 +532,13 @@ impl Border {
         let (start, end) = (self.start, self.start + i64::from(self.length));
         let mut folds = Vec::new();
         for ranges in self.ranges(g.extension.mode, length, period) {
-            // The number of repetitions changes where the border begins and where it ends.
+            // The number of repetitions changes at the places where the border begins and ends.
             let within = |position: i64| ranges.start + (position - ranges.start).rem_euclid(period);
             let mut bounds = [ranges.start, within(start), within(end), ranges.end].map(|p| p.min(ranges.end));
             bounds.sort_unstable();
             for part in bounds.windows(2).filter(|part| part[0] < part[1]) {
                 let (from, to) = (part[0], part[1]);
-                // The repetitions of place `from` inside the border, in periods.
+                // The first repetition of place `from` inside the border, in periods.
                 let first = (start - from).div_euclid(period) + i64::from((start - from).rem_euclid(period) > 0);
                 let terms = (end - 1 - from).div_euclid(period) + 1 - first;
                 if terms <= 0 {
@@ -574,8 +575,8 @@ impl Border {
         }
     }
 
-    /// The ranges of a period. The two ends of a reflected row stand in its middle and at its start; each goes with the
-    /// direction that the border begins with, so that a border of `length - 1` samples is one fold.
+    /// The ranges of a period. In reflect mode the ends of the row are at the start and in the middle of the period. Each belongs to the
+    /// direction in which the border begins, so that a border of `length - 1` samples is one fold.
     fn ranges(&self, mode: PaddingMode, length: i64, period: i64) -> Vec<PeriodRange> {
         let forwards = |start, end, first| PeriodRange { start, end, first, step: 1 };
         let backwards = |start, end, first| PeriodRange { start, end, first, step: -1 };
@@ -601,7 +602,7 @@ pub(crate) fn gcd(a: u32, b: u32) -> u32 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
-/// Inverse of `a` modulo `m`, which have no common factor; 0 where `m` is 1.
+/// Inverse of `a` modulo `m`, which must be coprime; 0 if `m` is 1.
 fn inverse(a: i64, m: i64) -> i64 {
     let (mut r, mut next_r, mut t, mut next_t) = (m, a, 0i64, 1i64);
     while next_r != 0 {
@@ -617,7 +618,7 @@ mod tests {
     use super::*;
     use crate::geometry::{Conv1d, Padding};
 
-    /// Every pair (wide position, tap, narrow position) of the definition is visited by exactly one phase.
+    /// Exactly one phase visits each triple (wide position, tap, narrow position) of the definition.
     #[test]
     fn phases_visit_each_pair_once() {
         for stride in 1..=7 {
@@ -663,7 +664,7 @@ mod tests {
         }
     }
 
-    /// The phases cover every output once, those without taps included.
+    /// The phases, including those without taps, cover every output exactly once.
     #[test]
     fn phases_cover_every_output() {
         for (stride, length) in [(1, 5), (3, 10), (10, 3), (4, 4)] {

@@ -4,10 +4,17 @@
 //! same shapes again and again save the allocations with [`Gpu::prepare`].
 
 use crate::error::{Error, Result};
-use crate::geometry::{Conv1d, ConvTranspose1d, Fused, Layer, Operation, Residual, Shapes};
-use crate::gpu::{Buffers, Gpu, Tensor};
+use crate::geometry::{Activation, Conv1d, ConvTranspose1d, Fused, Layer, Operation, Residual};
+use crate::gpu::{Bindings, Buffers, Gpu, Tensor, Workgroups};
+use crate::kernels::program::{Shader, Source, source};
 use crate::lowering::Role;
 use crate::plan::{Plan, PlanOptions};
+
+static ACTIVATE: Source = source!("activate");
+static ACTIVATE_BACK: Source = source!("activate_back");
+
+/// Both of them.
+pub(crate) static SOURCES: &[&Source] = &[&ACTIVATE, &ACTIVATE_BACK];
 
 /// Which gradients [`Gpu::backward`] computes.
 ///
@@ -188,31 +195,87 @@ impl Gpu {
             input: gradient(wanted.input, Operation::InputGradient, options)?,
             weight: gradient(wanted.weight, Operation::WeightGradient, options)?,
             bias: gradient(wanted.bias, Operation::BiasGradient, &any_kernel)?,
-            residual: if wanted.residual { self.residual_gradient(&fused, &shapes, tensors)? } else { None },
+            residual: if wanted.residual { self.residual_gradient(&fused, tensors)? } else { None },
         })
     }
 
-    fn residual_gradient(&self, fused: &Fused, shapes: &Shapes, tensors: &[(Role, &Tensor)]) -> Result<Option<Tensor>> {
+    fn residual_gradient(&self, fused: &Fused, tensors: &[(Role, &Tensor)]) -> Result<Option<Tensor>> {
         let dy = given(tensors, Role::OutputGradient)?;
         if fused.residual == Residual::None {
             return Ok(None);
         }
-        let Some(saved) = fused.saved().filter(|_| fused.residual == Residual::BeforeActivation) else {
-            return Ok(Some(dy.clone()));
-        };
-        // Back through the activation alone: as a convolution that changes nothing would.
-        let [_, channels, _] = shapes.output.ncl();
-        let one = Conv1d::new(channels, channels, 1).groups(channels).activation(fused.activation);
-        let plan = self.plan(one, Operation::InputGradient, shapes.output, &PlanOptions::default())?;
-        let w = self.tensor(&vec![1.0; channels], [channels, 1, 1])?;
-        let saved = (saved, given(tensors, saved)?);
-        self.execute(&plan, &[(Role::Weight, &w), (Role::OutputGradient, dy), saved]).map(Some)
+        match fused.saved().filter(|_| fused.residual == Residual::BeforeActivation) {
+            Some(saved) => self.activation_backward(fused.activation, given(tensors, saved)?, dy).map(Some),
+            None => Ok(Some(dy.clone())),
+        }
     }
 
     fn plain_forward(&self, layer: Layer, x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
         let mut tensors = vec![(Role::Input, x), (Role::Weight, w)];
         tensors.extend(b.map(|b| (Role::Bias, b)));
         self.forward(layer, &tensors, &PlanOptions::default())
+    }
+
+    /// An activation of every element of a tensor of any shape.
+    ///
+    /// ```
+    /// use conv1d::{Activation, Gpu};
+    /// let gpu = Gpu::new()?;
+    /// let x = gpu.tensor(&[-2.0, 0.0, 3.0], [3])?;
+    /// let y = gpu.activation(Activation::LeakyRelu(0.5), &x)?;
+    /// assert_eq!(y.read()?, [-1.0, 0.0, 3.0]);
+    /// let dx = gpu.activation_backward(Activation::LeakyRelu(0.5), &y, &gpu.tensor(&[1.0, 1.0, 1.0], [3])?)?;
+    /// assert_eq!(dx.read()?, [0.5, 0.5, 1.0]);
+    /// # Ok::<(), conv1d::Error>(())
+    /// ```
+    pub fn activation(&self, activation: Activation, x: &Tensor) -> Result<Tensor> {
+        activation.check()?;
+        x.belongs_to(self, Role::Input.name())?;
+        let (part, slope) = activation.shader_part();
+        let shader = Shader::of(&ACTIVATE).part("activation", part);
+        self.each(&shader, slope, &[("input", x)], "output", x.shape())
+    }
+
+    /// The gradient through an activation: `dy` times the derivative. `saved` is the activation's input where
+    /// [`Activation::derivative_needs_input`], otherwise its output. All three have one shape, which may be any.
+    pub fn activation_backward(&self, activation: Activation, saved: &Tensor, dy: &Tensor) -> Result<Tensor> {
+        activation.check()?;
+        let needs_input = activation.derivative_needs_input();
+        let role = if needs_input { Role::PreActivation } else { Role::Output };
+        saved.belongs_to(self, role.name())?;
+        check(self, Role::OutputGradient, dy, saved.shape())?;
+        let (part, slope) = activation.shader_part();
+        let shader = Shader::of(&ACTIVATE_BACK).part("activation", part).constant("SAVED_INPUT", needs_input.into());
+        self.each(&shader, slope, &[("saved", saved), ("output_gradient", dy)], "input_gradient", dy.shape())
+    }
+
+    /// Runs a shader that computes every element of a new tensor from the same element of others, as much at a time as can be bound.
+    fn each(
+        &self,
+        shader: &Shader,
+        slope: f32,
+        inputs: &[(&'static str, &Tensor)],
+        output: &'static str,
+        shape: &[usize],
+    ) -> Result<Tensor> {
+        let result = self.zeros(shape)?;
+        let shader = self.prepare_shader(shader)?;
+        // Whole alignments, so that every part starts at one.
+        let most = (self.caps().max_range() / 64 * 64).max(64) as usize;
+        let aligned = |tensor: &Tensor| tensor.offset().is_multiple_of(self.caps().storage_alignment.max(4).into());
+        let copies =
+            inputs.iter().map(|(_, tensor)| if aligned(tensor) { Ok((*tensor).clone()) } else { tensor.copied() });
+        let tensors = copies.collect::<Result<Vec<_>>>()?;
+        for first in (0..result.len()).step_by(most) {
+            let count = most.min(result.len() - first);
+            let parts = tensors.iter().chain([&result]).map(|tensor| tensor.part(first, [count]));
+            let parts = parts.collect::<Result<Vec<_>>>()?;
+            let names = inputs.iter().map(|(name, _)| *name).chain([output]);
+            let bindings = names.zip(&parts).fold(Bindings::new(), |all, (name, part)| all.with(name, part.slice()));
+            let bindings = bindings.value("count", count as u32).value("slope", slope);
+            self.run(&shader.bind(&bindings, Workgroups::Elements(count as u64))?)?;
+        }
+        Ok(result)
     }
 
     /// Runs a plan over tensors into a new one. [`Role::Bias`] may be left out; an output that is optional
@@ -227,9 +290,9 @@ impl Gpu {
             }
         }
         let output = self.zeros(plan.output().shape(plan.shapes()))?;
-        let mut buffers = Buffers::new().with(plan.output(), output.buffer().slice(..));
+        let mut buffers = Buffers::new().with(plan.output(), output.slice());
         for &(role, tensor) in tensors {
-            buffers = buffers.with(role, tensor.buffer().slice(..));
+            buffers = buffers.with(role, tensor.slice());
         }
         self.run(&self.prepare_for(plan, &buffers.roles())?.bind(&buffers)?)?;
         Ok(output)

@@ -1,4 +1,4 @@
-//! The roofline model: what a machine can do at most, to hold times against.
+//! The roofline model: upper bounds of what a machine can do, to compare times with.
 //!
 //! S. Williams, A. Waterman, D. Patterson, "Roofline: an insightful visual performance model for multicore architectures",
 //! Communications of the ACM 52 (2009). `Gpu::roofline` and `cpu::roofline` measure it.
@@ -8,21 +8,21 @@
 pub struct Roofline {
     /// Floating-point operations per second, two for each multiply-add.
     pub flops: f64,
-    /// Bytes per second between device and memory, read and written bytes alike.
+    /// Bytes per second between device and memory; bytes read and bytes written both count.
     pub bytes: f64,
 }
 
-/// What limits a computation.
+/// The resource that limits a computation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Limit {
-    /// Its operations take longer than moving its data.
+    /// Arithmetic takes longer than moving the data.
     Compute,
-    /// Moving its data takes longer.
+    /// Moving the data takes longer than arithmetic.
     Memory,
 }
 
 impl Limit {
-    /// In a word.
+    /// Name in lower case.
     pub fn name(self) -> &'static str {
         match self {
             Limit::Compute => "compute",
@@ -32,13 +32,13 @@ impl Limit {
 }
 
 impl Roofline {
-    /// Which limit so many operations over so many bytes meet first, and the least seconds that they take.
+    /// The limit of a computation of `flops` operations that moves `bytes` bytes, and its shortest time in seconds.
     pub fn limit(&self, flops: f64, bytes: f64) -> (Limit, f64) {
         let (compute, memory) = (flops / self.flops, bytes / self.bytes);
         if compute >= memory { (Limit::Compute, compute) } else { (Limit::Memory, memory) }
     }
 
-    /// Operations per second that this many operations for each byte allow at most.
+    /// Most operations per second at an intensity, in operations per byte.
     pub fn at(&self, intensity: f64) -> f64 {
         self.flops.min(self.bytes * intensity)
     }

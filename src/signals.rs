@@ -1,7 +1,7 @@
 //! Convolution and correlation of signals, named as SciPy names them.
 //!
-//! The last axis is the signal. All other axes broadcast as NumPy's do, so that one signal meets many kernels, many signals
-//! meet one kernel, or each its own.
+//! The last axis is the signal. All other axes broadcast as NumPy's do: one signal meets many kernels, many signals meet one
+//! kernel, or each signal meets its own.
 
 use crate::error::{Error, Result};
 use crate::geometry::{Conv1d, ConvTranspose1d, Padding};
@@ -13,9 +13,9 @@ pub enum ConvolveMode {
     /// Everything: `N + M - 1` samples.
     #[default]
     Full,
-    /// The middle of it, as long as the first argument.
+    /// The middle of the full convolution, as long as the first argument.
     Same,
-    /// Where both overlap fully: `max(N, M) - min(N, M) + 1` samples.
+    /// The samples where both signals overlap fully: `max(N, M) - min(N, M) + 1` samples.
     Valid,
 }
 
@@ -60,7 +60,7 @@ impl Gpu {
     ///
     /// # Errors
     ///
-    /// [`Error::Shape`] where a tensor has no last axis, or no samples; [`Error::Broadcast`] where the other axes do not fit.
+    /// [`Error::Shape`] if a tensor has no last axis, or no samples; [`Error::Broadcast`] if the other axes do not broadcast.
     pub fn convolve(&self, x: &Tensor, v: &Tensor, mode: ConvolveMode) -> Result<Tensor> {
         let pairs = Pairs::new(x, v)?;
         let (n, m) = (pairs.lengths[0], pairs.lengths[1]);
@@ -68,7 +68,7 @@ impl Gpu {
         // Convolution commutes: the shorter signal is the kernel, where the order of the rows allows it.
         let swap = if pairs.swaps() { m > n } else { pairs.is_swapped() };
         self.of_pairs(&pairs, [x, v], swap, mode, |gpu, [signal, kernel], [first, both, second], k| {
-            // A transposed convolution is a true one: nothing needs to be reversed.
+            // A transposed convolution is a true convolution, so the kernel is not reversed.
             let conv =
                 ConvTranspose1d::new(both, both * second, k).groups(both).padding(Padding::Explicit { left, right });
             let length = signal.len() / (first * both);
@@ -86,7 +86,7 @@ impl Gpu {
     ///
     /// # Errors
     ///
-    /// As [`Gpu::convolve`].
+    /// Those of [`Gpu::convolve`].
     pub fn correlate(&self, x: &Tensor, v: &Tensor, mode: ConvolveMode) -> Result<Tensor> {
         let pairs = Pairs::new(x, v)?;
         let (n, m) = (pairs.lengths[0], pairs.lengths[1]);
@@ -104,7 +104,7 @@ impl Gpu {
         self.correlate(x, x, mode)
     }
 
-    /// What `compute` makes of the rows of a signal and of a kernel, laid out as [`Pairs::counts`] says, in the shape of the result.
+    /// Calls `compute` with the rows of signal and kernel, laid out as [`Pairs::counts`] says, and reshapes what it returns.
     fn of_pairs(
         &self,
         pairs: &Pairs,
@@ -132,7 +132,7 @@ impl Gpu {
         compute(self, rows, counts, if swap { n } else { m })?.reshape(shape)
     }
 
-    /// A row of a tensor for every pair.
+    /// A copy of a tensor with one row for every pair.
     fn expanded(&self, tensor: &Tensor, pairs: &Pairs) -> Result<Tensor> {
         let (axes, length) = split(tensor, "the signal")?;
         let mut shape = pairs.shape.clone();
@@ -140,7 +140,7 @@ impl Gpu {
         let expanded = self.zeros(&shape)?;
         let count: usize = pairs.shape.iter().product();
         let row = |pair: usize| {
-            // Places along the axes of the result, from the last to the first; an axis of size 1 has one place.
+            // Indices along the axes of the result, from the last to the first; along an axis of size 1 the index is 0.
             let (mut rest, mut row, mut stride) = (pair, 0, 1);
             for (axis, &size) in pairs.shape.iter().rev().enumerate() {
                 let own = axes.len().checked_sub(axis + 1).map_or(1, |at| axes[at]);
@@ -159,18 +159,18 @@ impl Gpu {
     }
 }
 
-/// The rows of two tensors that meet each other.
+/// The pairs of rows of two tensors that meet each other.
 #[derive(Debug)]
 struct Pairs {
-    /// Axes of the result but the last.
+    /// Sizes of the axes of the result but the last.
     shape: Vec<usize>,
     /// Samples of each tensor.
     lengths: [usize; 2],
-    /// Of the axes with more than one place, which tensor has them.
+    /// For each axis of a size other than 1: the tensors that have it, and its size.
     axes: Vec<(Axis, usize)>,
 }
 
-/// The tensors that have an axis with more than one place.
+/// The tensors that have an axis of a size other than 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Axis {
     First,
@@ -203,8 +203,8 @@ impl Pairs {
         Ok(Pairs { shape, lengths: [n, m], axes })
     }
 
-    /// Rows of the signal alone, of both, and of the kernel alone, where the axes of the result come in that order: a convolution
-    /// of as many items, groups, and outputs of a group. The signal is the second tensor where they are swapped.
+    /// Number of rows of the signal alone, of both, and of the kernel alone, if the axes of the result come in that order: the
+    /// batch, the groups, and the outputs per group of a convolution. With `swap` the second tensor is the signal.
     fn counts(&self, swap: bool) -> Option<[usize; 3]> {
         let sorted = if swap { self.is_swapped() } else { self.is_in_order() };
         let count = |wanted: Axis| self.axes.iter().filter(|(axis, _)| *axis == wanted).map(|(_, size)| size).product();
@@ -217,7 +217,7 @@ impl Pairs {
         self.axes.is_sorted_by_key(|(axis, _)| *axis)
     }
 
-    /// Whether the axes come in order once the tensors are swapped.
+    /// Whether the axes are in order if the tensors are swapped.
     fn is_swapped(&self) -> bool {
         self.axes.is_sorted_by_key(|(axis, _)| std::cmp::Reverse(*axis))
     }
@@ -228,7 +228,7 @@ impl Pairs {
     }
 }
 
-/// The axes of a tensor `[.., N]` but the last, and the last.
+/// The axes of a tensor `[.., N]` without the last, and `N`.
 fn split<'t>(x: &'t Tensor, name: &'static str) -> Result<(&'t [usize], usize)> {
     match x.shape().split_last() {
         Some((&n, axes)) if n > 0 => Ok((axes, n)),

@@ -1,48 +1,48 @@
-//! Timing: how long to measure, and what came out, for GPU and processor alike.
+//! Timing of GPU and processor: how long to measure, and the results.
 
 use std::time::Duration;
 
 /// How long to measure.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Effort {
-    /// Samples. The fewest will do where a sample takes too long.
+    /// Most samples, as far as `total` allows.
     pub samples: usize,
-    /// The fewest.
+    /// Fewest samples, even if they take longer than `total`.
     pub fewest: usize,
-    /// Shortest sample.
+    /// Shortest duration of a sample; shorter runs are repeated.
     pub sample: Duration,
-    /// Time for all samples.
+    /// Time budget of all samples.
     pub total: Duration,
 }
 
 impl Effort {
-    /// At least seven samples of at least 50 ms. A sample longer than a second is taken three times.
+    /// Seven samples of at least 50 ms, or fewer if they exceed seven seconds, but at least three.
     pub const FULL: Effort =
         Effort { samples: 7, fewest: 3, sample: Duration::from_millis(50), total: Duration::from_secs(7) };
 
-    /// The same within a budget, which may leave fewer samples.
+    /// Like [`Effort::FULL`] within a time budget, and with at least one sample.
     pub const fn within(total: Duration) -> Effort {
         Effort { total, fewest: 1, ..Effort::FULL }
     }
 }
 
-/// What was measured.
+/// The samples of a measurement.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub struct Timing {
-    /// Seconds of one run, a value for each sample in the order that they were taken.
+    /// Seconds of one run: a value for each sample, in the order in which they were taken.
     pub samples: Vec<f64>,
-    /// Runs that each sample is the mean of.
+    /// Runs of each sample, which is their mean.
     pub repeats: u32,
 }
 
 impl Timing {
-    /// What such samples say, in seconds of one run, each of one run.
+    /// A timing from samples in seconds, each of one run.
     pub fn new(samples: Vec<f64>) -> Timing {
         Timing { samples, repeats: 1 }
     }
 
-    /// Median of the samples in seconds. Not a number where there is none.
+    /// Median of the samples in seconds. NaN if there are none.
     pub fn seconds(&self) -> f64 {
         self.quantile(0.5)
     }
@@ -62,7 +62,7 @@ impl Timing {
         self.quantile(1.0)
     }
 
-    /// What this share of the samples lies below, in seconds, interpolated between samples.
+    /// Quantile of the samples in seconds, for a `share` of 0 to 1, interpolated between samples. NaN if there are none.
     pub fn quantile(&self, share: f64) -> f64 {
         let mut sorted = self.samples.clone();
         sorted.sort_unstable_by(f64::total_cmp);
@@ -74,13 +74,13 @@ impl Timing {
     }
 }
 
-/// Measures `run(repeats)`, which says how long so many runs took, or why it failed. It has run once before.
+/// Measures `run(repeats)`, which performs `repeats` runs and returns their duration, or an error. It should have run once before.
 pub fn measure<E>(effort: Effort, mut run: impl FnMut(u32) -> Result<Duration, E>) -> Result<Timing, E> {
     let mut timings = measure_in_turn(effort, &mut [&mut run])?;
     Ok(timings.pop().unwrap_or_default())
 }
 
-/// As [`measure`], of something that waits without blocking.
+/// Like [`measure`], for a function that waits without blocking.
 pub async fn measure_async<E>(
     effort: Effort,
     mut run: impl AsyncFnMut(u32) -> Result<Duration, E>,
@@ -92,11 +92,11 @@ pub async fn measure_async<E>(
     Ok(series.timing())
 }
 
-/// A way to run something a number of times, which says how long that took.
+/// A function that performs a number of runs and returns their duration.
 pub type Run<'a, E> = &'a mut dyn FnMut(u32) -> Result<Duration, E>;
 
-/// Measures several things with this effort each, sample by sample in turn, so that a machine that slows down for a while slows
-/// all of them down.
+/// Measures several functions with this effort each. Their samples are taken in turn, so that a temporary slowdown of the
+/// machine affects all of them.
 pub fn measure_in_turn<E>(effort: Effort, runs: &mut [Run<'_, E>]) -> Result<Vec<Timing>, E> {
     let mut all: Vec<Series> = runs.iter().map(|_| Series::new(effort)).collect();
     for (series, run) in all.iter_mut().zip(runs.iter_mut()) {
@@ -114,7 +114,7 @@ pub fn measure_in_turn<E>(effort: Effort, runs: &mut [Run<'_, E>]) -> Result<Vec
     Ok(all.into_iter().map(Series::timing).collect())
 }
 
-/// Samples of one thing: first as many runs are made one sample as take long enough, then as many samples as are affordable.
+/// Samples of one function: first the runs of a sample are raised until it takes long enough, then samples are taken within the budget.
 #[derive(Debug)]
 struct Series {
     effort: Effort,
@@ -124,7 +124,7 @@ struct Series {
     samples: Vec<f64>,
 }
 
-/// Runs of a sample at most.
+/// Most runs of a sample.
 const MOST_REPEATS: u32 = 1 << 20;
 
 impl Series {
@@ -132,12 +132,12 @@ impl Series {
         Series { effort, repeats: 1, most: 1, samples: Vec::new() }
     }
 
-    /// Runs of the next sample, if there is to be one.
+    /// Runs of the next sample; `None` if there are enough samples.
     fn wanted(&self) -> Option<u32> {
         (self.samples.len() < self.most).then_some(self.repeats)
     }
 
-    /// How long the runs took that were wanted.
+    /// Records the duration of the runs that `wanted` returned.
     fn took(&mut self, taken: Duration) {
         let seconds = taken.as_secs_f64();
         if self.samples.is_empty() {
@@ -178,11 +178,11 @@ mod tests {
         assert!((quick.seconds() - 3e-6).abs() < 1e-12);
         assert_eq!(quick.samples.len(), 7);
         assert_eq!(fake(Duration::from_secs(20)).samples.len(), 3);
-        // More at least than at most: the least counts.
+        // If `fewest` is more than `samples`, it decides.
         let odd = Effort { samples: 2, fewest: 4, ..Effort::FULL };
         let slow = measure(odd, |repeats| Ok::<_, ()>(Duration::from_secs(1) * repeats)).unwrap();
         assert_eq!(slow.samples.len(), 4);
-        // What takes no time at all comes to an end.
+        // A run that takes no time at all comes to an end.
         assert_eq!(measure(Effort::FULL, |_| Ok::<_, ()>(Duration::ZERO)).unwrap().seconds(), 0.0);
     }
 
@@ -200,7 +200,7 @@ mod tests {
         let timings = measure_in_turn(Effort::FULL, &mut [&mut a, &mut b]).unwrap();
         assert_eq!((timings[0].samples.len(), timings[1].samples.len()), (7, 3));
         assert_eq!(order.borrow().iter().collect::<String>(), "abababaaaa");
-        // One that fails ends all.
+        // One failure ends all measurements.
         let mut fails = |_| Err("broken");
         assert_eq!(measure_in_turn(Effort::FULL, &mut [&mut fails]), Err("broken"));
     }

@@ -1,8 +1,8 @@
 //! Measured choices: which variant is fastest for a layer on one adapter, kept in a file.
 //!
-//! The planner predicts; [`Gpu::tune`] measures. Nothing is measured unless it is asked for, and nothing measured is used
-//! unless it is given to [`Gpu::use_tuning`] or [`PlanOptions::tuning`]. It changes which of the candidates is chosen, all of
-//! which keep the same promises.
+//! The planner predicts; [`Gpu::tune`] measures. Nothing is measured unless requested, and measured times are used only if they
+//! are given to [`Gpu::use_tuning`] or [`PlanOptions::tuning`]. They change which candidate is chosen; all candidates keep the
+//! same promises.
 
 use crate::error::Result;
 use crate::geometry::{Fused, Operation};
@@ -12,19 +12,19 @@ pub use crate::plan::{TunedOn, Tuning};
 use crate::timing::Effort;
 use std::collections::BTreeMap;
 
-/// Candidates that the planner predicts to take so many times as long as its first are not measured: the predictions are
+/// Candidates predicted to take more than this many times as long as the chosen one are not measured: the predictions are
 /// rough, but not that rough.
 const MOST_PREDICTED: f64 = 8.0;
-/// A candidate whose first run takes so many times as long as the best so far is not run again.
+/// A candidate whose first timed run takes more than this many times as long as the best so far is not run again.
 const HOPELESS: f64 = 3.0;
 
 impl Tuning {
-    /// Nothing yet, for measuring on this device.
+    /// An empty tuning, for measuring on this device.
     pub fn new(gpu: &Gpu) -> Self {
         Tuning::empty(gpu.tuned_on())
     }
 
-    /// Whether it was measured on this device, with this driver and by this version of the library; otherwise what differs.
+    /// Checks that it was measured on this device, with this driver and this version of the library; the error names a difference.
     pub fn check(&self, gpu: &Gpu) -> Result<()> {
         gpu.check_tuning(self)
     }
@@ -34,8 +34,8 @@ impl Gpu {
     /// Measures the candidates for an operation of a layer on an input `[N, C_in, L]`, adds their times to `tuning`, and
     /// returns the plan that they lead to.
     ///
-    /// Each candidate is compiled and timed over tensors of its own, with as much effort as given; those that are predicted or
-    /// seen to be far behind are left out.
+    /// Each candidate is compiled and timed with this effort, on zeros in tensors of its own. Candidates that are far behind, by
+    /// prediction or in their first timed run, are not measured further.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn tune(
         &self,
@@ -48,7 +48,7 @@ impl Gpu {
         crate::gpu::block_on(self.tune_async(tuning, layer, operation, input, effort))
     }
 
-    /// As `tune`, without blocking.
+    /// Like `tune`, without blocking.
     pub async fn tune_async(
         &self,
         tuning: &mut Tuning,
@@ -63,7 +63,7 @@ impl Gpu {
         let tensors = plan.inputs().into_iter().chain([plan.output()]);
         let tensors =
             tensors.map(|role| Ok((role, self.zeros(role.shape(plan.shapes()))?))).collect::<Result<Vec<_>>>()?;
-        let buffers = tensors.iter().fold(Buffers::new(), |all, (role, t)| all.with(*role, t.buffer().slice(..)));
+        let buffers = tensors.iter().fold(Buffers::new(), |all, (role, t)| all.with(*role, t.slice()));
 
         let timer = Timer::new(self);
         // The chosen one is the first that can be planned.
@@ -74,14 +74,14 @@ impl Gpu {
         for candidate in plan.candidates().iter().filter(|c| c.predicted.seconds() <= most) {
             let choice = candidate.variant.to_string();
             let options = PlanOptions::default().kernel(choice.clone());
-            // What cannot be planned is no candidate.
+            // Skip candidates that cannot be planned.
             let Ok(forced) = Plan::new(fused, operation, input, self.caps(), &options) else { continue };
-            // What this device cannot hold is none either.
+            // Skip candidates that do not fit this device.
             let Ok(bound) = self.prepare_for(&forced, &buffers.roles()).and_then(|prepared| prepared.bind(&buffers))
             else {
                 continue;
             };
-            // The first run compiles what the driver left to do, and is waited for.
+            // The first run includes compilation that the driver put off; it is awaited, but not counted.
             timer.run_async(&bound, 1).await?;
             let once = timer.run_async(&bound, 1).await?.as_secs_f64();
             if once > best * HOPELESS {

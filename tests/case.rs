@@ -1,4 +1,4 @@
-//! A layer with reproducible data, and its exact answers. Nothing here needs a device.
+//! A layer with reproducible data, and its exact results. Nothing here needs a device.
 
 use conv1d::reference::{Exact, Oracle};
 use conv1d::{Activation, Fused, Layer, Operation, Role, Shapes};
@@ -30,7 +30,7 @@ impl Case {
         Case { layer: fused.layer, fused, input }
     }
 
-    /// What of the forward pass the gradients read.
+    /// The tensor of the forward pass that the gradients read, if any.
     fn saved(&self) -> Option<Role> {
         let saved = if self.fused.saves_pre_activation() { Role::PreActivation } else { Role::Output };
         (self.fused.activation != Activation::Identity).then_some(saved)
@@ -49,7 +49,7 @@ pub(crate) struct Data {
     pub(crate) b: Vec<f32>,
     pub(crate) dy: Vec<f32>,
     pub(crate) residual: Vec<f32>,
-    /// What the forward pass saved, for the gradients: any numbers will do.
+    /// The tensor that the forward pass saved for the gradients; any numbers will do.
     pub(crate) saved: Vec<f32>,
 }
 
@@ -75,11 +75,11 @@ impl Data {
             Role::OutputGradient => &self.dy,
             Role::Residual => &self.residual,
             Role::Output | Role::PreActivation => &self.saved,
-            _ => panic!("{role:?} is no input"),
+            _ => panic!("{role:?} is not an input"),
         }
     }
 
-    /// The exact answer.
+    /// The exact results of an operation.
     pub(crate) fn exact(&self, case: &Case, operation: Operation, bias: bool) -> Vec<Exact> {
         let oracle = Oracle::new(case.layer, case.input).unwrap();
         let gradient = |dy: &[f32]| match operation {
@@ -100,7 +100,7 @@ impl Data {
         gradient(&back.gradient).into_iter().zip(gradient(&back.error)).map(|(g, error)| g.back(error)).collect()
     }
 
-    /// What exactly goes into the activation.
+    /// The exact inputs of the activation.
     #[cfg_attr(target_arch = "wasm32", allow(dead_code, reason = "it is checked where there is time for it"))]
     pub(crate) fn exact_pre_activation(&self, case: &Case, bias: bool) -> Vec<Exact> {
         let oracle = Oracle::new(case.layer, case.input).unwrap();

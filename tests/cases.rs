@@ -1,4 +1,4 @@
-//! Every kernel on tables of cases that name the branch each reaches, and on all tiny shapes.
+//! Every kernel on tables of cases, each named after the branch it reaches, and on all tiny shapes.
 
 use crate::harness::{Case, assert_case, candidates, checked_gpu, gpu};
 use conv1d::{Conv1d, ConvTranspose1d, Operation, Padding, PaddingMode, PlanOptions};
@@ -24,7 +24,7 @@ const PADDINGS: [Padding; 8] = [
     Padding::Full,
 ];
 
-/// Name of the branch, and the case.
+/// The name of a branch, and a case that reaches it.
 fn named() -> Vec<(&'static str, Case)> {
     let conv = |i, o, k| Conv1d::new(i, o, k);
     let up = |i, o, k| ConvTranspose1d::new(i, o, k);
@@ -115,7 +115,7 @@ fn named_cases() {
     }
 }
 
-/// Shaders come in forms that the plan chooses by its cost model: the cases reach all that exist.
+/// The cost model chooses the form of a shader: the cases reach every form.
 #[test]
 fn named_cases_reach_every_form() {
     let value = |text: &str, name: &str| -> Option<String> {
@@ -129,8 +129,8 @@ fn named_cases_reach_every_form() {
                 for (name, text) in plan.shaders().unwrap() {
                     let constants = ["SHIFTED", "CLAMPED", "TEXEL_TAPS", "IN_STEP", "WHOLE", "REST", "ADJACENT"];
                     let form: Vec<String> = constants.iter().filter_map(|constant| value(&text, constant)).collect();
-                    // Textures are read in either way by the same loops.
-                    reached.insert((name.trim_end_matches("_storage"), form.join(" ")));
+                    // Sampled and storage textures are read by the same loops.
+                    reached.insert((name.trim_end_matches("_storage").to_owned(), form.join(" ")));
                 }
             }
         }
@@ -160,11 +160,11 @@ fn named_cases_reach_every_form() {
         ("window", "1 0 0"),
         ("window", "1 0 1"),
     ] {
-        assert!(reached.contains(&(name, form.to_owned())), "{name} {form:?} is not in {reached:?}");
+        assert!(reached.contains(&(name.to_owned(), form.to_owned())), "{name} {form:?} is not in {reached:?}");
     }
 }
 
-/// The same with every index checked by the shaders: what the unchecked ones rely on.
+/// The same with shaders that check every index, which the unchecked shaders rely on.
 #[test]
 fn named_cases_checked() {
     for (name, case) in named() {
@@ -203,7 +203,7 @@ fn all_paddings_transposed() {
     }
 }
 
-/// Padding at the limit that each mode allows, and over the whole input on both sides.
+/// Padding at the limit of each mode, or beyond the whole input on both sides.
 #[test]
 fn widest_padding_of_every_mode() {
     for (mode, widest) in [
@@ -220,7 +220,7 @@ fn widest_padding_of_every_mode() {
     }
 }
 
-/// Padding that repeats the input more than once, where the caller asks for it.
+/// Padding that repeats the input more than once, as the caller requests.
 #[test]
 fn padding_beyond_one_repetition() {
     for mode in [PaddingMode::Reflect, PaddingMode::Symmetric, PaddingMode::Circular, PaddingMode::Replicate] {

@@ -1,4 +1,4 @@
-//! The planner's choice for each layer of the suite on each class of device, in a file: a change of a prediction shows in review.
+//! A file with the planner's choice for each layer of the suite on each class of device: changed predictions show in review.
 
 use conv1d::{Caps, DeviceClass, Operation, Plan, PlanOptions, suite};
 use std::fmt::Write;
@@ -6,7 +6,7 @@ use std::path::Path;
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/choices.txt");
 
-/// A line for each class, operation and layer: the choice, and the parts of its predicted time in microseconds.
+/// A line for each class, operation and layer: the chosen variant, and the parts of its predicted time in microseconds.
 fn choices() -> String {
     let mut text =
         String::from("# The planner's choices. `make choices` writes this file again. Times in microseconds.\n");

@@ -33,7 +33,7 @@ fn repeated_runs_are_bit_equal() {
     }
 }
 
-/// The checks change nothing but what a wrong index would do.
+/// The checks change results only where an index is wrong.
 #[test]
 fn checked_and_unchecked_shaders_agree() {
     for case in cases() {

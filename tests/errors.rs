@@ -1,4 +1,4 @@
-//! Bad input: a typed error with the numbers in it, whatever is passed.
+//! Bad input of any kind gives a typed error with the numbers in it.
 
 use crate::harness::gpu;
 use conv1d::{
@@ -10,7 +10,7 @@ use conv1d::{
 fn refused(layer: impl Into<Layer>, input: [usize; 3]) -> Error {
     let layer = layer.into();
     let error = layer.shapes(input).unwrap_err();
-    // Every way in refuses alike.
+    // Every entry point returns the same error.
     for operation in Operation::ALL {
         let plan = Plan::new(layer, operation, input, &Caps::WEBGPU, &PlanOptions::default());
         assert_eq!(plan.unwrap_err(), error);
@@ -38,7 +38,7 @@ fn arguments_of_zero() {
     assert_eq!(refused(up.stride(0), [1, 4, 10]), Error::Zero { argument: "stride" });
     assert_eq!(refused(up.groups(0), [1, 4, 10]), Error::Zero { argument: "groups" });
     assert_eq!(refused(ok, [1, 4, 0]), Error::Zero { argument: "length" });
-    // Functions that only count do not divide by what is missing.
+    // Functions that only count do not divide by zero.
     assert_eq!(ok.groups(0).parameters(true), 6);
     assert_eq!(receptive_field(&[Conv1d::new(1, 1, 0)]), 1);
 }
@@ -145,7 +145,7 @@ fn wrong_host_data() {
     assert!(Toeplitz::new(Conv1d::new(2, 3, 3), [2, 9], &[0.0; 17]).is_err());
 }
 
-/// Sizes whose products overflow, in places that are not tensors.
+/// Sizes whose products overflow, other than those of tensors.
 #[test]
 fn absurd_products() {
     let caps = Caps::WEBGPU;
@@ -166,7 +166,7 @@ fn absurd_products() {
     assert!(matches!(error, Error::TooLarge { .. }), "{error}");
 }
 
-/// Channels of an empty batch are computed all the same: their gradients are 0.
+/// Gradients of the channels of an empty batch are computed too: they are 0.
 #[test]
 fn an_empty_batch_of_many_channels() {
     let conv = Conv1d::new(1, 40_000_000, 1);

@@ -1,4 +1,4 @@
-//! Activations and residuals: their values, in every kernel's store; their derivatives, in every kernel's loads.
+//! Activations and residuals: values in the stores of every kernel, derivatives in the loads of every kernel.
 
 use crate::harness::{
     Case, Data, assert_operation, assert_plans, assert_promise, candidates, gpu, one_of_each_kernel, values,
@@ -23,7 +23,7 @@ const ACTIVATIONS: [Activation; 8] = [
 
 const RESIDUALS: [Residual; 3] = [Residual::None, Residual::BeforeActivation, Residual::AfterActivation];
 
-/// Values that Python's `math` gives.
+/// Values computed with Python's `math`.
 #[test]
 fn exact_values() {
     let table = [
@@ -72,7 +72,7 @@ fn exact_values() {
     }
 }
 
-/// As the shaders and PyTorch have it.
+/// As in the shaders and in PyTorch.
 #[test]
 fn nan_stays_nan() {
     for activation in ACTIVATIONS {
@@ -93,7 +93,7 @@ fn derivatives_are_those_of_the_values() {
     }
 }
 
-/// Shapes that between them load and store in every way: inside and at the ends, aligned and not, in phases, by group.
+/// Shapes that together cover every way to load and store: inside and at the ends, aligned and not, in phases, by group.
 fn shapes() -> Vec<(Fused, [usize; 3])> {
     let reflect = Conv1d::new(3, 5, 3).padding(Padding::both(2)).padding_mode(PaddingMode::Reflect);
     vec![
@@ -104,12 +104,12 @@ fn shapes() -> Vec<(Fused, [usize; 3])> {
     ]
 }
 
-/// Every activation and every residual, each operation by a tile of every kernel.
+/// Every activation and every residual, with each operation by one variant of every kernel.
 #[test]
 fn every_activation_and_residual_in_every_kernel() {
     let mut shapes = shapes().into_iter().cycle();
     let mut residuals = RESIDUALS.into_iter().cycle();
-    // Tanh and sigmoid with a residual after them, so that their derivative is taken at what went in.
+    // Tanh and sigmoid with a residual after them, so that their derivative is computed from the pre-activation.
     let again = [Activation::Tanh, Activation::Relu, Activation::Identity, Activation::Sigmoid];
     for activation in ACTIVATIONS.into_iter().chain(again) {
         let (Some((layer, input)), Some(residual)) = (shapes.next(), residuals.next()) else { return };
@@ -121,7 +121,7 @@ fn every_activation_and_residual_in_every_kernel() {
     }
 }
 
-/// Every tile of every kernel.
+/// Every variant of every kernel.
 #[test]
 fn every_tile_stores_and_loads_through_an_activation() {
     for (layer, input) in shapes().into_iter().skip(1).step_by(2) {
@@ -133,7 +133,7 @@ fn every_tile_stores_and_loads_through_an_activation() {
     }
 }
 
-/// What follows a sum waits until the sum is complete.
+/// Activation and residual are applied only once a sum is complete.
 #[test]
 fn sums_in_pieces_are_activated_once() {
     let fuse = |layer: Fused| layer.activation(Activation::Gelu).residual(Residual::BeforeActivation);
@@ -156,7 +156,7 @@ fn sums_in_pieces_are_activated_once() {
     }
 }
 
-/// Large values saturate, infinite ones do what the formulas say, and NaN stays NaN.
+/// Large values saturate, infinite values follow the formulas, and NaN stays NaN.
 #[test]
 fn extreme_values() {
     let x = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 3e38, -3e38, 1e-30, -1e-30, 0.0];
@@ -176,7 +176,7 @@ fn extreme_values() {
     }
 }
 
-/// The calls with tensors: gradients of a residual block, from what the forward pass itself saved.
+/// The calls with tensors: gradients of a residual block, from the tensor that the forward pass itself saved.
 #[test]
 fn a_residual_block_there_and_back() {
     let shape = [2, 6, 50];
@@ -254,7 +254,7 @@ fn what_is_missing_or_wrong_is_named() {
         let error = gpu().backward(conv.activation(activation), &backward, Wanted::ALL, &options).unwrap_err();
         assert_eq!(error, missing(role));
     }
-    // One given for the other: what is needed is named, not what is too much.
+    // One tensor given in place of another: the error names the missing one, not the unused one.
     let silu = conv.activation(Activation::Silu);
     let given = [backward[0], backward[1], backward[2], (Role::Output, &y)];
     assert_eq!(gpu().backward(silu, &given, Wanted::ALL, &options).unwrap_err(), missing("the pre-activation"));
@@ -263,7 +263,7 @@ fn what_is_missing_or_wrong_is_named() {
     assert_eq!(error.to_string(), "the slope of a leaky ReLU must be finite, got inf");
 }
 
-/// A plan with an activation says so, and its candidates are those of the plain convolution.
+/// The text of a plan names its activation, and its candidates are those of the plain convolution.
 #[test]
 fn plans_explain_what_is_fused() {
     let conv = Conv1d::new(4, 4, 3);

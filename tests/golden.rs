@@ -1,4 +1,4 @@
-//! Cases whose answers PyTorch computed, as `tests/goldens` holds them.
+//! Cases with results computed by PyTorch, from `tests/goldens`.
 
 use conv1d::reference::Exact;
 use conv1d::{Conv1d, ConvTranspose1d, Layer, Padding, PaddingMode};
@@ -61,7 +61,7 @@ pub(crate) fn tensor(file: &SafeTensors<'_>, id: &str, name: &str) -> Option<Vec
     Some(view.data().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect())
 }
 
-/// A golden value was rounded to `f32` once: half a unit in its last place more than the bound of the exact one.
+/// Allowed distance from a golden value, which was itself rounded to `f32`: the bound plus half a unit in its last place.
 pub(crate) fn rounded(golden: f32, exact: &Exact) -> f64 {
     exact.bound() + f64::from(golden.abs()) * f64::from(f32::EPSILON) / 2.0 + f64::from(f32::MIN_POSITIVE)
 }

@@ -1,4 +1,4 @@
-//! The answers that PyTorch computed (`tests/goldens`), by every kernel.
+//! Every kernel against the results computed by PyTorch (`tests/goldens`).
 
 use crate::golden::{Golden, rounded, tensor};
 use crate::harness::{Case, Data, assert_promise, candidates, gpu, run};
@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 
 /// A file of `tests/goldens`. The published package comes without them: they are ten times the size of the rest.
 pub(crate) fn path(file: &str) -> PathBuf {
-    // Where the tests run away from their sources, the environment says where those are.
+    // If the tests run away from their sources, an environment variable holds the path of the sources.
     let root = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
     let path = Path::new(&root).join("tests/goldens").join(file);
     assert!(
         path.exists(),
-        "{} is missing. The published package has no answers of PyTorch: run this test in a clone of the repository",
+        "{} is missing. The published package has no results of PyTorch: run this test in a clone of the repository",
         path.display()
     );
     path

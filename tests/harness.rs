@@ -1,10 +1,10 @@
-//! What the tests share: one device, and running every kernel on a case with poisoned memory around.
+//! Shared by the tests: one device, and functions that run every kernel on a case, surrounded by poisoned memory.
 
 pub(crate) use crate::case::{Case, Data, assert_promise, values};
 use conv1d::{Buffers, Candidate, DeviceClass, Gpu, Operation, Plan, PlanOptions, Role, Tensor, Workspace};
 use std::sync::OnceLock;
 
-/// The device of all tests. Without an adapter they fail, and say how to get one.
+/// The device of all tests. Without an adapter the tests fail with a message that says how to get one.
 pub(crate) fn gpu() -> &'static Gpu {
     static GPU: OnceLock<Gpu> = OnceLock::new();
     GPU.get_or_init(|| {
@@ -38,11 +38,11 @@ pub(crate) fn noop_device(limits: wgpu::Limits) -> (wgpu::Device, wgpu::Queue) {
     wgpu::Device::noop(&wgpu::DeviceDescriptor { required_limits: limits, ..Default::default() })
 }
 
-/// Words around every tensor in its buffer. An odd number, so that no tensor starts at a multiple of an alignment.
+/// Guard words before and after every tensor in its buffer. Odd, so that no tensor starts at a multiple of an alignment.
 const GUARD: usize = 67;
-/// The guard words: a NaN that would spoil every sum it got into.
+/// The guard word: a NaN, which spoils every sum that reads it.
 const GUARD_BITS: u32 = 0x7fc0_beef;
-/// What outputs and workspace hold before.
+/// The word that fills outputs and workspace before a run.
 const POISON_BITS: u32 = 0x7fc0_dead;
 
 fn guarded(gpu: &Gpu, values: &[f32]) -> Tensor {
@@ -55,12 +55,12 @@ fn inside(tensor: &Tensor) -> wgpu::BufferSlice<'_> {
     tensor.buffer().slice((GUARD * 4) as u64..((tensor.len() - GUARD) * 4) as u64)
 }
 
-/// All variants that the planner could choose for an operation, planned for every class of device: each class has walks
-/// over positions and splits of sums of its own. Of plans with the same dispatches there is one.
+/// All variants that the planner could choose for an operation, planned for every class of device: each class has its
+/// own walks over positions and splits of sums. Plans with the same dispatches appear once.
 pub(crate) fn candidates(gpu: &Gpu, case: &Case, operation: Operation, options: &PlanOptions) -> Vec<Plan> {
     let mut plans: Vec<Plan> = Vec::new();
     for class in [DeviceClass::Software, DeviceClass::Integrated, DeviceClass::Discrete, DeviceClass::Unknown] {
-        // The limits stay those of the device that runs them.
+        // Only the class changes: the limits stay those of the device that runs the plans.
         let caps = gpu.caps().with(|caps| caps.class = class);
         let plan = |options: &PlanOptions| Plan::new(case.fused, operation, case.input, &caps, options);
         let chosen = plan(options).unwrap_or_else(|e| panic!("{case:?} {operation:?}: {e}"));
@@ -74,7 +74,7 @@ pub(crate) fn candidates(gpu: &Gpu, case: &Case, operation: Operation, options: 
     plans
 }
 
-/// The planner's choice, and a variant of every other kernel: where the size is the test, one variant is as good as another.
+/// One variant of every kernel, the planner's choice among them: for tests of sizes, one variant is as good as another.
 pub(crate) fn one_of_each_kernel(gpu: &Gpu, case: &Case, operation: Operation) -> Vec<Plan> {
     let mut plans = candidates(gpu, case, operation, &PlanOptions::default());
     let mut kernels = Vec::new();
@@ -86,8 +86,8 @@ pub(crate) fn one_of_each_kernel(gpu: &Gpu, case: &Case, operation: Operation) -
     plans
 }
 
-/// Runs plans of one operation of one case, one after another, over inputs and outputs with guard words around them and
-/// outputs and workspace poisoned, and returns what each wrote.
+/// Runs plans of one operation of one case, one after another, and returns what each wrote. Inputs and outputs have guard
+/// words around them; outputs and workspace are poisoned.
 pub(crate) fn run(gpu: &Gpu, plans: &[Plan], data: &Data, bias: bool) -> Vec<Written> {
     let Some(first) = plans.first() else { return Vec::new() };
     let inputs: Vec<(Role, Tensor)> = first
@@ -130,7 +130,7 @@ pub(crate) fn run(gpu: &Gpu, plans: &[Plan], data: &Data, bias: bool) -> Vec<Wri
         let (before, rest) = all.split_at(GUARD);
         let (values, after) = rest.split_at(length);
         let intact = before.iter().chain(after).all(|v| v.to_bits() == GUARD_BITS);
-        assert!(intact, "words around the output were overwritten\n{plan}");
+        assert!(intact, "guard words around the output were overwritten\n{plan}");
         let unwritten = values.iter().position(|v| v.to_bits() == POISON_BITS);
         assert_eq!(unwritten, None, "an element of the output was not written\n{plan}");
         values.to_vec()
@@ -142,7 +142,7 @@ pub(crate) fn run(gpu: &Gpu, plans: &[Plan], data: &Data, bias: bool) -> Vec<Wri
     plans.iter().zip(&outputs).enumerate().map(written).collect()
 }
 
-/// What a plan wrote.
+/// The tensors that a plan wrote.
 pub(crate) struct Written {
     pub(crate) output: Vec<f32>,
     pub(crate) pre_activation: Option<Vec<f32>>,
@@ -153,7 +153,7 @@ pub(crate) fn assert_case(gpu: &Gpu, case: &Case) {
     assert_case_with(gpu, case, &PlanOptions::default());
 }
 
-/// As [`assert_case`], planned with options.
+/// Like [`assert_case`], planned with options.
 pub(crate) fn assert_case_with(gpu: &Gpu, case: &Case, options: &PlanOptions) {
     let data = Data::new(case);
     for operation in Operation::ALL {
@@ -171,7 +171,7 @@ pub(crate) fn assert_operation(gpu: &Gpu, case: &Case, operation: Operation, dat
 /// Plans of one operation keep the promise.
 pub(crate) fn assert_plans(gpu: &Gpu, case: &Case, plans: &[Plan], data: &Data) {
     let Some(operation) = plans.first().map(Plan::operation) else { return };
-    // With and without a bias in turn.
+    // Some cases have a bias and some have none.
     let bias = case.input[2].is_multiple_of(2);
     let exact = data.exact(case, operation, bias);
     for (plan, got) in plans.iter().zip(run(gpu, plans, data, bias)) {

@@ -1,14 +1,13 @@
 //! The host layer: the caller's buffers, offsets and passes; tensors; errors of devices.
 
 use crate::harness::{gpu, limited_gpu, values};
-use conv1d::nn::{Loss, Network, Sgd};
 use conv1d::{
     Activation, Buffers, Conv1d, ConvTranspose1d, Effort, Error, Gpu, GpuOptions, Operation, Padding, PaddingMode,
-    PlanOptions, Residual, Role, Tensor, Timer, Tuning, Wanted, Workspace, wgpu,
+    PlanOptions, Residual, Role, Shader, Tensor, Timer, Tuning, Wanted, Workspace, wgpu,
 };
 use std::time::Duration;
 
-/// One bound operation, recorded for two inputs in turn.
+/// One bound operation, recorded for one input and then for another.
 #[test]
 fn recording_into_a_callers_pass() {
     let conv = Conv1d::new(3, 5, 3).padding(Padding::Same);
@@ -107,7 +106,7 @@ fn a_workspace_of_another_plan_is_refused() {
     assert!(matches!(prepared.bind_with(&buffers, &small).unwrap_err(), Error::BufferTooSmall { .. }));
 }
 
-/// Without a batch everything has the same values, and shapes without one.
+/// Inputs without a batch give the same values, in shapes without a batch.
 #[test]
 fn inputs_without_a_batch() {
     let tensor = |seed, shape: &[usize]| gpu().tensor(&values(seed, shape.iter().product()), shape).unwrap();
@@ -127,7 +126,7 @@ fn inputs_without_a_batch() {
     {
         assert_eq!(read(&got.unwrap()), read(&expected.unwrap()));
     }
-    // A batch of one and none are different shapes.
+    // A shape with a batch of one differs from a shape without a batch.
     assert!(gpu().conv1d_backward(&conv, &x, &w, &batched(&y), Wanted::ALL).is_err());
 
     let w = tensor(4, &[4, 6, 5]);
@@ -148,7 +147,7 @@ fn inputs_without_a_batch() {
     assert_eq!((plan.shapes().output, plan.shapes().output.ncl()), (fused.shapes([4, 20]).unwrap().output, [1, 6, 20]));
 }
 
-/// A role that is given twice says so.
+/// A role that is given twice is an error that names it.
 #[test]
 fn a_role_is_given_once() {
     let conv = Conv1d::new(1, 1, 3);
@@ -198,7 +197,7 @@ fn wrong_tensors_are_refused() {
     assert!(gpu().conv1d(&conv, &tensor(&[9, 2]), &w, None).is_err());
     assert!(gpu().conv1d(&conv, &tensor(&[18]), &w, None).is_err());
     assert!(gpu().conv1d_backward(&conv, &x, &w, &x, Wanted::ALL).is_err());
-    // A tensor that a gradient does not read must fit all the same.
+    // A tensor that the gradient does not read must have the right shape too.
     let only_input = Wanted::NONE.input(true);
     assert!(gpu().conv1d_backward(&conv, &tensor(&[1, 2, 10]), &w, &dy, only_input).is_err());
     let none = gpu().conv1d_backward(&conv, &x, &w, &dy, Wanted::NONE).unwrap();
@@ -222,8 +221,8 @@ fn empty_tensors() {
     assert_eq!(gradients.bias.unwrap().read().unwrap(), [0.0; 4]);
 }
 
-/// A NaN in the input reaches the outputs whose window holds it, and no other: what lies beyond an edge is not read, and
-/// padding is not multiplied.
+/// A NaN in the input reaches exactly the outputs whose window holds it: memory beyond an edge is not read, and padding is
+/// not multiplied.
 #[test]
 fn nan_reaches_only_what_sees_it() {
     let conv = Conv1d::new(2, 3, 4).stride(2).dilation(3).padding(Padding::both(5));
@@ -252,7 +251,7 @@ fn adapters_are_chosen_by_name() {
     assert!(matches!(&error, Error::NoAdapter { found, .. } if found.contains(&name)), "{error}");
 }
 
-/// A lost device is an error of every call, also while it still has work queued, and also where the program opened it.
+/// A lost device is an error of every call, also while work is queued, and also if the program opened the device itself.
 #[test]
 fn a_lost_device_is_told_by_every_call() {
     for (gpu, queued) in
@@ -270,8 +269,7 @@ fn a_lost_device_is_told_by_every_call() {
             .with(Role::Output, y.buffer().slice(..));
         let prepared = gpu.prepare(&plan).unwrap();
         let bound = prepared.bind(&buffers).unwrap();
-        let network = Network::new(&gpu, &Conv1d::new(16, 2, 3), 1).unwrap();
-        let session = network.session([1, 16, 40]).unwrap();
+        let submission = gpu.submit(&bound).unwrap();
         let timer = Timer::new(&gpu);
         timer.run(&bound, 1).unwrap();
         (0..queued).for_each(|_| gpu.run(&bound).unwrap());
@@ -282,7 +280,7 @@ fn a_lost_device_is_told_by_every_call() {
         lost(gpu.run(&bound));
         lost(gpu.zeros([4]).map(drop));
         lost(y.copy_from(&gpu_tensor(&x, y.shape())));
-        lost(session.forward());
+        lost(submission.wait());
         lost(y.read().map(drop));
         lost(y.read_into(&mut vec![0.0; y.len()]));
         lost(gpu.tensor(&[1.0], [1]).map(drop));
@@ -290,8 +288,7 @@ fn a_lost_device_is_told_by_every_call() {
         lost(gpu.prepare(&plan).map(drop));
         lost(prepared.bind(&buffers).map(drop));
         lost(Workspace::new(&gpu, &[&plan]).map(drop));
-        lost(network.session([1, 16, 40]).map(drop));
-        lost(network.state_dict().map(drop));
+        lost(gpu.prepare_shader(&Shader::new("empty", "@compute @workgroup_size(1) fn empty() {}")).map(drop));
         lost(pollster::block_on(gpu.settled()));
         lost(Gpu::from_device(gpu.device().clone(), gpu.queue().clone()).map(drop));
         let effort = Effort::within(Duration::from_millis(1));
@@ -303,13 +300,13 @@ fn a_lost_device_is_told_by_every_call() {
     }
 }
 
-/// The first elements of a tensor in another shape.
+/// The first elements of a tensor, in another shape.
 fn gpu_tensor(tensor: &Tensor, shape: &[usize]) -> Tensor {
     tensor.gpu().tensor_over(tensor.buffer().clone(), shape).unwrap()
 }
 
-/// Polls a future and a heartbeat in turn, until the future is ready or the heart has beaten so often. Whether the future was
-/// ready, and the beats.
+/// Polls a future and counts a heartbeat in turn, until the future is ready or `most_beats` are counted. Returns the value of
+/// the future, if it was ready, and the number of beats.
 fn beside_a_heartbeat<T>(future: impl Future<Output = T>, most_beats: u64) -> (Option<T>, u64) {
     let mut future = std::pin::pin!(future);
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
@@ -324,7 +321,7 @@ fn beside_a_heartbeat<T>(future: impl Future<Output = T>, most_beats: u64) -> (O
     (None, beats)
 }
 
-/// Work that takes a device a while, queued.
+/// Queues work that takes a device a while.
 fn long_work(gpu: &Gpu) -> Tensor {
     let (x, w) =
         (gpu.tensor(&values(1, 4 * 16 * 4000), [4, 16, 4000]), gpu.tensor(&values(2, 16 * 16 * 33), [16, 16, 33]));
@@ -334,7 +331,7 @@ fn long_work(gpu: &Gpu) -> Tensor {
     y()
 }
 
-/// What waits for the device lets other futures of its thread run meanwhile, and nobody polls by hand.
+/// Futures that wait for the device let other futures of their thread run, and no caller has to poll the device.
 #[test]
 fn waiting_blocks_no_executor() {
     let gpu = Gpu::new().unwrap();
@@ -351,28 +348,16 @@ fn waiting_blocks_no_executor() {
     assert_eq!(values, expected);
     assert!(beats > 0, "reading into a slice let nothing else run");
 
-    let network = Network::new(&gpu, &Conv1d::new(16, 16, 33), 1).unwrap();
-    let session = network.session([4, 16, 4000]).unwrap();
-    drop(long_work(&gpu));
-    session.forward().unwrap();
-    let (dict, beats) = beside_a_heartbeat(network.state_dict_async(), u64::MAX);
-    dict.unwrap().unwrap();
-    assert!(beats > 0, "reading parameters let nothing else run");
-
-    let mut trainer = network.trainer([4, 16, 4000], Loss::MeanSquaredError, Sgd::new(1e-3)).unwrap();
-    let (input, target) = (vec![0.5; 4 * 16 * 4000], vec![0.5_f32; 4 * 16 * 3968]);
-    // (Submitting is the driver's: lavapipe waits there for the submission before.)
-    let (losses, beats) = beside_a_heartbeat(
-        async {
-            for _ in 0..4 {
-                trainer.step_async(&input, &target).await?;
-            }
-            trainer.losses_async().await
-        },
-        u64::MAX,
-    );
-    assert_eq!(losses.unwrap().unwrap().len(), 4);
-    assert!(beats > 0, "training let nothing else run");
+    let shape = [4, 16, 4000];
+    let plan = Conv1d::new(16, 16, 33).plan(Operation::Forward, shape, gpu.caps()).unwrap();
+    let (x, w, y) = (gpu.zeros(shape).unwrap(), gpu.zeros([16, 16, 33]).unwrap(), gpu.zeros([4, 16, 3968]).unwrap());
+    let buffers =
+        Buffers::new().with(Role::Input, x.slice()).with(Role::Weight, w.slice()).with(Role::Output, y.slice());
+    let bound = gpu.prepare(&plan).unwrap().bind(&buffers).unwrap();
+    let submission = gpu.submit(&bound).unwrap();
+    let (waited, beats) = beside_a_heartbeat(submission.wait_async(), u64::MAX);
+    waited.unwrap().unwrap();
+    assert!(beats > 0, "waiting for a submission let nothing else run");
 
     let timer = Timer::new(&gpu);
     let plan = Conv1d::new(16, 16, 33).plan(Operation::Forward, [4, 16, 4000], gpu.caps()).unwrap();
@@ -388,14 +373,14 @@ fn waiting_blocks_no_executor() {
     assert!(beats > 0, "timing let nothing else run");
 }
 
-/// A read that nobody waits for any more stops waiting, and leaves nothing behind that the next would meet.
+/// A dropped read stops waiting, and leaves nothing behind that disturbs the next read.
 #[test]
 fn a_dropped_read_is_over() {
     let gpu = Gpu::new().unwrap();
     let expected = long_work(&gpu).read().unwrap();
     let y = long_work(&gpu);
     let (late, _) = beside_a_heartbeat(y.read_async(), 1);
-    assert!(late.is_none(), "the work was done at once: it is too little for this test");
+    assert!(late.is_none(), "the work was finished at once: too little work for this test");
     assert_eq!(y.read().unwrap(), expected);
     // Reads of several threads and executors, side by side.
     let reads: Vec<_> = (0..4)
@@ -407,7 +392,7 @@ fn a_dropped_read_is_over() {
     assert!(reads.into_iter().all(|read| read.join().unwrap().unwrap() == expected));
 }
 
-/// What belongs to one device is refused by another: a panic or another's memory would be the alternative.
+/// A device refuses the resources of another one. Otherwise it would panic, or use the wrong memory.
 #[test]
 fn devices_do_not_mix() {
     let (gpu, other) = (Gpu::new().unwrap(), Gpu::new().unwrap());

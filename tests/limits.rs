@@ -1,5 +1,5 @@
-//! What does not fit: one binding, one dispatch, one workspace. Small limits reach every branch; sizes past the real ones
-//! prove that the real ones are planned for.
+//! Problems that do not fit one binding, one dispatch or one workspace. Small limits reach every branch; sizes past the real
+//! limits prove that plans respect those.
 
 use crate::harness::{
     Case, Data, assert_case, assert_case_with, assert_operation, assert_plans, candidates, checked_gpu, gpu,
@@ -18,7 +18,7 @@ pub(crate) fn tiny_bindings() -> &'static Gpu {
     GPU.get_or_init(|| limited_gpu(|limits| limits.max_storage_buffer_binding_size = 3072))
 }
 
-/// Each operand in turn is larger than a binding, along every axis that it can be cut along.
+/// Each operand in turn is larger than a binding, along every axis along which it can be cut.
 #[test]
 fn tensors_larger_than_a_binding_are_cut() {
     let conv = |i, o, k| Conv1d::new(i, o, k);
@@ -55,7 +55,7 @@ fn tensors_larger_than_a_binding_are_cut() {
     }
 }
 
-/// What cannot be cut is an error with the numbers in it: here one tap's row of a kernel longer than a binding.
+/// A tensor that cannot be cut is an error with the numbers in it: here a kernel whose row is longer than a binding.
 #[test]
 fn a_row_that_cannot_be_cut_is_an_error() {
     let conv = Conv1d::new(1, 1, 5000);
@@ -82,7 +82,7 @@ fn small_workspaces_are_enough() {
     }
 }
 
-/// Without any workspace there is still a kernel for everything but the gradient of copied padding, which says so.
+/// Without workspace there is a kernel for every operation but the gradient of copied padding, which is an error.
 #[test]
 fn no_workspace() {
     let none = PlanOptions::default().workspace_bytes(0);
@@ -95,7 +95,7 @@ fn no_workspace() {
     assert!(Plan::new(conv, Operation::Forward, [2, 3, 700], gpu().caps(), &forced).is_err());
 }
 
-/// More workgroups than one dimension of a dispatch holds, here 7, fold into two.
+/// More workgroups than one dimension of a dispatch holds, here 7, are spread over two dimensions.
 #[test]
 fn dispatches_fold() {
     let gpu = limited_gpu(|limits| limits.max_compute_workgroups_per_dimension = 7);
@@ -110,9 +110,8 @@ fn dispatches_fold() {
     );
 }
 
-/// Past 65,535 in every dimension. Lengths are those of the dimension; the rest is as small as it can be. All values are
-/// ones, so that every sum is a count, exact in any order: the bound of a sum of 70,000 random signs would hide a missing
-/// tail.
+/// Sizes past 65,535 in one dimension at a time; the other sizes are as small as possible. All values are ones, so that every
+/// sum is a count, exact in any order: the bound of a sum of 70,000 random signs would hide a missing tail.
 #[test]
 fn past_65535_in_every_dimension() {
     const BEYOND: usize = 70_000;
@@ -140,7 +139,7 @@ fn past_65535_in_every_dimension() {
             assert_counts(gpu(), &case, operation, &one_of_each_kernel(gpu(), &case, operation));
         }
     }
-    // The input gradient of a long kernel has as many terms for every sample: it is tested where few samples are left.
+    // The input gradient of a long kernel has as many terms for every sample as taps: it is tested with few samples left.
     let kernel = Case::new(Conv1d::new(1, 1, BEYOND), [1, 1, BEYOND + 2]);
     for operation in [Operation::Forward, Operation::WeightGradient] {
         assert_counts(gpu(), &kernel, operation, &one_of_each_kernel(gpu(), &kernel, operation));
@@ -150,7 +149,7 @@ fn past_65535_in_every_dimension() {
     assert_counts(gpu(), &cropped, Operation::Forward, &one_of_each_kernel(gpu(), &cropped, Operation::Forward));
 }
 
-/// Blocks of positions that end beyond the last position that an `i32` holds, in padding that is not zero.
+/// Blocks of positions that end beyond the largest `i32`, in padding that is not zero.
 #[test]
 fn blocks_that_end_beyond_31_bits() {
     let padding = Padding::Explicit { left: 0, right: 2_147_483_500 };
@@ -163,12 +162,12 @@ fn blocks_that_end_beyond_31_bits() {
     }
 }
 
-/// Sums longer than the iterations that a software driver grants an invocation, with each operation's sum the long one;
-/// with the shaders' checks on and off, since those change which loops the driver unrolls.
+/// Sums longer than the loop iterations that a software driver allows an invocation, for each operation; with the shaders'
+/// checks on and off, since they change which loops the driver unrolls.
 #[test]
 fn long_sums_are_complete() {
     let depth_and_taps = Case::new(Conv1d::new(300, 9, 300), [1, 300, 301]);
-    // Cropped to the few outputs that every tap of their phase reaches.
+    // Cropped to the few outputs that all taps of their phase reach.
     let crop = Padding::both(599);
     let depth_and_taps_of_phases = Case::new(ConvTranspose1d::new(300, 9, 600).stride(2).padding(crop), [1, 300, 301]);
     let positions = Case::new(Conv1d::new(1, 9, 2), [1, 1, 150_000]);
@@ -180,14 +179,14 @@ fn long_sums_are_complete() {
         };
         check(&depth_and_taps, Operation::Forward, 256 << 20);
         check(&depth_and_taps_of_phases, Operation::Forward, 256 << 20);
-        // So little workspace that the sum over positions is not split, or hardly.
+        // So little workspace that the sum over positions is split rarely or never.
         check(&positions, Operation::WeightGradient, 0);
         check(&positions, Operation::WeightGradient, 20 << 10);
         check(&bias, Operation::BiasGradient, 0);
     }
 }
 
-/// With ones for all values, every plan counts right.
+/// With ones for all values, every plan counts its terms exactly.
 fn assert_counts(gpu: &Gpu, case: &Case, operation: Operation, plans: &[Plan]) {
     let mut data = Data::new(case);
     for values in [&mut data.x, &mut data.w, &mut data.b, &mut data.dy] {
@@ -218,7 +217,7 @@ fn past_one_real_binding() {
     let upload = |values: &[f32], shape: [usize; 3]| gpu.tensor(values, shape).unwrap();
     let y = gpu.conv1d(&conv, &upload(&x, [1, 4, length]), &upload(&w, [4, 1, 3]), None).unwrap().read().unwrap();
     let oracle = Oracle::new(conv, [1, 4, length]).unwrap();
-    // Every row's ends, the seams of the cuts wherever they are (a prime step reaches all residues), and the last element.
+    // The ends of every row, and elements in prime steps, which reach all residues and so the seams of all cuts.
     let ends = (0..4).flat_map(|c| [c * length, c * length + 1, (c + 1) * length - 1]);
     for index in (0..4 * length).step_by(9973).chain(ends) {
         let exact = oracle.forward_at(&x, &w, None, index).unwrap();
@@ -226,7 +225,7 @@ fn past_one_real_binding() {
     }
 }
 
-/// A plan for a greater device than the one at hand is refused before anything is created.
+/// A plan for a device with larger limits is refused before anything is created.
 #[test]
 fn plans_for_greater_devices_are_refused() {
     let conv = Conv1d::new(4, 4, 3);
@@ -267,7 +266,7 @@ fn everything_is_valid_with_the_default_limits() {
     }
 }
 
-/// A device that can do too little is refused when it is given, with the limit that is too low.
+/// A device whose limits are too low is refused at once, with an error that names the limit.
 #[test]
 fn devices_that_can_do_too_little_are_refused() {
     let open = |limits: wgpu::Limits| {
@@ -286,7 +285,7 @@ fn devices_that_can_do_too_little_are_refused() {
     assert!(open(least()).is_ok());
 }
 
-/// The least that is accepted.
+/// The lowest limits that are accepted.
 fn least() -> wgpu::Limits {
     wgpu::Limits {
         max_storage_buffers_per_shader_stage: 8,
@@ -299,7 +298,7 @@ fn least() -> wgpu::Limits {
     }
 }
 
-/// The least device can do every operation. Kernels that bind more than it allows are passed over.
+/// The device with the lowest limits can run every operation. Kernels that bind more than it allows are passed over.
 #[test]
 fn the_least_device_can_do_everything() {
     let least = limited_gpu(|limits| {
@@ -313,7 +312,7 @@ fn the_least_device_can_do_everything() {
     assert_case(&least, &Case::new(fused, [2, 3, 40]));
 }
 
-/// Kernels that bind more storage buffers than the device allows are passed over while there is one that does not.
+/// Kernels that bind more storage buffers than the device allows are passed over, as long as one kernel remains.
 #[test]
 fn few_storage_buffers() {
     let plan = |buffers| {
@@ -326,8 +325,8 @@ fn few_storage_buffers() {
     assert!(matches!(error, Error::DeviceLimit { limit: "max_storage_buffers_per_shader_stage", available: 1, .. }));
 }
 
-/// What a browser gives may be llvmpipe, which leaves loops after 65,535 iterations and says nothing: a plan for a device of
-/// unknown class is complete there too.
+/// A browser's device may be llvmpipe, which silently leaves loops after 65,535 iterations: a plan for a device of unknown
+/// class is complete there too.
 #[test]
 fn unknown_devices_get_complete_sums() {
     let conv = Conv1d::new(300, 9, 300);

@@ -13,7 +13,6 @@ mod goldens;
 mod harness;
 mod host;
 mod limits;
-mod nn;
 mod one_buffer;
 mod oracle;
 mod order;

@@ -1,4 +1,4 @@
-//! All tensors of an operation in one buffer: ranges of it that lie side by side, none of them aligned.
+//! All tensors of an operation in one buffer, as adjacent ranges that are not aligned.
 
 use crate::harness::{Case, Data, gpu, one_of_each_kernel, run};
 use conv1d::{
@@ -7,7 +7,7 @@ use conv1d::{
 };
 use std::ops::Range;
 
-/// Lays the tensors of a plan out in one buffer, an element apart, and returns the buffer's contents and the bytes of each.
+/// Lays out the tensors of a plan in one buffer, an element apart. Returns the contents of the buffer and the bytes of each tensor.
 fn layout(plan: &Plan, data: &Data) -> (Vec<f32>, Vec<(Role, Range<u64>)>) {
     let mut contents = vec![f32::NAN; 3];
     let mut tensors = Vec::new();
@@ -58,7 +58,7 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-/// Every kernel gives the same bits as with a buffer for each tensor, and leaves the bytes around its outputs alone.
+/// Every kernel gives the same bits as with one buffer for each tensor, and does not change the bytes around its outputs.
 #[test]
 fn one_buffer_holds_everything() {
     for case in cases() {
@@ -74,7 +74,7 @@ fn one_buffer_holds_everything() {
     }
 }
 
-/// An element that is written cannot be another tensor's too.
+/// An element that is written cannot belong to another tensor too.
 #[test]
 fn written_elements_do_not_overlap() {
     let case = cases()[0];

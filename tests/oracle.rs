@@ -1,4 +1,4 @@
-//! The oracle, checked by itself: worked examples, the Toeplitz matrix, the adjoint identity, finite differences.
+//! The oracle, checked without the kernels: worked examples, the Toeplitz matrix, the adjoint identity, finite differences.
 
 use crate::harness::{Case, Data, values};
 use conv1d::reference::{Exact, Oracle, Padded, Toeplitz, gamma};
@@ -57,7 +57,7 @@ fn worked_examples() {
     };
     let x = [1.0, 2.0, 3.0, 4.0, 5.0];
     assert_eq!(forward(Conv1d::new(1, 1, 3), &x, &[1.0, 0.0, -1.0]), [-2.0, -2.0, -2.0]);
-    // One tap shows the padding itself.
+    // A kernel of one tap shows the padding itself.
     let padded = |mode| forward(Conv1d::new(1, 1, 1).padding(Padding::both(2)).padding_mode(mode), &x, &[1.0]);
     assert_eq!(padded(PaddingMode::Zeros), [0.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 0.0, 0.0]);
     assert_eq!(padded(PaddingMode::Constant(9.0)), [9.0, 9.0, 1.0, 2.0, 3.0, 4.0, 5.0, 9.0, 9.0]);
@@ -100,7 +100,7 @@ fn transposed_convolution_is_the_adjoint() {
         let conv = Conv1d::new(4, 6, 3).stride(stride).dilation(dilation).groups(groups).padding(Padding::both(2));
         let forward = Oracle::new(conv, [2, 4, length]).unwrap();
         let narrow = forward.shapes().output[2];
-        // The length that the stride lost comes back as output padding.
+        // Output padding restores the samples that the stride left out.
         let up =
             ConvTranspose1d::new(6, 4, 3).stride(stride).dilation(dilation).groups(groups).padding(Padding::both(2));
         let lost = length - up.output_shape([2, 6, narrow]).unwrap()[2];
@@ -112,7 +112,7 @@ fn transposed_convolution_is_the_adjoint() {
     }
 }
 
-/// Gradients are differences of `<y, dy>`. It is affine in each of its arguments, so that a difference over any step is
+/// Gradients equal differences of `<y, dy>`, which is affine in each of its arguments, so that a difference over any step is
 /// exact but for rounding.
 #[test]
 fn gradients_are_differences() {
@@ -160,7 +160,7 @@ fn single_elements_are_those_of_the_whole() {
     }
 }
 
-/// What the bound is made of, on a case small enough to count by hand.
+/// The parts of the bound, on a case small enough to count by hand.
 #[test]
 fn terms_and_bound() {
     let conv = Conv1d::new(1, 1, 3).padding(Padding::both(1));
@@ -177,7 +177,7 @@ fn terms_and_bound() {
     assert_eq!(y[0].used(f32::NAN), f64::INFINITY);
     assert_eq!(y[0].used(f32::INFINITY), f64::INFINITY);
     assert_eq!(gamma(1 << 24), f64::INFINITY);
-    // Nothing summed: exact or wrong.
+    // A sum of no terms is exact or wrong.
     assert_eq!(Exact::default().used(0.0), 0.0);
     assert_eq!(Exact::default().used(1e-30), f64::INFINITY);
 }
@@ -208,7 +208,7 @@ fn padding_amounts() {
     }
 }
 
-/// The padded input, held against what `numpy.pad` makes of `[1, 2, 3, 4]`.
+/// The padded input, compared with the results of `numpy.pad` for `[1, 2, 3, 4]`.
 #[test]
 fn padded_inputs_are_those_of_numpy() {
     let x = [1.0, 2.0, 3.0, 4.0];
@@ -235,7 +235,7 @@ fn padded_inputs_are_those_of_numpy() {
     }
 }
 
-/// Changing `x[t]` changes no causal output before it, and no anti-causal one after it.
+/// Changing `x[t]` changes no causal output before `t`, and no anti-causal output after `t`.
 #[test]
 fn causal_padding_is_causal() {
     let support = |layer: Layer, length: usize, t: usize| {

@@ -11,8 +11,8 @@ fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|v| v.to_bits()).collect()
 }
 
-/// Plans of every kernel in every variant, for every class of device, of devices with few iterations or small bindings, and with small
-/// workspaces.
+/// Plans of every kernel in every variant, for several classes of device, for devices with few iterations or small bindings,
+/// and with small workspaces.
 fn many_plans(case: &Case, operation: Operation) -> Vec<Plan> {
     let device = |change: fn(&mut Caps)| gpu().caps().with(change);
     let devices = [
@@ -37,7 +37,7 @@ fn many_plans(case: &Case, operation: Operation) -> Vec<Plan> {
     plans
 }
 
-/// Plans of equal order, of whatever kernel and device, give the same bits. Some orders are those of several kernels.
+/// Plans of equal order give the same bits, for any kernels and devices. Some orders are shared by several kernels.
 #[test]
 fn equal_orders_give_equal_bits() {
     let cases = [
@@ -47,7 +47,7 @@ fn equal_orders_give_equal_bits() {
         // Residues of taps are not residues of texels.
         Case::new(Conv1d::new(2, 5, 8).stride(3), [2, 2, 200]),
         Case::new(Conv1d::new(2, 3, 7).stride(3), [2, 2, 120]),
-        // Taps from the last, cut.
+        // Taps in descending order, cut.
         Case::new(Conv1d::new(5, 1, 7), [2, 5, 120]),
         // Sums over positions that are cut in different places.
         Case::new(Conv1d::new(2, 3, 3), [1, 2, 450]),
@@ -81,7 +81,7 @@ fn equal_orders_give_equal_bits() {
     assert!(shared.iter().any(|(a, b)| a != b), "no order of two kernels: {shared:?}");
 }
 
-/// An empty batch has the order of any other, and so has a tensor that is cut by bindings along its batch and its depth.
+/// An empty batch has the order of any other batch; so does a tensor that is cut to bindings along its batch and its depth.
 #[test]
 fn orders_do_not_depend_on_the_batch() {
     let layer = Conv1d::new(7, 5, 3);
@@ -105,7 +105,7 @@ fn causal(gpu: &conv1d::Gpu, plan: &Plan, x: &Tensor, w: &Tensor) -> Vec<f32> {
     gpu.execute(plan, &[(Role::Input, x), (Role::Weight, w)]).unwrap().read().unwrap()
 }
 
-/// A plan for another batch and length, asked for the order of a first one, gives the same bits where it computes the same elements.
+/// A plan for another batch and length, with the order of a first plan, gives the same bits for the same elements.
 #[test]
 fn an_order_can_be_asked_for() {
     let layer = Conv1d::new(6, 8, 7).dilation(2).padding(Padding::Causal);
@@ -130,7 +130,7 @@ fn an_order_can_be_asked_for() {
     assert!(orders > 0);
 }
 
-/// Where no variant has the order, the error says both.
+/// If no variant has the order, the error names the requested order and that of the best candidate.
 #[test]
 fn another_order_is_refused() {
     let plan = |layer: Conv1d, options: &PlanOptions| gpu().plan(layer, Operation::Forward, [1, 6, 60], options);

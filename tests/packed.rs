@@ -1,4 +1,4 @@
-//! Weights that are packed once.
+//! Weights that are packed once and reused.
 
 use crate::harness::{Case, Data, gpu, limited_gpu, one_of_each_kernel, values};
 use conv1d::{
@@ -65,7 +65,7 @@ fn a_packed_weight_serves_other_shapes() {
     }
 }
 
-/// The planner looks only at variants that read the layout, and the result follows the weight that was packed last.
+/// The planner considers only variants that read the layout, and the result is that of the weight packed last.
 #[test]
 fn plans_for_a_packed_weight() {
     let layer = Conv1d::new(6, 10, 5).padding(Padding::Same);
@@ -129,7 +129,7 @@ fn what_does_not_fit_is_refused() {
     assert!(matches!(elsewhere, Error::WrongDevice { .. }), "{elsewhere}");
 }
 
-/// A weight that no binding holds is packed in parts, all of which are kept.
+/// A weight larger than a binding is packed in parts, all of which are kept.
 #[test]
 fn a_weight_in_parts() {
     let gpu = limited_gpu(|limits| limits.max_storage_buffer_binding_size = 4096);

@@ -1,4 +1,4 @@
-//! The fast path on the processor, held to the same bound as the kernels.
+//! The fast path on the processor, tested against the same bound as the kernels.
 #![cfg(feature = "cpu")]
 
 use crate::harness::{Case, Data, assert_promise};
@@ -71,7 +71,7 @@ fn transposed_convolutions() {
     }
 }
 
-/// Around the blocks that long signals and deep sums are cut into.
+/// Sizes around those of the blocks into which long signals and deep sums are cut.
 #[test]
 fn block_edges() {
     for length in [2047, 2048, 2049, 4100] {

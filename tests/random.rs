@@ -1,4 +1,4 @@
-//! Random calls, sensible and absurd: no panic, no wrong answer, and what fails shrinks to the smallest case that does.
+//! Random calls, sensible and absurd: no panic and no wrong result. A failure shrinks to the smallest case that fails.
 
 use crate::harness::{Case, Data, assert_operation, gpu};
 use conv1d::{Caps, Conv1d, ConvTranspose1d, Layer, Operation, Padding, PaddingMode, Plan, PlanOptions};
@@ -30,7 +30,7 @@ fn mode() -> impl Strategy<Value = PaddingMode> {
     ])
 }
 
-/// Layers of sensible size on input shapes; not all of them exist.
+/// Layers of sensible sizes on input shapes; not all of them are valid.
 fn sensible() -> impl Strategy<Value = (Layer, [usize; 3])> {
     let sizes = (0..=3usize, 1..=5usize, 1..=5usize, 1..=4usize, 1..=90usize);
     let steps = (1..=9usize, 1..=5usize, 1..=5usize, 0..=3usize);
@@ -50,7 +50,7 @@ fn sensible() -> impl Strategy<Value = (Layer, [usize; 3])> {
     )
 }
 
-/// Anything that a `usize` can be, with a liking for the edges.
+/// Any `usize`, with a preference for small numbers and the edges of integer types.
 fn absurd() -> impl Strategy<Value = usize> {
     prop_oneof![
         4 => 0..=9usize,
@@ -83,7 +83,7 @@ fn absurd_layer() -> impl Strategy<Value = (Layer, [usize; 3])> {
             padding,
             (mode, unbounded, transposed),
         )| {
-            // One group or depthwise half of the time, or hardly any layer would have groups that divide.
+            // Depthwise half of the time, since hardly any random number of groups divides the channels.
             let groups = if depthwise { c } else { groups };
             let layer = if transposed {
                 let conv = ConvTranspose1d::new(c, o, kernel).stride(stride).dilation(dilation).groups(groups);
@@ -100,7 +100,7 @@ fn absurd_layer() -> impl Strategy<Value = (Layer, [usize; 3])> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 250, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// What exists is computed right, by every kernel.
+    /// Every kernel computes every valid call correctly.
     #[test]
     fn sensible_calls_are_right((layer, input) in sensible()) {
         prop_assume!(layer.shapes(input).is_ok());
@@ -115,11 +115,11 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever is asked for is planned or refused with an error, on devices of all sizes.
+    /// Every call is planned or refused with an error, on devices with small and usual limits.
     #[test]
     fn absurd_calls_are_planned_or_refused((layer, input) in absurd_layer(), small in any::<bool>(), workspace in absurd()) {
         let caps = if small { Caps::WEBGPU.with(|caps| caps.max_binding_bytes = 4096) } else { Caps::WEBGPU };
-        // Plans of billions of pieces are no test of anything but patience.
+        // Plans of billions of slices would only take long.
         let shapes = layer.shapes(input);
         let elements = shapes.as_ref().map(|s| {
             [&*s.input, &s.weight, &*s.output].iter().map(|d| d.iter().map(|&d| d as u64).product::<u64>()).max().unwrap_or(0)

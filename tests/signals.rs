@@ -1,4 +1,4 @@
-//! `convolve`, `correlate` and `autocorrelate`, against their definitions and SciPy's answers.
+//! `convolve`, `correlate` and `autocorrelate`, against their definitions and SciPy's results.
 
 use crate::harness::{gpu, values};
 use conv1d::{ConvolveMode, Error, Tensor};
@@ -39,7 +39,7 @@ fn assert_close(got: &Tensor, expected: &[f64], what: &str) {
     }
 }
 
-/// No rows of a length that nothing could be added to.
+/// Empty tensors with rows so long that the length of the result overflows.
 #[test]
 fn absurd_lengths_are_refused() {
     let (x, v) = (gpu().tensor(&[], [0, usize::MAX]).unwrap(), gpu().tensor(&[1.0, 2.0], [2]).unwrap());
@@ -96,7 +96,7 @@ fn rows_of_a_batch() {
         let own = |row: &[f32]| part(&full(row, &row.iter().rev().copied().collect::<Vec<_>>()), 12, 12, mode);
         let expected: Vec<f64> = x.chunks(12).flat_map(own).collect();
         assert_close(&itself.reshape([expected.len()]).unwrap(), &expected, "autocorrelate");
-        // A kernel longer than the rows: the arguments change places.
+        // The kernel is longer than the rows: the arguments are swapped.
         let long = values(3, 17);
         let swapped = gpu().convolve(&batch, &tensor(&long), mode).unwrap();
         let expected: Vec<f64> = x.chunks(12).flat_map(|row| part(&full(row, &long), 12, 17, mode)).collect();
@@ -104,7 +104,7 @@ fn rows_of_a_batch() {
     }
 }
 
-/// All axes but the last broadcast: one signal with many kernels, and the reverse, and every order of axes.
+/// All axes but the last broadcast: one signal with many kernels, many signals with one kernel, and every order of axes.
 #[test]
 fn rows_broadcast_as_in_numpy() {
     let shapes: [(&[usize], &[usize]); 12] = [

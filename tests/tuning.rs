@@ -1,4 +1,4 @@
-//! What is measured and kept: candidates' times, and compiled pipelines. It changes which kernel runs, and nothing else.
+//! Data that is kept in files: measured times of candidates, and compiled pipelines. Times change which kernel runs, nothing else.
 
 use crate::harness::{Case, Data, assert_plans, gpu};
 use conv1d::{Conv1d, Effort, Error, Gpu, Operation, Padding, Plan, PlanOptions, Tuning};
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-/// A file of this test run alone.
+/// A file of this test run, removed when dropped.
 struct File(PathBuf);
 
 impl File {
@@ -21,7 +21,7 @@ impl Drop for File {
     }
 }
 
-/// A `Gpu` of its own on the device of all tests.
+/// A separate `Gpu` on the device of all tests.
 fn own_gpu() -> Gpu {
     Gpu::from_device(gpu().device().clone(), gpu().queue().clone()).unwrap()
 }
@@ -43,7 +43,7 @@ fn measured() -> &'static str {
     })
 }
 
-/// A tuning in which one candidate alone was measured.
+/// A tuning with the time of a single candidate.
 fn tuning_with(choice: &str, seconds: &str) -> Tuning {
     let file = File::new(&format!("{}-{seconds}", choice.replace('/', "-")));
     let (head, rest) = measured().split_once("zeros\": {").unwrap();
@@ -52,7 +52,7 @@ fn tuning_with(choice: &str, seconds: &str) -> Tuning {
     Tuning::load(&file.0).unwrap()
 }
 
-/// The candidates are measured, the file brings them back, and the fastest is chosen where the tuning is used.
+/// Candidates are measured, their times survive a file, and the fastest is chosen if the tuning is used.
 #[test]
 fn what_was_measured_decides() {
     let case = case();
@@ -78,7 +78,7 @@ fn what_was_measured_decides() {
     assert_eq!(plan(Operation::InputGradient), untuned(Operation::InputGradient));
 }
 
-/// Whatever a file says is fastest, it is one of the candidates, and right.
+/// The variant that a file names as fastest is a candidate, and computes correct results.
 #[test]
 fn any_candidate_that_is_chosen_is_right() {
     let case = case();
@@ -111,7 +111,7 @@ fn nonsense_in_a_file_is_not_believed() {
         assert!(matches!(Tuning::load(&file.0), Err(Error::File { .. })));
     }
     assert!(matches!(Tuning::load("/no/such/file"), Err(Error::File { .. })));
-    // What never ends is not read to its end.
+    // A file that never ends is not read to its end.
     #[cfg(unix)]
     assert!(matches!(Tuning::load("/dev/zero"), Err(Error::File { .. })));
     assert!(matches!(Tuning::new(gpu()).save("/no/such/folder/file"), Err(Error::File { .. })));
@@ -139,7 +139,7 @@ fn measurements_of_another_device_are_refused() {
     }
 }
 
-/// Pipelines survive in a file, which no damage makes dangerous.
+/// Pipelines survive in a file; a damaged file is ignored.
 #[test]
 #[allow(clippy::undocumented_unsafe_blocks, reason = "the files are those of this test, or have no right checksum")]
 fn pipelines_are_kept_in_a_file() {
@@ -163,7 +163,7 @@ fn pipelines_are_kept_in_a_file() {
     }
 }
 
-/// What was measured is read back to the last bit. These digits are not, by a parser that takes a short cut.
+/// Times are read back to the last bit. A parser that takes a short cut would not read these digits exactly.
 #[test]
 fn numbers_of_a_file_are_read_exactly() {
     let measured = 5.394_481_562_500_000_4e-5;

@@ -1,4 +1,4 @@
-//! The library in a browser: every kernel in every variant, every operation, PyTorch's answers, a network. Run by `make test-web`.
+//! The library in a browser: every operation by every kernel in every variant, PyTorch's results. Run by `make test-web`.
 #![cfg(target_arch = "wasm32")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -6,7 +6,6 @@ mod case;
 mod golden;
 
 use case::{Case, Data, assert_promise};
-use conv1d::nn::{Adam, Loss, Mode, Network, SessionOptions, StateDict, Tcn, TcnBlock, Values};
 use conv1d::{
     Activation, Buffers, Conv1d, ConvTranspose1d, Effort, Error, Fused, Gpu, GpuOptions, Operation, Padding,
     PaddingMode, Plan, PlanOptions, Residual, Role, Timer, Wanted,
@@ -21,7 +20,7 @@ async fn open() -> Gpu {
     Gpu::open(&GpuOptions::default()).await.unwrap_or_else(|e| panic!("{e}"))
 }
 
-/// What a plan writes.
+/// Runs a plan and returns its output.
 async fn run(gpu: &Gpu, plan: &Plan, data: &Data, bias: bool) -> Result<Vec<f32>, Error> {
     let mut tensors = Vec::new();
     for role in plan.inputs().into_iter().filter(|&role| bias || role != Role::Bias) {
@@ -153,61 +152,7 @@ async fn transposed_convolutions_of_pytorch() {
     assert_goldens(index, include_bytes!("goldens/layers_transposed/cases.safetensors")).await;
 }
 
-/// A network from PyTorch: its output and gradients. How near is the native tests' affair; here it must be the same network.
-#[wasm_bindgen_test]
-async fn a_network_of_pytorch() {
-    let gpu = open().await;
-    let file = StateDict::from_bytes(include_bytes!("goldens/models/tcn_block.safetensors")).unwrap();
-    let floats = |name: &str| match &file.entries[name].values {
-        Values::Floats(values) => values.clone(),
-        other => panic!("{other:?}"),
-    };
-    let mut state = StateDict::default();
-    for (name, entry) in &file.entries {
-        state.entries.extend(name.strip_prefix("state.").map(|name| (name.to_owned(), entry.clone())));
-    }
-    let network = Network::new(&gpu, &TcnBlock::new(4, 8, 3).dilation(2).dropout(0.0), 1).unwrap();
-    network.load_state_dict_async(&state).await.unwrap();
-    let session = network.session_with([3, 4, 37], &SessionOptions::default().gradients()).unwrap();
-    session.input().write(&floats("x")).unwrap();
-    session.forward().unwrap();
-    session.output_gradient().unwrap().write(&floats("dy")).unwrap();
-    session.backward().unwrap();
-    let near = |got: &[f32], name: &str| {
-        let golden = floats(name);
-        let size = golden.iter().fold(0.0f32, |most, v| most.max(v.abs()));
-        let off = got.iter().zip(&golden).fold(0.0f32, |most, (a, b)| most.max((a - b).abs()));
-        assert!(got.len() == golden.len() && off <= 1e-5 * size, "{name}: off by {off} of {size}");
-    };
-    near(&session.output().read_async().await.unwrap(), "y");
-    near(&session.input_gradient().unwrap().read_async().await.unwrap(), "dx");
-    let gradients = session.gradients_async().await.unwrap();
-    for (name, entry) in &gradients.entries {
-        let Values::Floats(values) = &entry.values else { panic!("{name}") };
-        near(values, &format!("grad.{name}"));
-    }
-}
-
-#[wasm_bindgen_test]
-async fn training_runs_in_a_browser() {
-    let gpu = open().await;
-    let network = Network::new(&gpu, &Tcn::new(2, 6, 1).layers(2).dropout(0.0), 1).unwrap();
-    let mut trainer = network.trainer([4, 2, 16], Loss::MeanSquaredError, Adam::new(0.02)).unwrap();
-    let x = case::values(1, 4 * 2 * 16);
-    for _ in 0..30 {
-        trainer.step(&x, &[1.0f32, -1.0, 0.5, 0.0]).unwrap();
-    }
-    let losses = trainer.losses_async().await.unwrap();
-    assert!(losses[29].loss < 0.2 * losses[0].loss, "{losses:?}");
-    let checkpoint = trainer.checkpoint_async().await.unwrap();
-    let bytes = checkpoint.to_bytes().unwrap();
-    trainer.resume_async(StateDict::from_bytes(&bytes).unwrap()).await.unwrap();
-    let evaluated = network.session_with([4, 2, 16], &SessionOptions::default().mode(Mode::Evaluation)).unwrap();
-    evaluated.forward().unwrap();
-    assert_eq!(evaluated.output().read_async().await.unwrap().len(), 4);
-}
-
-/// The calls with tensors, and how long something takes.
+/// The calls with tensors, and the timer.
 #[wasm_bindgen_test]
 async fn tensors_and_times() {
     let gpu = open().await;
@@ -235,12 +180,12 @@ async fn tensors_and_times() {
     assert!(timer.measure_async(&bound, effort).await.unwrap().seconds() > 0.0);
 }
 
-/// What a browser refuses is an error where results are read, and told once.
+/// A refusal by the browser is an error when results are read, and is reported once.
 #[wasm_bindgen_test]
 async fn errors_of_the_browser_are_errors() {
     let gpu = open().await;
     let x = gpu.zeros([16]).unwrap();
-    // A buffer that is gone: the browser says so when the work is handed in.
+    // A destroyed buffer: the browser reports it when the work is submitted.
     let conv = Conv1d::new(1, 1, 3);
     let w = gpu.zeros([1, 1, 3]).unwrap();
     w.buffer().destroy();
@@ -252,7 +197,7 @@ async fn errors_of_the_browser_are_errors() {
     assert!(matches!(wrong, Err(Error::GroupsDoNotDivide { .. })));
 }
 
-/// Ranges of one buffer, 256 bytes apart, give what buffers of their own do; a browser would refuse them nearer to each other.
+/// Ranges of one buffer, 256 bytes apart, give the same results as separate buffers; a browser refuses them closer together.
 #[wasm_bindgen_test]
 async fn one_buffer_holds_everything() {
     let gpu = open().await;
@@ -282,7 +227,7 @@ async fn one_buffer_holds_everything() {
         let near = buffers.with(Role::Output, at(61, 120)).with(Role::Weight, at(257, 6)).with(Role::Bias, at(321, 2));
         let refused = gpu.prepare(&plan).unwrap().bind(&near).map(drop);
         let near = Error::AliasedByAlignment { first: "the input", second: "the output", alignment: 256 };
-        // Textures and columns are copies of the input, so that no dispatch of these has both.
+        // These kernels copy the input to textures or columns, so no dispatch binds both input and output.
         let copies = matches!(kernel, "im2col" | "texels");
         assert_eq!(refused, if copies { Ok(()) } else { Err(near) }, "{plan}");
     }

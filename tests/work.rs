@@ -1,4 +1,4 @@
-//! What plans do, counted: dispatches and multiply-adds. Nothing here needs a device.
+//! The work of plans, counted in dispatches and multiply-adds. Nothing here needs a device.
 
 use conv1d::{Caps, Conv1d, ConvTranspose1d, DeviceClass, Layer, Operation, Padding, Plan, PlanOptions};
 
@@ -12,7 +12,7 @@ fn plans(layer: impl Into<Layer>, operation: Operation, input: [usize; 3]) -> Ve
     CLASSES.into_iter().map(plan).collect()
 }
 
-/// A weight that is larger than one binding is cut along its outer axis, whether that is the output's or the sum's.
+/// A weight that is larger than one binding is cut along its outer axis, be it an axis of the output or of the sum.
 #[test]
 fn large_weights_are_cut_into_few_parts() {
     let up = ConvTranspose1d::new(2048, 1024, 20).stride(10).padding(Padding::both(5));
@@ -29,7 +29,7 @@ fn large_weights_are_cut_into_few_parts() {
     }
 }
 
-/// Kernels in every variant, not only the planner's choice: cutting is not theirs.
+/// Every variant of every kernel, not only the planner's choice: cutting does not depend on the kernel.
 #[test]
 fn large_weights_are_cut_alike_by_every_kernel() {
     let conv = Conv1d::new(2048, 2048, 9).padding(Padding::both(4));
@@ -44,7 +44,7 @@ fn large_weights_are_cut_alike_by_every_kernel() {
     }
 }
 
-/// What a variant costs is what it costs for the slices that are left of a tensor, not for the whole.
+/// The predicted cost of a variant is that of the slices into which a tensor is cut, not that of the whole tensor.
 #[test]
 fn variants_are_chosen_for_slices() {
     // 320 MB of output: slices of one channel.
@@ -55,7 +55,7 @@ fn variants_are_chosen_for_slices() {
     }
 }
 
-/// The products of a convolution that exist: taps that meet a sample.
+/// Number of products of a convolution that exist: those of taps that meet a sample.
 fn products(conv: &Conv1d, length: usize) -> u64 {
     let (left, _) = conv.padding_amounts(length).unwrap();
     let positions = conv.output_shape([1, conv.in_channels, length]).unwrap()[2];
@@ -92,7 +92,7 @@ fn padding_is_not_multiplied_out() {
             for plan in plans(conv, operation, [1, conv.in_channels, length]) {
                 let done = plan.multiply_adds();
                 assert!(done >= exist, "{done} of {exist}: {plan}");
-                // A tile of 64 taps or positions at the most meets that much beside each sample.
+                // A tile of at most 64 taps or positions computes that many more products around each sample.
                 let beside = exist / length as u64 * 1024;
                 assert!(done <= 2 * exist + beside, "{done} for {exist}: {plan}");
                 // llvmpipe's limit of loop iterations cuts sums of many products.
@@ -102,7 +102,7 @@ fn padding_is_not_multiplied_out() {
     }
 }
 
-/// An unfused layer binds its input, its weight, its bias and its output, and nothing else: also not a table of its one phase.
+/// An unfused layer binds only its input, its weight, its bias and its output: not even a table of its single phase.
 #[test]
 fn unused_operands_are_not_bound() {
     let layer = Conv1d::new(6, 8, 3).padding(Padding::Same);

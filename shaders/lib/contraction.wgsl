@@ -1,23 +1,22 @@
-// The parameters of a slice of a contraction over positions. A bias gradient is one without taps and without a narrow operand; a weight
-// gradient is
+// The parameters of a slice of a contraction over positions. A bias gradient has neither taps nor a narrow operand. A weight gradient is
 // dw[group, row, q, t] = sum over n, j of narrow[n, group, row, j] * in[n, group, q, in_first + j * stride + t * dilation].
 // use: operands
 
 /// The sizes of the slice.
 struct Contraction {
-    /// Workgroups that have work; the dispatch may have more.
+    /// Workgroups that have work. The dispatch may have more.
     workgroups: u32,
     batch: u32,
     groups: u32,
-    /// Rows of a group of the narrow operand, rows of a group of the input, and taps: the weight gradient is [groups, rows, depth,
-    /// taps].
+    /// Rows of a group of the narrow operand, rows of a group of the input, and taps. The weight gradient has the shape [groups, rows,
+    /// depth, taps].
     rows: u32,
     depth: u32,
     taps: u32,
     /// The positions that the slice sums over.
     position_first: u32,
     positions: u32,
-    /// Input position at which the first position meets the first tap.
+    /// Input position of the first position at the first tap.
     in_first: i32,
     stride: u32,
     dilation: u32,
@@ -25,17 +24,17 @@ struct Contraction {
 
 /// The operand with one element for each position: a tensor [batch, groups, rows, length].
 struct Narrow {
-    /// Index of the first element of the slice, modulo 2^32 as the input's.
+    /// Index of the first element of the slice, modulo 2^32 like the input's.
     base: u32,
     /// Elements from one batch item to the next, from one group to the next, and of a row.
     batch: u32,
     group: u32,
     length: u32,
-    /// Slope of the leaky ReLU that the gradient goes back through.
+    /// Slope of the leaky ReLU through which the gradient is propagated back.
     slope: f32,
 }
 
-/// Where the sums are stored: partial sums in the workspace where the sum is split, otherwise the weight gradient itself.
+/// Strides of the stored sums: partial sums in the workspace if the sum is split, otherwise the gradient itself.
 struct Partials {
     /// Elements from one split, one group and one row to the next.
     split: u32,
@@ -43,17 +42,17 @@ struct Partials {
     row: u32,
 }
 
-/// A long sum is split: each split is summed separately, and the splits are added up in a fixed order.
+/// The splits of a long sum. Each split is summed separately, and the partial sums are added in a fixed order.
 struct Split {
-    /// Terms of the whole sum, and of a split.
+    /// Terms of the whole sum, and terms of a split.
     all: u32,
     each: u32,
-    /// The terms of each split that this dispatch adds: a dispatch has a limit of iterations.
+    /// Range of terms of each split that this dispatch adds. The iterations of a dispatch are limited.
     first: u32,
     end: u32,
 }
 
-/// `Tiles` is the kernel's own.
+/// The kernel defines `Tiles`.
 struct Params {
     @align(16) skips: Skips,
     @align(16) problem: Contraction,

@@ -1,6 +1,6 @@
-// The row itself extends it: `source` says which of its samples a position beyond its ends repeats.
+// Padding that repeats samples of the row: `source` maps a position beyond the ends to the sample that it repeats.
 
-// 1: the padding is longer than one repetition of the row.
+// 1: the padding on a side repeats a sample more than once.
 const REPEATED: u32 = 0u;
 
 fn sample(row: u32, position: i32) -> Sum {
@@ -12,7 +12,7 @@ fn sample(row: u32, position: i32) -> Sum {
     return sample_inside(row, inside);
 }
 
-/// The remainder of a division by a period, from 0 to one less than the period.
+/// `position` modulo `period`, from 0 to `period - 1`.
 fn within(position: i32, period: i32) -> i32 {
     let remainder = position % period;
     return select(remainder, remainder + period, remainder < 0);

@@ -6,7 +6,7 @@
 
 /// The sizes of the slice.
 struct Problem {
-    /// Workgroups that have work; the dispatch may have more.
+    /// Workgroups that have work. The dispatch may have more.
     workgroups: u32,
     batch: u32,
     groups: u32,
@@ -15,14 +15,14 @@ struct Problem {
     /// Input rows that an output row sums over.
     depth: u32,
     phases: u32,
-    /// The positions of every phase that the slice computes.
+    /// Range of positions of every phase that the slice computes.
     position_first: u32,
     position_end: u32,
 }
 
-/// The weight as the caller stores it.
+/// The weight in the caller's layout.
 struct Weight {
-    /// Index of the first element of the slice, modulo 2^32 as the input's.
+    /// Index of the first element of the slice, modulo 2^32 like the input's.
     base: u32,
     /// Elements from one group, one output row, one input row and one tap to the next.
     group: u32,
@@ -33,7 +33,7 @@ struct Weight {
 
 /// The output, a tensor [batch, groups, rows, length].
 struct Output {
-    /// Index of the first element of the slice, modulo 2^32 as the input's.
+    /// Index of the first element of the slice, modulo 2^32 like the input's.
     base: u32,
     /// Elements from one batch item, one group, one row, and one position of a phase to the next.
     batch: u32,
@@ -43,33 +43,33 @@ struct Output {
     /// Index of the first bias of the slice, and biases of a group.
     bias_base: u32,
     bias_group: u32,
-    /// Slope of the leaky ReLU.
+    /// Slope of the leaky ReLU of the epilogue.
     slope: f32,
 }
 
-/// Outputs that are reached by the same taps: every `output.step`-th of a row.
+/// Outputs that use the same taps: every `output.step`-th position of a row.
 struct Phase {
     /// Position of the first output in its row.
     out_first: u32,
     /// Number of outputs.
     count: u32,
-    /// Input position at which the first output meets the first tap.
+    /// Input position that the first output reads at the first tap.
     in_first: i32,
     /// Index of the first tap in the kernel.
     tap_first: u32,
     /// Number of taps; may be 0.
     taps: u32,
-    /// Number of taps of all phases before this one: where its packed weights start.
+    /// Number of taps of all phases before this one. It determines where the packed weights of the phase start.
     taps_before: u32,
 }
 
-/// The taps in ascending order of the positions that they read, and positions that share samples. docs/kernels.md has the theory.
+/// Visits taps in ascending order of input position, and describes the positions that share samples (see docs/kernels.md).
 struct Walk {
     /// Input positions from one output position to the next, and from one tap to the next.
     in_step: i32,
     tap_step: i32,
-    /// 1: ascending taps are descending taps of the kernel. Then the last tap of the kernel is `tap_back` input positions a tap
-    /// before the first; otherwise `tap_back` is 0.
+    /// 1: the taps of the kernel are visited from last to first. `tap_back` is then the (negative) input offset from one tap of a
+    /// phase to the next; otherwise it is 0.
     reversed: u32,
     tap_back: i32,
     /// Output positions `spacing` apart share samples, at taps `tap_stride` apart.
@@ -77,7 +77,7 @@ struct Walk {
     tap_stride: u32,
 }
 
-/// `Tiles` is the kernel's own.
+/// The kernel defines `Tiles`.
 struct Params {
     @align(16) skips: Skips,
     @align(16) problem: Problem,

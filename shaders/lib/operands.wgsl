@@ -1,7 +1,7 @@
-// The structs of parameters that correlations and contractions share.
+// Parameter structs that correlations and contractions share.
 
-/// A binding starts at a multiple of the device's alignment, and so some elements before the range that a dispatch needs: the number
-/// of these elements, for each binding that can have them.
+/// The elements of each binding before the range that the dispatch needs: a binding must start at a multiple of the device's alignment,
+/// which may be before the range.
 struct Skips {
     input: u32,
     narrow: u32,
@@ -15,18 +15,18 @@ struct Skips {
 
 /// The operand that is read at moving positions: a tensor [batch, groups, depth, length], of which a range of elements is bound.
 struct Input {
-    /// Index of the first element of the slice. It may lie before the bound range: indices are added up modulo 2^32, and only their
-    /// sum lies in the range.
+    /// Index of the first element of the slice. It may lie before the bound range: offsets wrap modulo 2^32, and only the final sum is a
+    /// valid index.
     base: u32,
     /// Elements from one batch item to the next, from one group to the next, and of a row.
     batch: u32,
     group: u32,
     length: u32,
-    /// The positions of a row that lie in the bound range.
+    /// First position and number of positions of a row that lie in the bound range.
     touched_first: i32,
     touched: u32,
     /// The value of constant padding.
     fill: f32,
-    /// Slope of the leaky ReLU that the gradient goes back through.
+    /// Slope of the leaky ReLU through which the gradient is propagated back.
     slope: f32,
 }

@@ -1,4 +1,4 @@
-// Storing the sums of a gradient of the weight or the bias.
+// Stores the sums of a weight or bias gradient.
 // use: output_tensor
 
 /// Index of the first sum of a split and a group.

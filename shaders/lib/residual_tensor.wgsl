@@ -1,4 +1,4 @@
-// A residual has the layout of the output.
+// The residual, in the layout of the output.
 
 @group(0) @binding(5) var<storage, read> residual: array<Stored>;
 

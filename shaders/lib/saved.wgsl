@@ -1,7 +1,7 @@
-// The derivative of an activation at what the forward pass saved, which has the layout of the gradient.
+// The derivative of an activation at the tensor that the forward pass saved, in the layout of the gradient.
 // use: stored, activation/*
 
-// 1: what went into the activation was saved. 0: what came out of it.
+// 1: the input of the activation was saved. 0: its output was saved.
 const SAVED_INPUT: u32 = 0u;
 
 @group(0) @binding(7) var<storage, read> saved: array<Stored>;

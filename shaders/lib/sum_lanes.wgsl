@@ -1,8 +1,8 @@
-// The sum of a value of every invocation of a workgroup of LANES, a power of two.
+// Sums one value of each invocation of a workgroup. LANES, the number of invocations, is a power of two.
 
 var<workgroup> lane_sums: array<Sum, LANES>;
 
-/// Adds up a value of every invocation, pairwise: the same order each time.
+/// The sum of `value` over all invocations, added pairwise in a fixed order.
 fn sum_lanes(lane: u32, value: Sum) -> Sum {
     workgroupBarrier();
     lane_sums[lane] = value;

@@ -1,8 +1,26 @@
-//! The fast path on the processor, for machines without an adapter, and the opponent of the benchmark.
+//! The fast path on the processor, for machines without an adapter, and the baseline of the benchmark.
 //!
 //! Columns are built in blocks that stay in cache and multiplied by the `gemm` crate; rayon spreads the blocks over the
-//! cores. Work is split by shape alone and every sum has a fixed order, so that results do not depend on the number of
-//! threads. They keep the same bound as the kernels ([`crate::reference`]).
+//! cores. Work is split by shape alone and every sum has a fixed order, so results do not depend on the number of threads.
+//! They keep the same bound as the kernels ([`crate::reference`]).
+//!
+//! ```
+//! use conv1d::{Conv1d, cpu};
+//! let conv = Conv1d::new(1, 1, 3);
+//! let (x, w) = ([1.0, 2.0, 3.0, 4.0, 5.0], [1.0, 0.0, -1.0]);
+//! let y = cpu::forward(conv, [1, 1, 5], &x, &w, None)?;
+//! assert_eq!(y, [-2.0, -2.0, -2.0]);
+//! let dy = [1.0, 1.0, 1.0];
+//! assert_eq!(cpu::input_gradient(conv, [1, 1, 5], &w, &dy)?, [1.0, 1.0, 0.0, -1.0, -1.0]);
+//! assert_eq!(cpu::weight_gradient(conv, [1, 1, 5], &x, &dy)?, [6.0, 9.0, 12.0]);
+//! assert_eq!(cpu::bias_gradient(conv, [1, 1, 5], &dy)?, [3.0]);
+//! # Ok::<(), conv1d::Error>(())
+//! ```
+//!
+//! # Errors
+//!
+//! Every function on tensors fails if the layer or the input shape is invalid, and with [`Error::DataLength`] if a slice does
+//! not have as many values as its shape.
 
 mod roofline;
 
@@ -12,15 +30,15 @@ use crate::error::{Error, Result};
 use crate::geometry::{Extension, Geometry, Layer, PaddingMode, Shapes};
 use rayon::prelude::*;
 
-/// Values of a block of columns: half of the 2 MiB of second-level cache that a core of a current server has.
+/// Values of a block of columns: 512 KiB, a quarter of the 2 MiB of second-level cache of a core of a current server.
 const BLOCK_VALUES: usize = 128 << 10;
-/// Positions of a block at least and at most: fewer waste the packing of the weight, more the first-level cache.
+/// Fewest and most positions of a block: fewer waste the packing of the weight, more overflow the first-level cache.
 const BLOCK_POSITIONS: (usize, usize) = (128, 2048);
-/// Rows of a product up to which adding scaled rows beats the packing of a matrix product.
+/// Up to this many rows of a product, adding scaled rows is faster than a matrix product, which packs its operands.
 const FEW_ROWS: usize = 4;
-/// Splits of the sum over positions.
+/// Most splits of the sum over positions.
 const SPLITS: usize = 16;
-/// Values of the sums of all splits: half a gigabyte.
+/// Most values in the sums of all splits: half a gigabyte.
 const SHARE_VALUES: usize = 1 << 27;
 
 /// `y [N, C_out, L_out]` for an input `x` of shape `[N, C_in, L]` or `[C_in, L]`.
@@ -39,7 +57,7 @@ pub fn forward(
     Ok(y)
 }
 
-/// As [`forward`], into a slice.
+/// Like [`forward`], into the slice `y`.
 pub fn forward_into(
     layer: impl Into<Layer>,
     input_shape: impl AsRef<[usize]>,
@@ -84,7 +102,7 @@ pub fn input_gradient(
     Ok(dx)
 }
 
-/// As [`input_gradient`], into a slice.
+/// Like [`input_gradient`], into the slice `dx`.
 pub fn input_gradient_into(
     layer: impl Into<Layer>,
     input_shape: impl AsRef<[usize]>,
@@ -105,7 +123,7 @@ pub fn input_gradient_into(
     Ok(())
 }
 
-/// `dw`, as the weight, from `x [N, C_in, L]` and `dy [N, C_out, L_out]`.
+/// `dw`, in the shape of the weight, from `x [N, C_in, L]` and `dy [N, C_out, L_out]`.
 pub fn weight_gradient(
     layer: impl Into<Layer>,
     input_shape: impl AsRef<[usize]>,
@@ -120,7 +138,7 @@ pub fn weight_gradient(
     Ok(dw)
 }
 
-/// As [`weight_gradient`], into a slice.
+/// Like [`weight_gradient`], into the slice `dw`.
 pub fn weight_gradient_into(
     layer: impl Into<Layer>,
     input_shape: impl AsRef<[usize]>,
@@ -148,7 +166,7 @@ pub fn bias_gradient(layer: impl Into<Layer>, input_shape: impl AsRef<[usize]>, 
     Ok(db)
 }
 
-/// As [`bias_gradient`], into a slice.
+/// Like [`bias_gradient`], into the slice `db`.
 pub fn bias_gradient_into(
     layer: impl Into<Layer>,
     input_shape: impl AsRef<[usize]>,
@@ -185,7 +203,7 @@ fn check_length(tensor: &'static str, values: &[f32], shape: &[usize]) -> Result
     if got == expected { Ok(()) } else { Err(Error::DataLength { tensor, got, expected }) }
 }
 
-/// The geometry in `usize`: `wide` is the side that windows slide over, `narrow` the one with a sample for each window.
+/// The geometry in `usize`, with channels per group. Windows slide over the wide side; the narrow side has a sample per window.
 #[derive(Debug, Clone, Copy)]
 struct Sizes {
     batch: usize,
@@ -220,16 +238,16 @@ impl Sizes {
         }
     }
 
-    /// Wide channels whose taps make a block of columns, and positions of a block.
+    /// Number of wide channels, and of positions, of a block of columns.
     fn block(&self) -> (usize, usize) {
         let channels = (BLOCK_VALUES / BLOCK_POSITIONS.0 / self.kernel).clamp(1, self.wide);
         let positions = BLOCK_VALUES / (channels * self.kernel);
-        // Of a kernel so long that the fewest positions are too many, as many as a few blocks would be.
+        // A very long kernel gets fewer positions, so that its block has no more values than 8 usual blocks.
         let fewest = (8 * BLOCK_VALUES / self.kernel).clamp(1, BLOCK_POSITIONS.0);
         (channels, positions.clamp(fewest, BLOCK_POSITIONS.1))
     }
 
-    /// Row of a tensor `[N, groups * per_group, length]`, item and group given as one number.
+    /// Row of a tensor `[N, groups * per_group, length]`. `item` is the batch item and the group: `n * groups + group`.
     fn row<'a>(&self, values: &'a [f32], item: usize, per_group: usize, channel: usize, length: usize) -> &'a [f32] {
         &values[(item * per_group + channel) * length..][..length]
     }
@@ -240,7 +258,7 @@ impl Sizes {
         &w[item % self.groups * size..][..size]
     }
 
-    /// What the extended row holds at `position`.
+    /// Value of the extended row at `position`.
     fn padded(&self, row: &[f32], position: isize) -> f32 {
         match (self.extension.mode, self.source(position)) {
             (_, Some(source)) => row[source],
@@ -249,12 +267,12 @@ impl Sizes {
         }
     }
 
-    /// The sample that stands at `position` of the extended row; none where a constant does.
+    /// Index of the sample at `position` of the extended row; `None` where the row holds a constant.
     fn source(&self, position: isize) -> Option<usize> {
         self.extension.source(position as i64, self.wide_length as i64).map(|source| source as usize)
     }
 
-    /// Writes the samples that tap `k` meets at `positions` of the narrow side.
+    /// Writes the samples that tap `k` meets at the narrow positions from `first` on.
     fn column(&self, row: &[f32], k: usize, first: usize, column: &mut [f32]) {
         let start = (first * self.stride + k * self.dilation) as isize - self.pad_left as isize;
         // Positions whose sample lies inside the row.
@@ -350,14 +368,14 @@ fn to_narrow(s: &Sizes, wide: &[f32], w: &[f32], narrow: &mut [f32]) {
     );
 }
 
-/// `wide = fold(W^t * narrow)`: the columns of each block of wide positions, scattered to where they belong.
+/// `wide = fold(W^t * narrow)`: computes the columns that reach each block of wide positions, and adds them to it.
 fn to_wide(s: &Sizes, narrow: &[f32], w: &[f32], wide: &mut [f32]) {
     let span = s.dilation * (s.kernel - 1) + 1;
-    // Padding that copies samples scatters from one end of a row to anywhere: such rows are not cut.
+    // With padding that copies samples, one value may reach positions anywhere in a row: such rows are not cut.
     let length = if s.extension.mode.reads_input() {
         s.wide_length
     } else {
-        // Samples of a span before a block are computed for both blocks: a block is several times as long.
+        // Columns within a span of the start of a block are computed for two blocks, so a block is several spans long.
         (BLOCK_POSITIONS.1 * s.stride).max(4 * span).min(s.wide_length)
     };
     let (channels_at_once, positions) = s.block();
@@ -399,7 +417,7 @@ fn to_wide(s: &Sizes, narrow: &[f32], w: &[f32], wide: &mut [f32]) {
 }
 
 impl Sizes {
-    /// Narrow samples that reach a wide position of `first .. first + length`, or padding that copies one.
+    /// Narrow samples that reach wide positions `first .. first + length`, directly or through padding that copies them.
     fn narrow_reached(&self, first: usize, length: usize) -> std::ops::Range<usize> {
         if self.extension.mode.reads_input() {
             return 0..self.narrow_length;
@@ -410,11 +428,11 @@ impl Sizes {
         from.min(self.narrow_length)..to.min(self.narrow_length).max(from.min(self.narrow_length))
     }
 
-    /// Adds a column, which tap `k` sends from `first` on, to the wide positions that `row` holds from `row_first` on.
+    /// Adds the column of tap `k`, for narrow positions from `first` on, to `row`, which holds wide positions from `row_first` on.
     fn scatter(&self, column: &[f32], k: usize, first: usize, row_first: usize, row: &mut [f32]) {
         let start = (first * self.stride + k * self.dilation) as isize - (self.pad_left + row_first) as isize;
         if !self.extension.mode.reads_input() {
-            // Nothing goes back from the padding: what lies outside the row is left out at once.
+            // No gradient flows back from the padding: values outside the row are skipped at once.
             let skipped = if start < 0 { start.unsigned_abs().div_ceil(self.stride) } else { 0 };
             let row = row.get_mut((start + (skipped * self.stride) as isize) as usize..).unwrap_or_default();
             let column = column.get(skipped..).unwrap_or_default();
@@ -437,13 +455,13 @@ impl Sizes {
     }
 }
 
-/// `dw = narrow * columns(wide)^t`: fixed splits of the blocks of all batch items, added up in order.
+/// `dw = narrow * columns(wide)^t`: the blocks of all batch items in a fixed number of splits, whose sums are added in order.
 fn contract(s: &Sizes, wide: &[f32], narrow: &[f32], dw: &mut [f32]) {
     let (channels_at_once, positions) = s.block();
     let blocks_per_row = s.narrow_length.div_ceil(positions);
     let blocks = s.batch * blocks_per_row;
     let size = s.narrow * s.wide * s.kernel;
-    // Every split has a sum of its own.
+    // Every split has its own sum, so memory limits their number.
     let affordable = SHARE_VALUES / (size * s.groups).max(1);
     let splits = SPLITS.min(affordable).div_ceil(s.groups).clamp(1, blocks.max(1));
     dw.par_chunks_mut(size).enumerate().for_each(|(group, dw)| {
@@ -485,7 +503,7 @@ struct Matrix<'a> {
 }
 
 impl<'a> Matrix<'a> {
-    /// Row after row.
+    /// A row-major matrix.
     fn dense(values: &'a [f32], columns: usize) -> Self {
         let rows = values.len().checked_div(columns).unwrap_or(0);
         Matrix { values, rows, columns, row_stride: columns, column_stride: 1 }
@@ -495,7 +513,7 @@ impl<'a> Matrix<'a> {
         self.values[row * self.row_stride + column * self.column_stride]
     }
 
-    /// Whether every element lies in the values.
+    /// Whether every element lies inside `values`.
     fn fits(&self) -> bool {
         let last = self.rows.saturating_sub(1) * self.row_stride + self.columns.saturating_sub(1) * self.column_stride;
         self.rows == 0 || self.columns == 0 || last < self.values.len()
@@ -561,7 +579,7 @@ fn gemm_add(lhs: Matrix<'_>, rhs: Matrix<'_>, out: &mut [f32], out_stride: usize
     }
 }
 
-/// Sums that run side by side, so that the compiler may use vector instructions.
+/// Independent sums, so that the compiler may use vector instructions.
 const LANES: usize = 16;
 
 fn dot(a: &[f32], b: &[f32]) -> f32 {

@@ -6,20 +6,20 @@ use std::convert::Infallible;
 use std::hint::black_box;
 use web_time::Instant;
 
-/// Sums that wait for nothing but themselves: two multiply-adds a cycle of a latency of four need eight, five cycles ten.
+/// Independent sums. Two multiply-adds per cycle need eight sums at a latency of four cycles, and ten at five.
 const SUMS: usize = 10;
 /// Multiply-adds of each sum.
 const STEPS: usize = 1 << 16;
-/// Bytes that are copied: more than the caches of nearly all processors hold, and little enough for small machines.
+/// Bytes to copy: more than the caches of nearly all processors hold, and few enough for small machines.
 const COPIED: usize = 128 << 20;
 
-/// Measures the highest rates of the processor with all threads of the pool: multiply-adds of `f32` in the widest vectors that
-/// it has, and copying from memory to memory. Of the samples the fastest counts.
+/// Measures the highest rates of the processor with all threads of the rayon pool: `f32` multiply-adds in the widest vectors
+/// that it has, and copies from memory to memory. The fastest sample counts.
 pub fn roofline(effort: Effort) -> Roofline {
     Roofline { flops: peak_flops(effort), bytes: copy_bytes(effort) }
 }
 
-/// The multiply-adds of [`roofline`] alone: operations per second.
+/// Measures the multiply-adds of [`roofline`] alone: floating-point operations per second, two for each multiply-add.
 pub fn peak_flops(effort: Effort) -> f64 {
     let arch = Arch::new();
     let threads = rayon::current_num_threads();
@@ -29,7 +29,7 @@ pub fn peak_flops(effort: Effort) -> f64 {
     arch.dispatch(Lanes) as f64 * (2 * SUMS * STEPS * threads) as f64 / once
 }
 
-/// The copying of [`roofline`] alone: bytes read and written per second.
+/// Measures the copies of [`roofline`] alone: bytes read and written per second.
 pub fn copy_bytes(effort: Effort) -> f64 {
     let source = vec![1u8; COPIED];
     let mut copied = vec![0u8; COPIED];
@@ -55,7 +55,7 @@ fn fastest(effort: Effort, mut call: impl FnMut()) -> f64 {
     }
 }
 
-/// Values of a vector.
+/// Number of `f32` lanes of a vector.
 struct Lanes;
 
 impl WithSimd for Lanes {

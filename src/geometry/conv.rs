@@ -12,9 +12,9 @@ use crate::error::{Error, Result};
 /// L_out    = floor((L + pad_left + pad_right - dilation*(K-1) - 1) / stride) + 1
 /// ```
 ///
-/// where `c'` is channel `c` of the group of `o` and `xp` is `x` extended as [`PaddingMode`] says, never materialised.
+/// where `c'` is channel `c` of the group of `o`, and `xp` is `x` extended by the [`PaddingMode`], never materialised.
 ///
-/// Building one never fails; the arguments are checked where it is used.
+/// Building a `Conv1d` never fails. The methods that return a `Result` check the arguments.
 ///
 /// ```
 /// use conv1d::{Conv1d, Padding};
@@ -36,15 +36,15 @@ pub struct Conv1d {
     pub out_channels: usize,
     /// K.
     pub kernel_size: usize,
-    /// Distance of the windows of neighbouring outputs, in samples.
+    /// Distance between the windows of neighbouring outputs, in samples.
     pub stride: usize,
-    /// Distance of neighbouring taps, in samples.
+    /// Distance between neighbouring taps, in samples.
     pub dilation: usize,
-    /// Number of groups that the channels are split into; each sees only its own input channels.
+    /// Number of groups. Each output channel sees only the input channels of its own group.
     pub groups: usize,
-    /// How far the input is extended.
+    /// Number of samples added to each end of the input.
     pub padding: Padding,
-    /// What it is extended by.
+    /// Values of the added samples.
     pub padding_mode: PaddingMode,
     /// Whether the padding may be longer than one repetition of the input; see [`Conv1d::unbounded_padding`].
     pub unbounded_padding: bool,
@@ -84,13 +84,13 @@ impl Conv1d {
         Conv1d { groups, ..self }
     }
 
-    /// Sets how far the input is extended.
+    /// Sets the number of samples added to each end of the input.
     #[must_use]
     pub const fn padding(self, padding: Padding) -> Self {
         Conv1d { padding, ..self }
     }
 
-    /// Sets what the input is extended by.
+    /// Sets the values of the added samples.
     #[must_use]
     pub const fn padding_mode(self, padding_mode: PaddingMode) -> Self {
         Conv1d { padding_mode, ..self }
@@ -98,9 +98,9 @@ impl Conv1d {
 
     /// Sets whether padding may be longer than one repetition of the input.
     ///
-    /// [`PaddingMode::Reflect`], [`PaddingMode::Symmetric`] and [`PaddingMode::Circular`] end where the input has been
-    /// repeated once, and longer padding is [`Error::PaddingTooLong`], as in PyTorch. With `true` they go on as `numpy.pad`
-    /// does: with a period of `2 * (L - 1)`, `2 * L` and `L` samples.
+    /// By default [`PaddingMode::Reflect`], [`PaddingMode::Symmetric`] and [`PaddingMode::Circular`] repeat the input at most
+    /// once on each side; longer padding is [`Error::PaddingTooLong`], as in PyTorch. With `true` they continue as `numpy.pad`
+    /// does, with a period of `2 * (L - 1)`, `2 * L` and `L` samples respectively.
     ///
     /// ```
     /// use conv1d::{Conv1d, Padding, PaddingMode};
@@ -115,12 +115,12 @@ impl Conv1d {
         Conv1d { unbounded_padding, ..self }
     }
 
-    /// Number of input samples from the first that one output sees to the last: `dilation * (kernel_size - 1) + 1`.
+    /// Length of the window of one output, in input samples: `dilation * (kernel_size - 1) + 1`.
     pub const fn span(&self) -> u64 {
         (self.dilation as u64).saturating_mul((self.kernel_size as u64).saturating_sub(1)).saturating_add(1)
     }
 
-    /// Shapes of all tensors for an input `[N, C_in, L]` or `[C_in, L]`, or why there are none.
+    /// Shapes of all tensors for an input `[N, C_in, L]` or `[C_in, L]`. Fails if an argument or the input shape is invalid.
     pub fn shapes(&self, input: impl AsRef<[usize]>) -> Result<Shapes> {
         self.resolve(input.as_ref()).map(|(shapes, _)| shapes)
     }
@@ -142,19 +142,19 @@ impl Conv1d {
         Ok((g.pad_left as usize, g.pad_right as usize))
     }
 
-    /// What one forward pass costs.
+    /// Operations, bytes and parameters of one forward pass.
     pub fn cost(&self, input: impl AsRef<[usize]>) -> Result<Cost> {
         let (shapes, g) = self.resolve(input.as_ref())?;
         Ok(Cost::of(&shapes, &g))
     }
 
-    /// Number of learnt values: `C_out * C_in/groups * K`, and `C_out` more with a bias. 0 where groups is 0.
+    /// Number of parameters: `C_out * C_in/groups * K`, plus `C_out` with a bias. 0 if `groups` is 0.
     pub const fn parameters(&self, bias: bool) -> u64 {
         let bias = if bias { self.out_channels as u64 } else { 0 };
         self.filters().saturating_mul(self.kernel_size as u64).saturating_add(bias)
     }
 
-    /// Number of 1-D filters: `C_in * C_out / groups`. 0 where groups is 0.
+    /// Number of 1-D filters: `C_in * C_out / groups`. 0 if `groups` is 0.
     pub const fn filters(&self) -> u64 {
         match (self.in_channels as u64).saturating_mul(self.out_channels as u64).checked_div(self.groups as u64) {
             Some(filters) => filters,
@@ -189,7 +189,7 @@ impl Conv1d {
             output: input.with(self.out_channels, l_out as usize),
         };
         shapes.check()?;
-        // Everything below was shown to fit an i32 above.
+        // The checks above ensure that every value here fits an i32.
         let geometry = Geometry {
             batch: n as u32,
             wide: Side { channels: self.in_channels as u32, length: l as u32 },

@@ -1,15 +1,15 @@
 use super::{Conv1d, Geometry, Shapes};
 
-/// What one forward pass costs, counted from the definition: what any algorithm that is no fast transform must do.
+/// Nominal cost of one forward pass, counted from the definition: the work of any algorithm that is not a fast transform.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Cost {
-    /// Floating-point operations, two for each multiply-add. Taps that meet padding count, as everyone counts them. Each
-    /// of the two large gradients costs as much.
+    /// Floating-point operations, two for each multiply-add. Taps that meet padding count, as is customary. The input
+    /// gradient and the weight gradient each need the same number.
     pub flops: u64,
     /// Bytes of input, weight, bias and output, each moved once.
     pub bytes: u64,
-    /// Learnt values, the bias included.
+    /// Number of parameters, including the bias.
     pub parameters: u64,
     /// Number of 1-D filters: `C_in * C_out / groups`.
     pub filters: u64,

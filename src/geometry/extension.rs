@@ -1,22 +1,22 @@
 use super::PaddingMode;
 
-/// Samples beyond the ends of a row: a padding mode, and whether there are more of them than one repetition of the row.
+/// How a row continues beyond its ends: a padding mode, and whether a side is longer than one repetition of the row.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Extension {
     pub(crate) mode: PaddingMode,
-    /// Whether a sample is repeated more than once on a side; only modes with a period do that.
+    /// Whether a side is longer than one repetition of the row. Always false for modes without a period.
     pub(crate) repeated: bool,
 }
 
 impl Extension {
     pub(crate) const ZEROS: Extension = Extension { mode: PaddingMode::Zeros, repeated: false };
 
-    /// Of rows of `length` with that many samples added on either side.
+    /// The extension of rows of `length` samples by `left` and `right` samples.
     pub(crate) fn new(mode: PaddingMode, length: usize, left: u64, right: u64) -> Self {
         Extension { mode, repeated: mode.check(length, left, right).is_err() }
     }
 
-    /// Distance between repetitions of a sample in the same direction, of modes that have one.
+    /// Distance between two copies of a sample in the same direction; `None` for modes without a period.
     pub(crate) fn period(self, length: i64) -> Option<i64> {
         match self.mode {
             PaddingMode::Zeros | PaddingMode::Constant(_) | PaddingMode::Replicate => None,
@@ -27,14 +27,14 @@ impl Extension {
         }
     }
 
-    /// Of `count` things `step` positions apart, the most that meet a sample where all samples lie within `span` positions. All
-    /// of them where that would not save half of them, and where padding is not zeros.
+    /// Upper bound on how many of `count` items, `step` positions apart, meet a sample if all samples lie within `span`
+    /// positions. Returns `count` unless the padding is zeros and the bound saves at least half of the items.
     pub(crate) fn meeting(self, span: u64, step: u32, count: u32) -> u32 {
         let most = span / u64::from(step.max(1)) + 1;
         if self.mode == PaddingMode::Zeros && 2 * most <= count.into() { most as u32 } else { count }
     }
 
-    /// The sample that stands at `position` of a row of `length`; none where a constant does.
+    /// Index of the sample at `position` of an extended row of `length` samples; `None` where the row holds a constant.
     #[cfg(any(test, feature = "cpu"))]
     pub(crate) fn source(self, position: i64, length: i64) -> Option<i64> {
         if (0..length).contains(&position) {
@@ -56,7 +56,7 @@ impl Extension {
 mod tests {
     use super::*;
 
-    /// What `numpy.pad` of NumPy 2.4.6 gives for `a b c`, `a b` and `a`, 7 samples before and 5 after.
+    /// Results of `numpy.pad` (NumPy 2.4.6) for `a b c`, `a b` and `a`, with 7 samples before and 5 after.
     #[test]
     fn continues_as_numpy_does() {
         for (mode, expected) in [

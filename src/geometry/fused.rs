@@ -1,9 +1,9 @@
 use super::{Conv1d, ConvTranspose1d, Layer, Shapes};
 use crate::error::{Error, Result};
 
-/// A function that is applied to every output.
+/// A function applied to every element of the output.
 ///
-/// Kernels compute it in `f32`, to within `2^-20 * (1 + |z|)` of its exact value at the `z` that they have.
+/// Kernels compute it in `f32`, to within `2^-20 * (1 + |z|)` of its exact value at the `z` that they computed.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 #[non_exhaustive]
 pub enum Activation {
@@ -12,11 +12,11 @@ pub enum Activation {
     Identity,
     /// `max(z, 0)`, with derivative 0 at 0.
     Relu,
-    /// `z` where it is positive, and this slope times `z` elsewhere.
+    /// `z` where `z` is positive, and this slope times `z` elsewhere.
     LeakyRelu(f32),
     /// `z / (1 + e^-z)`, also called swish.
     Silu,
-    /// `z * (1 + erf(z / sqrt(2))) / 2`: the exact one, not the approximation by `tanh`.
+    /// `z * (1 + erf(z / sqrt(2))) / 2`: the exact form, not the approximation by `tanh`.
     Gelu,
     /// `tanh(z)`.
     Tanh,
@@ -24,11 +24,11 @@ pub enum Activation {
     Sigmoid,
 }
 
-/// Where a tensor of the output's shape is added to an output.
+/// Where a residual, a tensor of the output's shape, is added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Residual {
-    /// Nowhere.
+    /// No residual.
     #[default]
     None,
     /// Before the activation: `y = activation(z + residual)`, as in ResNet.
@@ -37,11 +37,11 @@ pub enum Residual {
     AfterActivation,
 }
 
-/// A convolution with what follows it element by element, in the same dispatch: `y = activation(conv(x) + b)`, with a
-/// residual added before the activation or after it.
+/// A convolution with an activation and a residual in the same dispatch: `y = activation(conv(x) + b)`, with the residual
+/// added before the activation or after it.
 ///
-/// Gradients are those of the whole: `dy` is multiplied by the activation's derivative as it is loaded. They need what the
-/// forward pass saved, see [`Fused::saves_pre_activation`].
+/// Gradients are those of the whole expression: `dy` is multiplied by the activation's derivative as it is loaded. They need
+/// a tensor that the forward pass saved, see [`Fused::saves_pre_activation`].
 ///
 /// ```
 /// use conv1d::{Activation, Conv1d, Residual};
@@ -55,10 +55,47 @@ pub enum Residual {
 pub struct Fused {
     /// The convolution.
     pub layer: Layer,
-    /// What is applied to its output.
+    /// The activation.
     pub activation: Activation,
     /// Where a residual is added.
     pub residual: Residual,
+}
+
+impl Activation {
+    /// Checks its argument.
+    ///
+    /// # Errors
+    /// [`Error::Slope`] where the slope of a leaky ReLU is not finite.
+    pub fn check(self) -> Result<()> {
+        match self {
+            Activation::LeakyRelu(slope) if !slope.is_finite() => Err(Error::Slope { slope }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The part of the folder `activation` that computes it in a [`Shader`](crate::Shader), and the argument `slope` of that part's
+    /// functions: the slope of a leaky ReLU, 0 otherwise.
+    pub const fn shader_part(self) -> (&'static str, f32) {
+        match self {
+            Activation::Identity => ("identity", 0.0),
+            Activation::Relu => ("relu", 0.0),
+            Activation::LeakyRelu(slope) => ("leaky_relu", slope),
+            Activation::Silu => ("silu", 0.0),
+            Activation::Gelu => ("gelu", 0.0),
+            Activation::Tanh => ("tanh", 0.0),
+            Activation::Sigmoid => ("sigmoid", 0.0),
+        }
+    }
+
+    /// Whether its derivative is computed from its input (SiLU, GELU, a leaky ReLU of a negative slope); otherwise from its output.
+    pub const fn derivative_needs_input(self) -> bool {
+        match self {
+            Activation::Silu | Activation::Gelu => true,
+            // A negative slope gives both signs of the input the same sign of the output.
+            Activation::LeakyRelu(slope) => slope < 0.0,
+            _ => false,
+        }
+    }
 }
 
 impl Fused {
@@ -74,30 +111,24 @@ impl Fused {
         Fused { residual, ..self }
     }
 
-    /// Whether the gradients need what went into the activation ([`crate::Role::PreActivation`]), which the forward pass
-    /// then has to store beside `y`; otherwise `y` itself is enough, or, without an activation, nothing.
+    /// Whether the gradients need the input of the activation ([`crate::Role::PreActivation`]), which the forward pass must
+    /// then store beside `y`. Otherwise they need `y` or, without an activation, neither.
     pub const fn saves_pre_activation(&self) -> bool {
         match self.activation {
             Activation::Identity => false,
-            Activation::Silu | Activation::Gelu => true,
-            // A negative slope gives both signs of z the same sign of y.
-            Activation::LeakyRelu(slope) if slope < 0.0 => true,
-            _ => matches!(self.residual, Residual::AfterActivation),
+            activation => activation.derivative_needs_input() || matches!(self.residual, Residual::AfterActivation),
         }
     }
 
-    /// Shapes of all tensors for an input `[N, C_in, L]` or `[C_in, L]`, or why there are none. A residual has the shape of the
-    /// output.
+    /// Shapes of all tensors for an input `[N, C_in, L]` or `[C_in, L]`. A residual has the shape of the output. Fails if an
+    /// argument or the input shape is invalid.
     pub fn shapes(&self, input: impl AsRef<[usize]>) -> Result<Shapes> {
         self.check()?;
         self.layer.shapes(input)
     }
 
     pub(crate) fn check(&self) -> Result<()> {
-        match self.activation {
-            Activation::LeakyRelu(slope) if !slope.is_finite() => Err(Error::Slope { slope }),
-            _ => Ok(()),
-        }
+        self.activation.check()
     }
 }
 

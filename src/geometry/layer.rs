@@ -1,9 +1,8 @@
 use super::{Conv1d, ConvTranspose1d, Cost, Geometry, Shapes};
 use crate::error::Result;
 
-/// Either convolution, for everything that treats both alike.
+/// A convolution or a transposed convolution, for code that handles both alike.
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[non_exhaustive]
 pub enum Layer {
     /// A convolution.
     Conv(Conv1d),
@@ -12,12 +11,12 @@ pub enum Layer {
 }
 
 impl Layer {
-    /// Shapes of all tensors for an input `[N, C_in, L]` or `[C_in, L]`, or why there are none.
+    /// Shapes of all tensors for an input `[N, C_in, L]` or `[C_in, L]`. Fails if an argument or the input shape is invalid.
     pub fn shapes(&self, input: impl AsRef<[usize]>) -> Result<Shapes> {
         self.resolve(input.as_ref()).map(|(shapes, _)| shapes)
     }
 
-    /// What one forward pass costs.
+    /// Operations, bytes and parameters of one forward pass.
     pub fn cost(&self, input: impl AsRef<[usize]>) -> Result<Cost> {
         let (shapes, g) = self.resolve(input.as_ref())?;
         Ok(Cost::of(&shapes, &g))

@@ -1,5 +1,5 @@
-//! What a convolution is, in numbers: arguments, shapes, padding, cost. Pure arithmetic, checked: a convolution that
-//! cannot exist is a typed [`Error`].
+//! Arguments, shapes, padding and cost of a convolution. Pure arithmetic, checked: a convolution that cannot exist is a
+//! typed [`Error`].
 
 mod conv;
 mod cost;
@@ -22,7 +22,7 @@ pub(crate) use extension::Extension;
 
 use crate::error::{Error, Result};
 
-/// The four things that can be computed of a convolution. All of them exist for [`Conv1d`] and for [`ConvTranspose1d`].
+/// The four operations of a convolution. All of them exist for [`Conv1d`] and for [`ConvTranspose1d`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Operation {
@@ -61,26 +61,26 @@ impl Operation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Shapes {
-    /// `[N, C_in, L]` or `[C_in, L]`, also of the input gradient.
+    /// `[N, C_in, L]` or `[C_in, L]`; also the shape of the input gradient.
     pub input: Shape,
-    /// `[C_out, C_in/groups, K]`, or `[C_in, C_out/groups, K]` when transposed; also of the weight gradient.
+    /// `[C_out, C_in/groups, K]`, or `[C_in, C_out/groups, K]` when transposed; also the shape of the weight gradient.
     pub weight: [usize; 3],
-    /// `[C_out]`, also of the bias gradient.
+    /// `[C_out]`; also the shape of the bias gradient.
     pub bias: [usize; 1],
-    /// `[N, C_out, L_out]`, or `[C_out, L_out]` for an input without a batch; also of the gradient with respect to it.
+    /// `[N, C_out, L_out]`, or `[C_out, L_out]` for an input without a batch; also the shape of the output gradient.
     pub output: Shape,
 }
 
-/// One end of the relation between samples that a convolution is.
+/// Channels and length of one side of a [`Geometry`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Side {
     pub(crate) channels: u32,
     pub(crate) length: u32,
 }
 
-/// The relation behind both convolutions, checked: sample `i` of the narrow side and tap `k` meet at sample
-/// `i*stride + k*dilation - pad_left` of the wide side. A convolution reads the wide side and writes the narrow one, a
-/// transposed convolution the other way round, so that one is the other's input gradient. The weight is
+/// The checked sizes of either convolution: sample `i` of the narrow side and tap `k` meet at sample
+/// `i*stride + k*dilation - pad_left` of the wide side. A convolution reads the wide side and writes the narrow side; a
+/// transposed convolution does the reverse, so each computes the input gradient of the other. The weight is
 /// `[narrow channels, wide channels / groups, kernel]` for both.
 ///
 /// Every field and the padded length of the wide side fit an `i32`, every tensor has fewer than 2^32 elements.
@@ -95,7 +95,7 @@ pub(crate) struct Geometry {
     pub(crate) groups: u32,
     pub(crate) pad_left: u32,
     pub(crate) pad_right: u32,
-    /// What the wide side is extended by.
+    /// How the wide side continues beyond its ends.
     pub(crate) extension: Extension,
 }
 
@@ -134,15 +134,18 @@ fn check_length(length: usize) -> Result<()> {
     if length == 0 { Err(Error::Zero { argument: "length" }) } else { Ok(()) }
 }
 
-/// `value` as an index: shaders compute positions in `i32`.
+/// Checks that `value` fits an `i32`, the type in which shaders compute positions.
 fn index(what: &'static str, value: u64) -> Result<u32> {
     let limit = i32::MAX as u64;
     if value > limit { Err(Error::TooLarge { what, value, limit }) } else { Ok(value as u32) }
 }
 
-/// Number of elements of a shape, which must fit a `u32`.
-pub(crate) fn elements(what: &'static str, shape: &[usize]) -> Result<u32> {
-    // A 0 anywhere makes the tensor empty, however large the rest is.
+/// Number of elements of a shape, which must fit a `u32`; `what` names it in the error.
+///
+/// # Errors
+/// [`Error::TooLarge`] where it does not.
+pub fn elements(what: &'static str, shape: &[usize]) -> Result<u32> {
+    // One size of 0 makes the tensor empty, however large the others are.
     if shape.contains(&0) {
         return Ok(0);
     }
@@ -155,7 +158,7 @@ impl Shapes {
         elements("elements of the weight", &self.weight)?;
         for (what, shape) in [("elements of the input", self.input), ("elements of the output", self.output)] {
             let [n, c, l] = shape.ncl();
-            // One item must be addressable even where the batch is empty: strides are computed all the same.
+            // One item must be addressable even if the batch is empty, because strides are computed anyway.
             elements(what, &[n.max(1), c, l])?;
         }
         Ok(())

@@ -1,34 +1,50 @@
 use crate::error::{Error, Result};
 
-/// How many samples the input is extended by on each side (for [`crate::ConvTranspose1d`]: how many are cropped from
-/// the output).
+/// Number of samples added to each end of the input; for [`crate::ConvTranspose1d`], number cropped from each end of the
+/// output.
 ///
-/// `span` is `dilation * (kernel_size - 1) + 1`, the number of samples that one output sees.
+/// `span` is `dilation * (kernel_size - 1) + 1`, the length of the window of one output.
+///
+/// ```
+/// use conv1d::{Conv1d, ConvTranspose1d, Padding};
+/// let conv = Conv1d::new(1, 1, 4);
+/// assert_eq!(conv.padding(Padding::Valid).output_shape([1, 1, 10])?, [1, 1, 7]);
+/// assert_eq!(conv.padding(Padding::both(1)).output_shape([1, 1, 10])?, [1, 1, 9]);
+/// assert_eq!(conv.padding(Padding::Same).output_shape([1, 1, 10])?, [1, 1, 10]);
+/// assert_eq!(conv.padding(Padding::Same).padding_amounts(10)?, (1, 2));
+/// assert_eq!(conv.padding(Padding::SameLower).padding_amounts(10)?, (2, 1));
+/// assert_eq!(conv.padding(Padding::Causal).padding_amounts(10)?, (3, 0));
+/// assert_eq!(conv.padding(Padding::Full).output_shape([1, 1, 10])?, [1, 1, 13]);
+/// // Upsampling by 2:
+/// let up = ConvTranspose1d::new(1, 1, 4).stride(2).padding(Padding::Same);
+/// assert_eq!(up.output_shape([1, 1, 10])?, [1, 1, 20]);
+/// # Ok::<(), conv1d::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Padding {
-    /// These many samples.
+    /// These numbers of samples.
     Explicit {
         /// Before the first sample.
         left: usize,
         /// After the last sample.
         right: usize,
     },
-    /// None.
+    /// No samples.
     #[default]
     Valid,
-    /// Such that the output has `ceil(length / stride)` samples; where the amount is odd, the larger half is on the
-    /// right. Transposed: such that it has `length * stride + output_padding`.
+    /// As many samples as give an output of `ceil(length / stride)` samples. If their number is odd, the larger half is on
+    /// the right. Transposed: crops (or extends) the output to `length * stride + output_padding` samples.
     Same,
-    /// As [`Padding::Same`], the larger half on the left.
+    /// Like [`Padding::Same`], with the larger half on the left.
     SameLower,
     /// `span - 1` samples on the left: `y[i]` sees nothing after `x[i * stride]`. Transposed: cropped on the right only,
     /// to `length * stride + output_padding` samples: `y[i]` sees nothing after `x[i / stride]`.
     Causal,
     /// `span - 1` samples on the right: `y[i]` sees nothing before `x[i * stride]`. Transposed: cropped on the left only.
     AntiCausal,
-    /// `span - 1` samples on both sides: every output that any sample reaches. Transposed: as many are cropped, which
-    /// makes it the adjoint of the forward convolution of the same padding.
+    /// `span - 1` samples on both sides: all outputs whose window holds a sample. Transposed: crops as many samples, which
+    /// makes it the adjoint of the forward convolution with the same padding.
     Full,
 }
 
@@ -53,11 +69,11 @@ impl Padding {
         }
     }
 
-    /// Samples cropped before and after the output of a transposed convolution. A negative amount on the right means
-    /// that the output is longer than what the input reaches.
+    /// Samples cropped from the left and the right of the output of a transposed convolution. A negative amount on the right
+    /// extends the output beyond the samples that the input reaches.
     pub(crate) fn crops(self, span: u64, stride: u64) -> (u64, i64) {
         let surplus = span.saturating_sub(stride);
-        // What is left of the full output, (L-1)*stride + span, once `left` is cropped, down to L*stride.
+        // The full output has (L-1)*stride + span samples. With `left` cropped, this right crop leaves L*stride.
         let to_multiple = |left: u64| (left, span as i64 - stride as i64 - left as i64);
         match self {
             Padding::Explicit { left, right } => (left as u64, i64::try_from(right).unwrap_or(i64::MAX)),
@@ -75,8 +91,8 @@ impl Padding {
     }
 }
 
-/// From a name (`valid`, `same`, `same-lower`, `causal`, `anti-causal`, `full`) or from numbers of samples (`2` on both sides,
-/// `3,0` left and right).
+/// Parses a name (`valid`, `same`, `same-lower`, `causal`, `anti-causal`, `full`) or numbers of samples (`2`: on both sides,
+/// `3,0`: left and right).
 impl std::str::FromStr for Padding {
     type Err = Error;
 
@@ -97,14 +113,31 @@ impl std::str::FromStr for Padding {
     }
 }
 
-/// What the samples beyond the ends of the input are.
+/// Values of the samples beyond the ends of the input.
+///
+/// ```
+/// use conv1d::reference::Oracle;
+/// use conv1d::{Conv1d, Padding, PaddingMode};
+/// // A kernel of one tap of 1 shows the extended input itself.
+/// let extended = |mode: PaddingMode| -> conv1d::Result<Vec<f64>> {
+///     let conv = Conv1d::new(1, 1, 1).padding(Padding::both(2)).padding_mode(mode);
+///     let y = Oracle::new(conv, [1, 1, 4])?.forward(&[1.0, 2.0, 3.0, 4.0], &[1.0], None)?;
+///     Ok(y.iter().map(|y| y.value).collect())
+/// };
+/// assert_eq!(extended(PaddingMode::Zeros)?, [0.0, 0.0, 1.0, 2.0, 3.0, 4.0, 0.0, 0.0]);
+/// assert_eq!(extended(PaddingMode::Reflect)?, [3.0, 2.0, 1.0, 2.0, 3.0, 4.0, 3.0, 2.0]);
+/// assert_eq!(extended(PaddingMode::Symmetric)?, [2.0, 1.0, 1.0, 2.0, 3.0, 4.0, 4.0, 3.0]);
+/// assert_eq!(extended(PaddingMode::Replicate)?, [1.0, 1.0, 1.0, 2.0, 3.0, 4.0, 4.0, 4.0]);
+/// assert_eq!(extended(PaddingMode::Circular)?, [3.0, 4.0, 1.0, 2.0, 3.0, 4.0, 1.0, 2.0]);
+/// # Ok::<(), conv1d::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 #[non_exhaustive]
 pub enum PaddingMode {
     /// 0.
     #[default]
     Zeros,
-    /// This value. It is not an input: it takes part in the weight gradient, and no gradient flows to it.
+    /// This value. It is not an input: it contributes to the weight gradient, and no gradient flows to it.
     Constant(f32),
     /// The input mirrored at its ends, the end sample not repeated: `c b | a b c d | c b`. At most `length - 1` samples,
     /// unless [`crate::Conv1d::unbounded_padding`] is set.
@@ -153,14 +186,14 @@ impl PaddingMode {
 }
 
 impl std::fmt::Display for PaddingMode {
-    /// Its name, and the value of a constant after an equals sign: `constant=0.5`.
+    /// The name, with the value of a constant after an equals sign: `constant=0.5`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name())?;
         if let PaddingMode::Constant(value) = self { write!(f, "={value}") } else { Ok(()) }
     }
 }
 
-/// From what its `Display` writes.
+/// Parses the form that `Display` writes.
 impl std::str::FromStr for PaddingMode {
     type Err = Error;
 

@@ -3,9 +3,9 @@ use crate::error::{Error, Result};
 use std::fmt;
 use std::ops::Deref;
 
-/// The shape of an input or an output: `[N, C, L]`, or `[C, L]` where a call has no batch.
+/// The shape of an input or an output: `[N, C, L]`, or `[C, L]` without a batch.
 ///
-/// It is a slice of two or three sizes, and compares with arrays.
+/// It dereferences to a slice of two or three sizes, and compares with arrays.
 ///
 /// ```
 /// use conv1d::Conv1d;
@@ -22,7 +22,7 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// The shape of an input with `channels`, or why it is none.
+    /// Checks `shape` as the shape of an input with `channels` channels.
     pub(super) fn input(shape: &[usize], channels: usize) -> Result<Self> {
         let (ncl, batched) = match *shape {
             [n, c, l] => ([n, c, l], true),
@@ -37,12 +37,12 @@ impl Shape {
         Ok(Shape { ncl, batched })
     }
 
-    /// Other channels and another length, with a batch where this has one.
+    /// The shape with other channels and another length; the batch stays the same.
     pub(super) const fn with(self, channels: usize, length: usize) -> Self {
         Shape { ncl: [self.ncl[0], channels, length], ..self }
     }
 
-    /// Batch, channels and length. The batch is 1 where the shape has none.
+    /// Batch, channels and length. The batch is 1 if the shape has none.
     pub const fn ncl(&self) -> [usize; 3] {
         self.ncl
     }

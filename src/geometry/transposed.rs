@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 /// L_out    = (L-1)*stride - pad_left - pad_right + dilation*(K-1) + output_padding + 1
 /// ```
 ///
-/// Outputs that no input reaches hold the bias.
+/// Output samples that no input reaches hold the bias.
 ///
 /// ```
 /// use conv1d::{ConvTranspose1d, Padding};
@@ -29,13 +29,13 @@ pub struct ConvTranspose1d {
     pub out_channels: usize,
     /// K.
     pub kernel_size: usize,
-    /// Distance of the windows of neighbouring inputs in the output, in samples.
+    /// Distance between the windows of neighbouring inputs in the output, in samples.
     pub stride: usize,
-    /// Distance of neighbouring taps, in samples.
+    /// Distance between neighbouring taps, in samples.
     pub dilation: usize,
-    /// Number of groups that the channels are split into.
+    /// Number of groups. Each output channel sees only the input channels of its own group.
     pub groups: usize,
-    /// What is cropped from the full output.
+    /// Number of samples cropped from each end of the full output.
     pub padding: Padding,
     /// Samples added to the output on the right; smaller than the stride or the dilation.
     pub output_padding: usize,
@@ -74,24 +74,24 @@ impl ConvTranspose1d {
         ConvTranspose1d { groups, ..self }
     }
 
-    /// Sets what is cropped from the full output.
+    /// Sets the number of samples cropped from each end of the full output.
     #[must_use]
     pub const fn padding(self, padding: Padding) -> Self {
         ConvTranspose1d { padding, ..self }
     }
 
-    /// Sets the samples added to the output on the right.
+    /// Sets the number of samples added to the output on the right.
     #[must_use]
     pub const fn output_padding(self, output_padding: usize) -> Self {
         ConvTranspose1d { output_padding, ..self }
     }
 
-    /// Number of output samples that one input reaches, from the first to the last.
+    /// Length of the window of one input, in output samples: `dilation * (kernel_size - 1) + 1`.
     pub const fn span(&self) -> u64 {
         (self.dilation as u64).saturating_mul((self.kernel_size as u64).saturating_sub(1)).saturating_add(1)
     }
 
-    /// Shapes of all tensors for an input `[N, C_in, L]` or `[C_in, L]`, or why there are none.
+    /// Shapes of all tensors for an input `[N, C_in, L]` or `[C_in, L]`. Fails if an argument or the input shape is invalid.
     pub fn shapes(&self, input: impl AsRef<[usize]>) -> Result<Shapes> {
         self.resolve(input.as_ref()).map(|(shapes, _)| shapes)
     }
@@ -107,19 +107,19 @@ impl ConvTranspose1d {
         Ok([self.in_channels, self.out_channels / self.groups, self.kernel_size])
     }
 
-    /// What one forward pass costs.
+    /// Operations, bytes and parameters of one forward pass.
     pub fn cost(&self, input: impl AsRef<[usize]>) -> Result<Cost> {
         let (shapes, g) = self.resolve(input.as_ref())?;
         Ok(Cost::of(&shapes, &g))
     }
 
-    /// Number of learnt values: `C_in * C_out/groups * K`, and `C_out` more with a bias. 0 where groups is 0.
+    /// Number of parameters: `C_in * C_out/groups * K`, plus `C_out` with a bias. 0 if `groups` is 0.
     pub const fn parameters(&self, bias: bool) -> u64 {
         let bias = if bias { self.out_channels as u64 } else { 0 };
         self.filters().saturating_mul(self.kernel_size as u64).saturating_add(bias)
     }
 
-    /// Number of 1-D filters: `C_in * C_out / groups`. 0 where groups is 0.
+    /// Number of 1-D filters: `C_in * C_out / groups`. 0 if `groups` is 0.
     pub const fn filters(&self) -> u64 {
         match (self.in_channels as u64).saturating_mul(self.out_channels as u64).checked_div(self.groups as u64) {
             Some(filters) => filters,
@@ -136,7 +136,7 @@ impl ConvTranspose1d {
             self.dilation,
             self.groups,
         )?;
-        // The output padding tells apart the lengths that a strided convolution maps to one; there are no more of them.
+        // Output padding selects one of the lengths that a strided convolution maps to the same output length; there are no others.
         let Self { output_padding, stride, dilation, .. } = *self;
         if output_padding >= stride && output_padding >= dilation {
             return Err(Error::OutputPadding { output_padding, stride, dilation });

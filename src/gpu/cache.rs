@@ -2,7 +2,7 @@
 
 use super::{Gpu, lock};
 use crate::error::Result;
-use crate::files::{read_whole, write_whole};
+use crate::files;
 use std::hash::{DefaultHasher, Hasher};
 use std::path::Path;
 
@@ -25,7 +25,7 @@ impl Gpu {
         if !self.device().features().contains(wgpu::Features::PIPELINE_CACHE) {
             return Ok(false);
         }
-        let data = if path.as_ref().exists() { checked(&read_whole(path.as_ref())?).map(<[u8]>::to_vec) } else { None };
+        let data = if path.as_ref().exists() { checked(&files::read(&path)?).map(<[u8]>::to_vec) } else { None };
         let create = |data: Option<&[u8]>| {
             self.guarded(|| {
                 let descriptor = wgpu::PipelineCacheDescriptor { label: Some("conv1d"), data, fallback: false };
@@ -48,7 +48,7 @@ impl Gpu {
             return Ok(());
         };
         let file = [&MAGIC[..], &checksum(&data).to_le_bytes(), &data].concat();
-        write_whole(path.as_ref(), &file)
+        files::write(path, &file)
     }
 }
 

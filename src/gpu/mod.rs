@@ -19,6 +19,7 @@
 mod adapters;
 mod buffers;
 mod cache;
+mod own_shader;
 mod packed;
 mod pending;
 mod prepared;
@@ -33,14 +34,16 @@ mod waiting;
 pub use adapters::adapters;
 pub use adapters::{Adapter, adapters_async};
 pub use buffers::{Buffers, Workspace};
+pub use own_shader::{Bindings, PreparedShader, Scalar, Workgroups};
 pub use packed::PackedWeight;
 pub use prepared::{Bound, Prepared};
 pub(crate) use roofline::SOURCES;
 pub use tensor::Tensor;
 pub use timer::Timer;
 pub(crate) use waiting::Signal;
+pub use waiting::Submission;
 #[cfg(not(target_arch = "wasm32"))]
-pub(crate) use waiting::block_on;
+pub use waiting::block_on;
 
 use crate::caps::{Caps, limit};
 use crate::error::{Error, Result};
@@ -113,6 +116,7 @@ struct Pipeline {
     pipeline: wgpu::ComputePipeline,
     layout: wgpu::BindGroupLayout,
     bindings: Vec<Variable>,
+    workgroup_size: [u32; 3],
 }
 
 impl Gpu {
@@ -270,11 +274,29 @@ impl Gpu {
 
     /// Runs a bound operation: an encoder, a pass and a submission of its own.
     pub fn run(&self, bound: &Bound) -> Result<()> {
-        self.submit(bound).map(drop)
+        self.queue_up(bound).map(drop)
     }
 
-    /// As [`Gpu::run`]; returns the submission.
-    pub(crate) fn submit(&self, bound: &Bound) -> Result<wgpu::SubmissionIndex> {
+    /// As [`Gpu::run`], and returns a handle to wait for the end of that work.
+    ///
+    /// ```
+    /// # use conv1d::{Buffers, Conv1d, Gpu, Operation, Role};
+    /// # let gpu = Gpu::new()?;
+    /// # let (x, w, y) = (gpu.zeros([100])?, gpu.zeros([5])?, gpu.zeros([96])?);
+    /// # let plan = Conv1d::new(1, 1, 5).plan(Operation::Forward, [1, 1, 100], gpu.caps())?;
+    /// # let buffers = Buffers::new().with(Role::Input, x.slice()).with(Role::Weight, w.slice()).with(Role::Output, y.slice());
+    /// # let bound = gpu.prepare(&plan)?.bind(&buffers)?;
+    /// let submission = gpu.submit(&bound)?;
+    /// // ... other work of this thread ...
+    /// submission.wait()?; // wait_async().await never blocks the thread
+    /// # Ok::<(), conv1d::Error>(())
+    /// ```
+    pub fn submit(&self, bound: &Bound) -> Result<Submission> {
+        let submission = self.queue_up(bound)?;
+        Ok(Submission { gpu: self.clone(), signal: Signal::end_of(submission, self.queue()) })
+    }
+
+    pub(crate) fn queue_up(&self, bound: &Bound) -> Result<wgpu::SubmissionIndex> {
         self.check_own(bound.gpu(), "the bound operation")?;
         self.guarded(|| {
             let mut encoder =
@@ -349,11 +371,12 @@ impl Gpu {
         let composed = shader::compose(shader)?;
         let interface = shader::interface(shader, &shader::parse(shader, &composed)?)?;
         self.check_limits(&interface)?;
-        let name = shader.source.name;
+        let name = shader.name();
         let device = self.device();
         let cache = lock(&self.inner.cache).clone();
         let create = || {
-            let module = shader_module(device, name, composed.text, self.inner.checked);
+            let checked = self.inner.checked || !shader.trusted;
+            let module = shader_module(device, name, composed.text, checked);
             let entries: Vec<_> = interface.bindings.iter().map(|v| layout_entry(v.binding, v.kind)).collect();
             let layout = device
                 .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(name), entries: &entries });
@@ -367,14 +390,14 @@ impl Gpu {
                 layout: Some(&pipeline_layout),
                 module: &module,
                 entry_point: Some(&interface.entry_point),
-                // Every shader writes its workgroup memory before it reads it.
+                // A trusted shader writes its workgroup memory before it reads it.
                 compilation_options: wgpu::PipelineCompilationOptions {
-                    zero_initialize_workgroup_memory: false,
+                    zero_initialize_workgroup_memory: !shader.trusted,
                     ..Default::default()
                 },
                 cache: cache.as_ref(),
             });
-            Pipeline { pipeline, layout, bindings: interface.bindings }
+            Pipeline { pipeline, layout, bindings: interface.bindings, workgroup_size: interface.workgroup_size }
         };
         #[cfg(not(target_arch = "wasm32"))]
         let fault = {
@@ -383,8 +406,9 @@ impl Gpu {
         };
         #[cfg(target_arch = "wasm32")]
         let fault = String::new;
+        let owned_name = name.to_owned();
         self.guarded_as(create, move |error| match error {
-            Error::Validation { message } => Error::Shader { shader: name, message: fault() + &message },
+            Error::Validation { message } => Error::Shader { shader: owned_name, message: fault() + &message },
             error => error,
         })
     }
@@ -457,7 +481,7 @@ fn texel_type(access: wgpu::StorageTextureAccess) -> wgpu::BindingType {
 }
 
 /// The one place where shaders lose their run-time checks.
-fn shader_module(device: &wgpu::Device, name: &'static str, text: String, checked: bool) -> wgpu::ShaderModule {
+fn shader_module(device: &wgpu::Device, name: &str, text: String, checked: bool) -> wgpu::ShaderModule {
     let descriptor = wgpu::ShaderModuleDescriptor { label: Some(name), source: wgpu::ShaderSource::Wgsl(text.into()) };
     if checked {
         return device.create_shader_module(descriptor);
@@ -469,7 +493,7 @@ fn shader_module(device: &wgpu::Device, name: &'static str, text: String, checke
     };
     // SAFETY: Without checks an index out of bounds or an endless loop is undefined behaviour. Neither occurs:
     // - The texts are this crate's own files; only the values of their `const` lines are set, from the fixed tables of variants, and
-    //   the parts that a variant names are put together.
+    //   the parts that a variant names are put together. For other texts the caller of `Shader::trusted` vouches.
     // - Every loop counts up (or halves down) to a bound that its body does not change.
     // - Indices into function and workgroup arrays are loop counters and invocation ids below the constants that size them. The host
     //   sets those constants itself, so that the sizes it reckons with are the shader's.

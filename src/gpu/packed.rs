@@ -27,8 +27,8 @@ use std::sync::Arc;
 /// let plan = gpu.plan(layer, Operation::Forward, [2, 4, 50], &options)?;
 /// let (x, y) = (gpu.tensor(&[1.0; 400], [2, 4, 50])?, gpu.zeros([2, 8, 48])?);
 /// let buffers = Buffers::new()
-///     .with(Role::Input, x.buffer().slice(..))
-///     .with(Role::Output, y.buffer().slice(..))
+///     .with(Role::Input, x.slice())
+///     .with(Role::Output, y.slice())
 ///     .with_packed(&packed);
 /// gpu.run(&gpu.prepare_for(&plan, &[])?.bind(&buffers)?)?;
 /// assert_eq!(y.read()?[0], 6.0);
@@ -79,7 +79,7 @@ impl PackedWeight {
             let (got, expected) = (weight.shape().to_vec(), format!("{:?}", self.layout.shape));
             return Err(Error::Shape { tensor: Role::Weight.name(), got, expected });
         }
-        self.gpu.run(&self.bind(weight.buffer().slice(..))?)
+        self.gpu.run(&self.bind(weight.slice())?)
     }
 
     /// The packing, bound to a weight: to be recorded whenever the weight has changed.

@@ -3,7 +3,7 @@ use super::{Gpu, PackedWeight, Pipeline};
 use crate::caps::limit;
 use crate::error::{Error, Result};
 use crate::kernels::operands::Skips;
-use crate::kernels::program::{Binding, Dispatch, Resource, Shader, folded};
+use crate::kernels::program::{Binding, Dispatch, Resource, Shader};
 use crate::lowering::{Operand, Role};
 use crate::plan::Plan;
 use std::sync::Arc;
@@ -26,10 +26,10 @@ pub struct Bound {
 }
 
 #[derive(Debug, Clone)]
-struct BoundDispatch {
-    pipeline: Arc<Pipeline>,
-    bindings: wgpu::BindGroup,
-    workgroups: [u32; 2],
+pub(super) struct BoundDispatch {
+    pub(super) pipeline: Arc<Pipeline>,
+    pub(super) bindings: wgpu::BindGroup,
+    pub(super) workgroups: [u32; 3],
 }
 
 /// Tables of a plan, each in a buffer.
@@ -156,37 +156,6 @@ impl Gpu {
             return Err(Error::DeviceLimit { limit: limit::STORAGE_ALIGNMENT, available, needed });
         }
         Ok(())
-    }
-
-    /// A shader bound to slices of buffers, in the order of the numbers of its bindings, outside any plan. Workgroups beyond the limit of
-    /// one dimension fold into the second, as the shader must expect.
-    pub(crate) fn bind_alone(
-        &self,
-        shader: &Shader,
-        params: &[u8],
-        buffers: &[wgpu::BufferSlice<'_>],
-        workgroups: u64,
-    ) -> Result<Bound> {
-        let workgroups = folded(workgroups, self.caps())?;
-        let pipeline = self.pipeline(shader)?;
-        let params = self.filled_buffer("conv1d parameters", params, wgpu::BufferUsages::UNIFORM)?;
-        let bindings = self.guarded(|| {
-            let entries: Vec<_> = std::iter::once(params.as_entire_binding())
-                .chain(buffers.iter().map(|slice| {
-                    let buffer = slice.buffer();
-                    let (offset, size) = (slice.offset(), wgpu::BufferSize::new(slice.size()));
-                    wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size })
-                }))
-                .zip(&pipeline.bindings)
-                .map(|(resource, variable)| wgpu::BindGroupEntry { binding: variable.binding, resource })
-                .collect();
-            self.device().create_bind_group(&wgpu::BindGroupDescriptor {
-                label: Some(shader.source.name),
-                layout: &pipeline.layout,
-                entries: &entries,
-            })
-        })?;
-        Ok(Bound { gpu: self.clone(), dispatches: vec![BoundDispatch { pipeline, bindings, workgroups }] })
     }
 }
 
@@ -375,13 +344,14 @@ fn bind_dispatch(
     offset: u64,
     resolved: &Resolved<'_>,
 ) -> Result<BoundDispatch> {
-    let name = resolved.shader.source.name;
+    let name = resolved.shader.name();
     let size = wgpu::BufferSize::new(resolved.params.len() as u64);
     let uniform = wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer: params, offset, size });
     let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: uniform }];
     for variable in pipeline.bindings.iter().skip(1) {
         let memory = resolved.bound.iter().find(|(name, _)| *name == variable.name).map(|(_, memory)| memory);
-        let missing = || Error::Shader { shader: name, message: format!("nothing is bound to '{}'", variable.name) };
+        let missing =
+            || Error::Shader { shader: name.to_owned(), message: format!("nothing is bound to '{}'", variable.name) };
         let resource = memory.ok_or_else(missing)?.resource();
         entries.push(wgpu::BindGroupEntry { binding: variable.binding, resource });
     }
@@ -390,10 +360,15 @@ fn bind_dispatch(
         layout: &pipeline.layout,
         entries: &entries,
     });
-    Ok(BoundDispatch { pipeline, bindings, workgroups: resolved.workgroups })
+    let [x, y] = resolved.workgroups;
+    Ok(BoundDispatch { pipeline, bindings, workgroups: [x, y, 1] })
 }
 
 impl Bound {
+    pub(super) fn of(gpu: &Gpu, dispatches: Vec<BoundDispatch>) -> Bound {
+        Bound { gpu: gpu.clone(), dispatches }
+    }
+
     /// Operations of one device, one after another.
     pub fn sequence(gpu: &Gpu, operations: impl IntoIterator<Item = Bound>) -> Result<Bound> {
         let mut dispatches = Vec::new();
@@ -412,10 +387,10 @@ impl Bound {
     /// Records all dispatches into a compute pass of the same device. Allocates nothing and cannot fail.
     pub fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
         for dispatch in &self.dispatches {
-            let [x, y] = dispatch.workgroups;
+            let [x, y, z] = dispatch.workgroups;
             pass.set_pipeline(&dispatch.pipeline.pipeline);
             pass.set_bind_group(0, &dispatch.bindings, &[]);
-            pass.dispatch_workgroups(x, y, 1);
+            pass.dispatch_workgroups(x, y, z);
         }
     }
 }

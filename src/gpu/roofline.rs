@@ -1,28 +1,17 @@
 #[cfg(not(target_arch = "wasm32"))]
 use super::block_on;
-use super::{Gpu, Signal, Timer};
+use super::{Bindings, Gpu, Signal, Timer, Workgroups};
 use crate::error::{Error, Result};
-use crate::kernels::params::flat;
 use crate::kernels::program::{Shader, Source, source};
 use crate::roofline::Roofline;
 use crate::timing::{Effort, measure_async};
 use web_time::{Duration, Instant};
 
-static PEAK: Source = source!("peak", PeakParams);
-static COPY: Source = source!("copy", CopyParams);
+static PEAK: Source = source!("peak");
+static COPY: Source = source!("copy");
 
 /// Both of them.
 pub(crate) static SOURCES: &[&Source] = &[&PEAK, &COPY];
-
-flat! {
-    /// `Params` of `peak.wgsl`.
-    PeakParams { iterations: u32, factor: f32, addend: f32, never: f32 }
-}
-
-flat! {
-    /// `Params` of `copy.wgsl`.
-    CopyParams { count: u32 }
-}
 
 /// Iterations of `peak`, and its operations in each: two for a multiply-add of eight sums 32 times, in 64 invocations.
 const ITERATIONS: u32 = 256;
@@ -58,14 +47,18 @@ impl Gpu {
     /// As `peak_flops`, without blocking.
     pub async fn peak_flops_async(&self, effort: Effort) -> Result<f64> {
         let timer = Timer::new(self);
-        let params = PeakParams { iterations: ITERATIONS, factor: 0.999, addend: 0.001, never: -1.0 };
+        let shader = self.prepare_shader(&Shader::of(&PEAK))?;
         let output = self.storage_buffer("conv1d peak", 4)?;
         let most = self.caps().max_workgroups.min(65_535);
         let mut workgroups = FEW_WORKGROUPS.min(most);
         loop {
-            let buffers = [output.slice(..)];
-            let bound =
-                self.bind_alone(&Shader::new(&PEAK), bytemuck::bytes_of(&params), &buffers, workgroups.into())?;
+            let bindings = Bindings::new()
+                .with("output", output.slice(..))
+                .value("iterations", ITERATIONS)
+                .value("factor", 0.999_f32)
+                .value("addend", 0.001_f32)
+                .value("never", -1.0_f32);
+            let bound = shader.bind(&bindings, Workgroups::Count(workgroups.into()))?;
             timer.run_async(&bound, 1).await?;
             if timer.run_async(&bound, 1).await? >= LONG || workgroups == most {
                 let once = timer.measure_async(&bound, effort).await?.min();
@@ -99,9 +92,11 @@ impl Gpu {
         let bytes = workgroups * COPIED_AT_ONCE;
         let source = self.storage_buffer("conv1d copy", bytes)?;
         let copied = self.storage_buffer("conv1d copy", bytes)?;
-        let params = CopyParams { count: (bytes / 16) as u32 };
-        let buffers = [source.slice(..), copied.slice(..)];
-        let bound = self.bind_alone(&Shader::new(&COPY), bytemuck::bytes_of(&params), &buffers, workgroups)?;
+        let bindings = Bindings::new()
+            .with("source", source.slice(..))
+            .with("copied", copied.slice(..))
+            .value("count", (bytes / 16) as u32);
+        let bound = self.prepare_shader(&Shader::of(&COPY))?.bind(&bindings, Workgroups::Count(workgroups))?;
         timer.run_async(&bound, 1).await?;
         let shader = timer.measure_async(&bound, effort).await?.min();
         let own = measure_async(effort, async |repeats| {

@@ -4,11 +4,24 @@ use super::{Gpu, Signal};
 use crate::error::{Error, Result};
 use crate::geometry::elements;
 
-/// `f32` values on a device, row-major. Clones share the memory.
+/// `f32` values on a device, row-major. Clones and [parts](Tensor::part) share the memory.
+///
+/// ```
+/// let gpu = conv1d::Gpu::new()?;
+/// let x = gpu.tensor(&[1.0, 2.0, 3.0, 4.0], [2, 2])?; // or gpu.zeros([2, 2])
+/// assert_eq!((x.shape(), x.len()), (&[2, 2][..], 4));
+/// x.part(2, [2])?.write(&[5.0, 6.0])?;
+/// let row = x.reshape([1, 4])?;
+/// assert_eq!(row.read()?, [1.0, 2.0, 5.0, 6.0]); // waits; read_async never blocks
+/// assert!(x.part(3, [2]).is_err());
+/// # Ok::<(), conv1d::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Tensor {
     gpu: Gpu,
     buffer: wgpu::Buffer,
+    /// Bytes before its values.
+    offset: u64,
     shape: Vec<usize>,
 }
 
@@ -23,7 +36,7 @@ impl Gpu {
         use wgpu::BufferUsages as Usage;
         let usage = Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST;
         let buffer = self.filled_buffer("conv1d tensor", bytemuck::cast_slice(values), usage)?;
-        Ok(Tensor { gpu: self.clone(), buffer, shape })
+        Ok(Tensor { gpu: self.clone(), buffer, offset: 0, shape })
     }
 
     /// A tensor over the first elements of a buffer of this device, which other code may use too. The buffer needs the usages
@@ -58,7 +71,7 @@ impl Gpu {
         if buffer.size() < needed {
             return Err(Error::BufferTooSmall { role: "the tensor", got: buffer.size(), needed });
         }
-        Ok(Tensor { gpu: self.clone(), buffer, shape })
+        Ok(Tensor { gpu: self.clone(), buffer, offset: 0, shape })
     }
 
     /// A tensor of zeros.
@@ -67,7 +80,7 @@ impl Gpu {
         let bytes = u64::from(elements("elements of a tensor", &shape)?) * 4;
         // WebGPU creates buffers filled with zeros.
         let buffer = self.storage_buffer("conv1d tensor", bytes)?;
-        Ok(Tensor { gpu: self.clone(), buffer, shape })
+        Ok(Tensor { gpu: self.clone(), buffer, offset: 0, shape })
     }
 }
 
@@ -86,7 +99,13 @@ impl Gpu {
             let mut open: Option<(u64, u64, u64)> = None;
             let mut copy = |part: Option<(u64, u64, u64)>| {
                 if let Some((source, target, bytes)) = part {
-                    encoder.copy_buffer_to_buffer(&from.buffer, source, &to.buffer, target, bytes);
+                    encoder.copy_buffer_to_buffer(
+                        &from.buffer,
+                        from.offset + source,
+                        &to.buffer,
+                        to.offset + target,
+                        bytes,
+                    );
                 }
             };
             for (source, target, bytes) in parts {
@@ -119,10 +138,38 @@ impl Tensor {
         self.shape.contains(&0)
     }
 
-    /// Its memory, for other code on the same device: the values lie at its start, and it has the usages `STORAGE`, `COPY_SRC` and
-    /// `COPY_DST`.
+    /// Its memory, for other code on the same device, with the usages `STORAGE`, `COPY_SRC` and `COPY_DST`. The values start at
+    /// [`Tensor::offset`].
     pub fn buffer(&self) -> &wgpu::Buffer {
         &self.buffer
+    }
+
+    /// The first byte of its values in its buffer: 0, but for a [part](Tensor::part) of another tensor.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// The bytes of its values, to be bound. WebGPU has no empty bindings: of a tensor without values it is the rest of the buffer.
+    pub fn slice(&self) -> wgpu::BufferSlice<'_> {
+        if self.is_empty() {
+            return self.buffer.slice(self.offset..);
+        }
+        self.buffer.slice(self.offset..self.offset + self.len() as u64 * 4)
+    }
+
+    /// Values from the element `first` on, as a tensor of another shape in the same memory.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] where the part ends behind the tensor.
+    pub fn part(&self, first: usize, shape: impl AsRef<[usize]>) -> Result<Tensor> {
+        let shape = shape.as_ref().to_vec();
+        let count = u64::from(elements("elements of a tensor", &shape)?);
+        let (value, limit) = ((first as u64).saturating_add(count), self.len() as u64);
+        if value > limit {
+            return Err(Error::TooLarge { what: "last element of a part of a tensor", value, limit });
+        }
+        let offset = self.offset + first as u64 * 4;
+        Ok(Tensor { gpu: self.gpu.clone(), buffer: self.buffer.clone(), offset, shape })
     }
 
     /// The device that it lives on.
@@ -137,7 +184,7 @@ impl Tensor {
             let expected = format!("{} values", self.len());
             return Err(Error::Shape { tensor: "the tensor", got: shape, expected });
         }
-        Ok(Tensor { gpu: self.gpu.clone(), buffer: self.buffer.clone(), shape })
+        Ok(Tensor { shape, ..self.clone() })
     }
 
     /// Replaces all values, once everything queued so far has run.
@@ -148,7 +195,7 @@ impl Tensor {
         if self.is_empty() {
             return Ok(());
         }
-        self.gpu.guarded(|| self.gpu.queue().write_buffer(&self.buffer, 0, bytemuck::cast_slice(values)))
+        self.gpu.guarded(|| self.gpu.queue().write_buffer(&self.buffer, self.offset, bytemuck::cast_slice(values)))
     }
 
     /// Takes the values of another tensor of as many on the same device, as they are once everything queued so far has run.
@@ -157,15 +204,25 @@ impl Tensor {
         if other.len() != self.len() {
             return Err(Error::DataLength { tensor: "the other tensor", got: other.len(), expected: self.len() });
         }
-        // A tensor is its own copy; WebGPU refuses to make it one.
-        if self.is_empty() || self.buffer == other.buffer {
+        let same_memory = self.buffer == other.buffer;
+        // A tensor is its own copy.
+        if self.is_empty() || (same_memory && self.offset == other.offset) {
             return Ok(());
         }
-        self.gpu.guarded(|| {
-            let mut encoder = self.gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            encoder.copy_buffer_to_buffer(&other.buffer, 0, &self.buffer, 0, self.len() as u64 * 4);
-            self.gpu.queue().submit([encoder.finish()]);
-        })
+        if same_memory {
+            // WebGPU copies from one buffer to another only.
+            let between = self.gpu.zeros(&other.shape)?;
+            between.copy_from(other)?;
+            return self.copy_from(&between);
+        }
+        self.gpu.copy_parts(other, self, [(0, 0, self.len() as u64 * 4)])
+    }
+
+    /// The same values in memory of their own.
+    pub(crate) fn copied(&self) -> Result<Tensor> {
+        let copy = self.gpu.zeros(&self.shape)?;
+        copy.copy_from(self)?;
+        Ok(copy)
     }
 
     /// Waits for the device and copies the values to the host.
@@ -214,7 +271,7 @@ impl Tensor {
                 mapped_at_creation: false,
             });
             let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            encoder.copy_buffer_to_buffer(&self.buffer, 0, &staging, 0, bytes);
+            encoder.copy_buffer_to_buffer(&self.buffer, self.offset, &staging, 0, bytes);
             let submission = gpu.queue().submit([encoder.finish()]);
             let signal = Signal::new(submission, |teller| {
                 staging.map_async(wgpu::MapMode::Read, .., move |mapped| teller.tell(mapped.map_err(unmapped)));

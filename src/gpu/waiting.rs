@@ -61,6 +61,27 @@ impl Drop for Signal {
     }
 }
 
+/// Work that was submitted by [`Gpu::submit`].
+#[derive(Debug)]
+#[must_use = "it is only good for waiting"]
+pub struct Submission {
+    pub(super) gpu: Gpu,
+    pub(super) signal: Signal,
+}
+
+impl Submission {
+    /// Waits until the device has finished the work.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn wait(self) -> Result<()> {
+        block_on(self.wait_async())
+    }
+
+    /// As `wait`, without blocking. Dropping the future ends the waiting.
+    pub async fn wait_async(self) -> Result<()> {
+        self.gpu.wait(self.signal).await
+    }
+}
+
 impl Gpu {
     /// Waits for a signal. Dropping the future ends the waiting.
     pub(crate) async fn wait(&self, signal: Signal) -> Result<()> {
@@ -75,7 +96,9 @@ impl Gpu {
 }
 
 #[cfg(not(target_arch = "wasm32"))]
-pub(crate) use native::{Poller, block_on};
+pub(crate) use native::Poller;
+#[cfg(not(target_arch = "wasm32"))]
+pub use native::block_on;
 
 #[cfg(not(target_arch = "wasm32"))]
 mod native {
@@ -107,9 +130,17 @@ mod native {
         static BLOCKING: Cell<bool> = const { Cell::new(false) };
     }
 
-    /// Runs a future of this crate on this thread. Where it waits for the device, this thread polls: a call that blocks needs no
-    /// second thread, and no time to start one.
-    pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    /// Runs a future on this thread until it is done. Where the future waits for the device in a call of this crate, this thread polls
+    /// the device; other executors need a second thread for that.
+    ///
+    /// ```
+    /// let gpu = conv1d::Gpu::new()?;
+    /// let x = gpu.tensor(&[1.0, 2.0], [2])?;
+    /// let sum = conv1d::block_on(async { Ok::<f32, conv1d::Error>(x.read_async().await?.iter().sum()) })?;
+    /// assert_eq!(sum, 3.0);
+    /// # Ok::<(), conv1d::Error>(())
+    /// ```
+    pub fn block_on<T>(future: impl Future<Output = T>) -> T {
         struct Restore(bool);
         impl Drop for Restore {
             fn drop(&mut self) {

@@ -1,4 +1,4 @@
-//! `direct`: a register tile per invocation, any geometry, no workspace (but the partial sums of a split sum).
+//! `direct`: a register tile per invocation, for any geometry. Its only workspace is the partial sums of a split sum.
 
 use super::operands::{Contraction, Correlation, Draft};
 use super::order::{Level, Part};
@@ -26,10 +26,10 @@ tiles! {
     ContractTiles { row_tiles: u32, tap_tiles: u32, column_workgroups: u32, spacing: u32, stretches: u32, stretch: u32 }
 }
 
-/// Elements between neighbouring invocations from which on each is in a sector of memory of its own (32 bytes).
+/// Smallest distance in elements at which neighbouring invocations access different memory sectors (32 bytes).
 const SCATTERED: u32 = 8;
 
-/// Positions of a stretch, at most: a split sums over whole ones, and shorter splits spend their time adding up partial sums.
+/// Maximum positions of a stretch. A split sums whole stretches; adding the partial sums dominates the time of shorter splits.
 const STRETCH: u32 = 256;
 
 #[derive(Debug)]
@@ -76,7 +76,7 @@ const CORRELATE_TILES: [CorrelateTile; 9] = [
     CorrelateTile { rows: 1, positions: 1, lanes_rows: 64 },
 ];
 
-/// A tile, and the way in which it walks over positions and taps.
+/// A tile and its walk over positions and taps.
 #[derive(Debug, Clone, Copy)]
 struct DirectLayout {
     tile: CorrelateTile,
@@ -92,7 +92,7 @@ impl CorrelateLayout for DirectLayout {
     }
 
     fn emit(&self, c: &Correlate, builder: &mut Builder<'_>) -> Result<()> {
-        // Every tap: a sample for each position, and for each row its weight and a sum for each position; every residue: samples.
+        // Per tap: a sample for each position, and for each row its weight and a sum for each position. Per residue: samples.
         let iterations = u64::from(2 + 2 * self.tile.positions + self.tile.rows * (1 + self.tile.positions));
         let limits = Limits {
             max_range: builder.caps.max_range(),
@@ -116,9 +116,9 @@ impl DirectLayout {
         LANES / self.tile.lanes_rows
     }
 
-    /// The most taps that meet a sample for one of a tile's positions.
+    /// Maximum number of taps that read a sample inside the input row for at least one position of a tile.
     fn meeting_taps(&self, c: &Correlate, phase: &Phase) -> u32 {
-        // Input positions from the first sample that a tile reads for a tap to the last.
+        // Distance between the first and last output position of a tile.
         let positions = u64::from(self.tile.positions - 1) * u64::from(self.walk.spacing);
         c.meeting_taps(phase, positions * u64::from(c.in_step.unsigned_abs()))
     }
@@ -134,7 +134,7 @@ impl DirectLayout {
         let busy = speed.busy(lanes * row_tiles * c.phases.len() as f64, rows * positions);
         let taps: f64 = c.phases.iter().map(|p| f64::from(self.meeting_taps(c, p))).sum();
         let sums = f64::from(rows * positions);
-        // Every tap: its sums, its samples, and a weight for each row.
+        // Per tap: the sums, the samples, and a weight for each row.
         let samples = walk.samples(positions, c.max_taps());
         let load = speed.load * scattered(walk.distance(in_step));
         let taps = lanes * row_tiles * f64::from(c.depth) * taps;
@@ -150,7 +150,7 @@ impl DirectLayout {
         work.on(speed)
     }
 
-    /// Where taps are clamped, a tile leaves out terms that another does not: no order of all elements.
+    /// Adds the order of a part, unless taps are clamped: tiles then omit different terms, so elements have no common order.
     fn order(&self, part: &TapSlice, builder: &mut Builder<'_>) {
         let c = &part.correlate;
         let clamped = c.phases.iter().any(|p| self.meeting_taps(c, p) < p.taps);
@@ -231,12 +231,12 @@ impl Variant<Contract> for ContractTile {
 }
 
 impl ContractTile {
-    /// Iterations of a position: its samples, and for each row a sum for each tap.
+    /// Iterations per position: its samples, and for each row a sum for each tap.
     fn position_iterations(&self) -> u32 {
         1 + self.taps + self.rows * (1 + self.taps)
     }
 
-    /// Slices that add up to the same part of the weight gradient.
+    /// Emits slices that are added to the same part of the weight gradient.
     fn emit_slices(&self, c: &Contract, slices: &[ContractSlice], builder: &mut Builder<'_>) -> Result<()> {
         let Some(ContractSlice { ranges: first, .. }) = slices.first() else { return Ok(()) };
         let row_tiles = first.rows().div_ceil(self.rows);
@@ -292,11 +292,11 @@ impl ContractTile {
         reduction.finish(builder)
     }
 
-    /// Stretches of each split that one dispatch may sum over, of `each` that a split has.
+    /// Stretches of each split that one dispatch may sum, where a split has `each`.
     fn stretches_at_once(&self, c: &Contract, stretches: &Stretches, each: u32, caps: &Caps) -> u32 {
         let iterations = self.position_iterations();
         let meeting = c.meeting_positions(self.taps);
-        // Where few positions meet the wide side, all stretches of a sequence have no more iterations than these.
+        // Iterations of the positions of all sequences if only few positions read a sample inside the wide side.
         let sequences = u64::from(each.div_ceil(stretches.stretches) + 1);
         let met = sequences * u64::from(meeting / stretches.spacing + 1) * u64::from(iterations);
         let all = u64::from(each) * u64::from(2 + self.taps) + met;
@@ -308,7 +308,7 @@ impl ContractTile {
     }
 }
 
-/// How the positions of an item are walked over: in sequences of those `spacing` apart, cut into stretches.
+/// The order in which the positions of a batch item are visited: sequences of positions `spacing` apart, cut into stretches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stretches {
     /// Whether samples are shifted through the taps of a tile.
@@ -321,7 +321,7 @@ struct Stretches {
 
 impl Stretches {
     fn new(c: &Contract, tile: ContractTile, positions: u32) -> Self {
-        // The next position of a sequence reads the samples of the neighbouring tap where the dilation is `spacing` strides.
+        // If the dilation is `spacing` strides, the next position of a sequence reads the samples of the neighbouring tap.
         let spacing = c.dilation / c.stride;
         let shifted = tile.taps > 1
             && c.dilation.is_multiple_of(c.stride)
@@ -332,7 +332,7 @@ impl Stretches {
         Stretches { shifted, spacing, stretches, stretch: sequence.div_ceil(stretches) }
     }
 
-    /// Stretches of a number of items.
+    /// Number of stretches of `batch` items.
     fn count(&self, batch: u32) -> u64 {
         u64::from(batch) * u64::from(self.spacing) * u64::from(self.stretches)
     }
@@ -342,7 +342,7 @@ impl Stretches {
         let columns = c.groups.saturating_mul(c.depth).saturating_mul(c.taps.div_ceil(taps));
         let lanes = f64::from(columns.div_ceil(LANES)) * f64::from(LANES) * f64::from(c.rows.div_ceil(rows));
         let sums = f64::from(rows * taps) * speed.direct_sum;
-        // The samples of neighbouring taps are gathered lane by lane.
+        // Each lane loads the samples of its own taps.
         let samples = if self.shifted { 1.0 + f64::from(taps - 1) / f64::from(self.stretch) } else { f64::from(taps) };
         let positions = lanes * f64::from(c.batch) * f64::from(c.meeting_positions(taps));
         let work = Work {
@@ -351,7 +351,7 @@ impl Stretches {
             stores: 0.0,
             packing: 0.0,
             dispatches: 2.0,
-            // Splits keep the device busy where there are few sums.
+            // If there are few sums, splits keep the device busy.
             busy: speed.busy(lanes * self.count(c.batch) as f64, rows * taps),
         };
         work.on(speed)

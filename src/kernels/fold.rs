@@ -1,4 +1,4 @@
-//! Adding the input gradient of copied padding to the samples it was copied from.
+//! Adds the input gradient of padding that copies samples to the samples that it copies.
 
 use super::operands::{Draft, Parameters, Skips};
 use super::params::{Block, append, params};
@@ -30,7 +30,7 @@ impl Parameters for FoldParams {
     }
 }
 
-/// Appends the dispatches: one for as many rows as fit a binding and as many terms as may be added up.
+/// Appends the dispatches. Each covers the rows that fit one binding and the terms that one dispatch may add.
 pub(crate) fn emit(f: &Fold, builder: &mut Builder<'_>) -> Result<()> {
     let longest = u64::from(f.length.max(f.border_length));
     let at_once = (builder.caps.max_range() / longest).clamp(1, f.rows.into()) as u32;
@@ -53,7 +53,7 @@ fn emit_part(f: &Fold, rows: Range<u32>, builder: &mut Builder<'_>) -> Result<()
         start: u64::from(rows.start) * u64::from(f.length) + u64::from(f.first),
         length: span(f.length, f.count),
     };
-    // Of each row one side: from the lowest to the highest sample that is read.
+    // One side of the border in each row: from the lowest to the highest sample that is read.
     let far = i64::from(f.border_first) + i64::from(f.count - 1) * i64::from(f.border_step);
     let lowest = far.min(f.border_first.into()) as u32;
     let highest = far.max(f.border_first.into()) as u32 + (f.terms - 1) * f.term_step + 1;

@@ -1,4 +1,4 @@
-//! `im2col`: columns in a workspace of bounded size, part by part, and a matrix product over them.
+//! `im2col`: writes columns to a workspace of bounded size, part by part, and multiplies them by the other operand as a matrix product.
 
 use super::operands::{Contraction, Correlation, Draft, InputParams, Phases, ProblemParams};
 use super::order::{Level, Part};
@@ -30,13 +30,13 @@ tiles! {
 const POSITIONS: u32 = 64;
 /// Rows of a tile that a workgroup of `im2col.wgsl` writes.
 const TILE_DEPTH: u32 = 8;
-/// Rows of a tile that `gemm.wgsl`, and positions that `contract_gemm.wgsl`, stages at once.
+/// Rows of a tile that `gemm.wgsl` stages at once; positions that `contract_gemm.wgsl` stages at once.
 const DEPTH: u32 = 16;
 /// Invocations of the matrix products along rows, and along positions or pairs.
 const SIDE: u32 = 8;
 /// (depth, tap) pairs of a workgroup of `contract_gemm.wgsl`.
 const COLUMNS: u32 = 32;
-/// Iterations of the matrix products for each staged row but those of its sums, at most.
+/// Maximum iterations of the matrix products for staging one row.
 const STAGING: u32 = 4;
 
 const TILES: [GemmTile; 2] = [GemmTile { rows: 4 }, GemmTile { rows: 1 }];
@@ -79,8 +79,8 @@ struct GemmTile {
 }
 
 impl GemmTile {
-    /// The prediction for a number of columns that are written and read, rows of the product, its multiply-adds, its batch and positions,
-    /// and the part of the device that it keeps busy.
+    /// The prediction for `columns` column elements that are written and read, and a matrix product of `rows` rows and `work`
+    /// multiply-adds over `batch` items of `positions` positions. `busy` is the fraction of the device that the product keeps busy.
     fn work(
         &self,
         columns: f64,
@@ -105,7 +105,7 @@ impl GemmTile {
         work.on(&speed)
     }
 
-    /// Iterations of a staged row: its staging, and for each output row a weight and a sum for each of so many columns.
+    /// Iterations per staged row: its staging, and for each output row a weight and a sum for each of `columns` columns.
     fn iterations(&self, columns: u32) -> u32 {
         STAGING + columns + self.rows * (1 + columns)
     }
@@ -193,15 +193,15 @@ impl GemmTile {
         Ok(())
     }
 
-    /// How the sum of a part of the weight gradient is split that has so many tiles.
+    /// The reduction for a part of the weight gradient that has `tiles` tiles.
     fn reduction(&self, c: &Contract, ranges: &Ranges, tiles: f64, builder: &mut Builder<'_>) -> Result<Reduction> {
         let all_tiles = (u64::from(c.batch) * u64::from(c.positions)).div_ceil(POSITIONS.into());
         let wanted = builder.caps.speed().splits(tiles * f64::from(SIDE * SIDE), self.rows * COLUMNS / SIDE);
-        // A split of fewer than four tiles of columns spends its time adding up partial sums.
+        // In a split of fewer than four tiles of columns, adding the partial sums dominates.
         Reduction::new(c, ranges, wanted.min(all_tiles / 4), builder)
     }
 
-    /// Where the columns of a slice do not fit the workspace at once there is no order to name.
+    /// Adds the order of a slice if its columns fit the workspace at once; otherwise its elements have no common order.
     fn order(
         &self,
         reduction: &Reduction,
@@ -218,7 +218,7 @@ impl GemmTile {
         }
     }
 
-    /// Slices that add up to the same part of the weight gradient.
+    /// Emits slices that are added to the same part of the weight gradient.
     fn emit_slices_of_gradient(
         &self,
         c: &Contract,
@@ -232,7 +232,7 @@ impl GemmTile {
         let tiles = f64::from(first.groups()) * f64::from(row_tiles) * f64::from(pair_tiles);
         let reduction = self.reduction(c, first, tiles, builder)?;
         let at_once = (builder.caps.max_terms(self.iterations(COLUMNS / SIDE)) / POSITIONS).max(1);
-        // A group's parts follow each other, slice after slice: the first writes, the others add.
+        // The parts of a group are emitted in sequence, slice after slice: the first writes, the others add.
         let mut written = vec![false; first.groups() as usize];
         for slice in slices {
             builder.count(slice.multiply_adds(c, slice.ranges.positions()));
@@ -275,7 +275,7 @@ impl GemmTile {
     }
 }
 
-/// Tiles of columns that are in the workspace at the same time: of `pairs` pairs of a group and a phase.
+/// Tiles of columns that are in the workspace at the same time, for `pairs` (group, phase) pairs.
 #[derive(Debug, Clone, Copy)]
 struct ColumnPart {
     pair_first: u32,
@@ -290,7 +290,7 @@ impl ColumnPart {
     }
 }
 
-/// Cuts `pairs` with `tiles` tiles of columns each into parts of at most `room` tiles. The parts of a pair follow each other.
+/// Cuts `pairs` pairs of `tiles` tiles of columns each into parts of at most `room` tiles. The parts of a pair are consecutive.
 fn column_parts(pairs: u32, tiles: u32, room: u64) -> Vec<ColumnPart> {
     let tiles_at_once = room.min(tiles.into()).max(1) as u32;
     let pairs_at_once = (room / u64::from(tiles.max(1))).clamp(1, pairs.into()) as u32;
@@ -305,13 +305,13 @@ fn column_parts(pairs: u32, tiles: u32, room: u64) -> Vec<ColumnPart> {
     parts
 }
 
-/// Where columns are read from: the input of a correlation, or the wide side of a contraction as one.
+/// The operand from which columns are built: the input of a correlation, or the wide side of a contraction.
 #[derive(Debug)]
 struct ColumnSource<'a> {
     read: Read,
     range: ElementRange,
     params: InputParams,
-    /// Input positions from one output position, and from one tap, to the next.
+    /// Input positions from one output position to the next, and from one tap to the next.
     steps: [i32; 2],
     extension: Extension,
     phases: &'a Phases,
@@ -332,7 +332,7 @@ impl<'a> ColumnSource<'a> {
         }
     }
 
-    /// The parts of a sum over columns. There is one without columns too: the sum is 0 and must be written.
+    /// The parts of a sum over columns. A sum without columns has one empty part, which writes zeros.
     fn parts_of_sum(&self, ranges: &Ranges, builder: &mut Builder<'_>) -> Result<Vec<ColumnPart>> {
         let mut parts = self.parts(ranges, builder)?;
         if parts.is_empty() {
@@ -346,7 +346,7 @@ impl<'a> ColumnSource<'a> {
         (ranges.depth() * self.max_taps).next_multiple_of(DEPTH)
     }
 
-    /// Cuts the columns of some ranges so that each part fits the workspace.
+    /// Cuts the columns of `ranges` into parts that each fit the workspace.
     fn parts(&self, ranges: &Ranges, builder: &mut Builder<'_>) -> Result<Vec<ColumnPart>> {
         let tile = u64::from(self.depth(ranges)) * u64::from(POSITIONS);
         let pairs = ranges.groups() * self.phases.count;

@@ -1,8 +1,8 @@
-//! The kernels: one file each. A kernel says in which variants it can compute a problem; a variant says what it is predicted to take,
-//! and emits its dispatches.
+//! The kernels, one file each. A kernel lists the variants in which it can compute a problem. A variant predicts its time and emits its
+//! dispatches.
 //!
-//! To add one: a WGSL file in `shaders/`, a file here that implements [`Kernel`] for the problems that it computes, and a line in
-//! [`CORRELATE`], [`CONTRACT`] or [`SUM_ROWS`]. The planner, the tests and the benchmark find it there.
+//! To add a kernel: a WGSL file in `shaders/`, a file here that implements [`Kernel`] for the problems that it computes, and an entry in
+//! [`CORRELATE`], [`CONTRACT`] or [`SUM_ROWS`]. The planner, the tests and the benchmark iterate over these lists.
 
 mod direct;
 mod fold;
@@ -28,23 +28,21 @@ use std::fmt;
 use std::marker::PhantomData;
 
 pub(crate) use fold::emit as emit_fold;
-#[cfg(feature = "nn")]
-pub(crate) use operands::activation_part;
 pub use predict::Prediction;
 pub(crate) use slices::Sliced;
 
-/// Kernels that correlate: forward, input gradient, transposed convolution.
+/// Kernels for correlations: forward, input gradient, transposed convolution.
 pub(crate) static CORRELATE: &[&dyn Kernel<Correlate>] =
     &[&direct::Direct, &im2col::Im2col, &tiled::Tiled, &window::SlidingWindow, &texels::Texels];
 
-/// Kernels that contract over positions: weight gradient.
+/// Kernels for contractions over positions: weight gradient.
 pub(crate) static CONTRACT: &[&dyn Kernel<Contract>] =
     &[&direct::Direct, &im2col::Im2col, &tiled::Tiled, &texels::Texels];
 
-/// Kernels that add up rows: bias gradient.
+/// Kernels that sum rows: bias gradient.
 pub(crate) static SUM_ROWS: &[&dyn Kernel<SumRows>] = &[&reduce::Sums];
 
-/// Names of all kernels, each once.
+/// Names of all kernels, without duplicates.
 pub(crate) fn names() -> Vec<&'static str> {
     let contract = CONTRACT.iter().map(|k| k.name()).chain(SUM_ROWS.iter().map(|k| k.name()));
     let mut names: Vec<&'static str> = CORRELATE.iter().map(|k| k.name()).collect();
@@ -56,7 +54,7 @@ pub(crate) fn names() -> Vec<&'static str> {
     names
 }
 
-/// The shaders of all kernels, each once or more often.
+/// The shaders of all kernels. May contain duplicates.
 pub(crate) fn sources() -> impl Iterator<Item = &'static Source> {
     let correlate = CORRELATE.iter().flat_map(|k| k.sources());
     let contract = CONTRACT.iter().flat_map(|k| k.sources());
@@ -64,32 +62,32 @@ pub(crate) fn sources() -> impl Iterator<Item = &'static Source> {
     correlate.chain(contract).chain(sum_rows).chain([&fold::FOLD])
 }
 
-/// A way to compute problems of one kind.
+/// An algorithm for problems of one kind.
 pub(crate) trait Kernel<P>: Sync {
-    /// The name that users choose it by.
+    /// The name by which users select the kernel.
     fn name(&self) -> &'static str;
 
-    /// Its shaders.
+    /// The shaders of the kernel.
     fn sources(&self) -> Vec<&'static Source>;
 
-    /// The variants in which it can compute a problem, or why it cannot.
+    /// The variants in which the kernel can compute a problem, or the reason why there is none.
     fn variants(&self, problem: &P, caps: &Caps) -> Result<Vec<Box<dyn Variant<P>>>, String>;
 }
 
-/// A kernel in one configuration.
+/// A kernel in one configuration: its tile and options.
 pub(crate) trait Variant<P> {
     /// The name of the configuration.
     fn tile(&self) -> Tile;
 
-    /// The time that it is predicted to take for a problem, which may be a part of the one that it was offered for.
+    /// The predicted time for a problem, which may be a part of the problem that the variant was offered for.
     fn predict(&self, problem: &P, caps: &Caps) -> Prediction;
 
-    /// Appends the dispatches.
+    /// Appends the dispatches that compute a problem.
     fn emit(&self, problem: &P, builder: &mut Builder<'_>) -> Result<()>;
 }
 
-/// The name of a variant within its kernel, such as `8x12x8`: output channels x positions of an invocation, x invocations along
-/// channels. Weight gradients have taps, or (input channel, tap) pairs, in place of positions.
+/// The name of a variant within its kernel, such as `8x12x8`: output channels x positions of an invocation, x invocations of a workgroup
+/// along channels. Weight gradients have taps, or (input channel, tap) pairs, in place of positions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Tile {
     rows: u32,
@@ -110,7 +108,7 @@ impl fmt::Display for Tile {
     }
 }
 
-/// Output rows and positions of an invocation, and invocations of a workgroup along rows; the others are along positions.
+/// Output rows and positions of an invocation, and invocations of a workgroup along rows. The other invocations are along positions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct CorrelateTile {
     rows: u32,
@@ -118,16 +116,16 @@ struct CorrelateTile {
     lanes_rows: u32,
 }
 
-/// A layout of a correlation in a tile: prediction and dispatches come from it.
+/// A layout of a correlation in a tile. The prediction and the dispatches both come from it.
 trait CorrelateLayout: Copy {
-    /// The layouts of a tile with their predictions, the fastest first. None where the problem does not fit the tile.
+    /// The layouts of a tile with their predictions, the fastest first. Empty if the problem does not fit the tile.
     fn ranked(c: &Correlate, tile: CorrelateTile, speed: &Speed) -> Vec<(Self, Prediction)>;
 
-    /// Appends the dispatches.
+    /// Appends the dispatches that compute a correlation.
     fn emit(&self, c: &Correlate, builder: &mut Builder<'_>) -> Result<()>;
 }
 
-/// The variant of a tile whose layouts are ranked by their predictions.
+/// The variant of a tile that uses the layout with the fastest prediction.
 #[derive(Debug)]
 struct Ranked<L> {
     kernel: &'static str,
@@ -135,7 +133,7 @@ struct Ranked<L> {
     layouts: PhantomData<L>,
 }
 
-/// The variants of a kernel in some tiles.
+/// The variants of a kernel, one for each tile.
 fn ranked<L: CorrelateLayout + 'static>(
     kernel: &'static str,
     tiles: impl IntoIterator<Item = CorrelateTile>,
@@ -162,7 +160,7 @@ impl<L: CorrelateLayout> Variant<Correlate> for Ranked<L> {
     }
 }
 
-/// Ratio of the work of whole tiles to the work of `count` elements: 1 where they fit.
+/// Ratio of the work of whole tiles to the work of `count` elements: 1 if `count` is a multiple of the tile.
 fn waste(count: u32, tile: u32) -> f64 {
     f64::from(count.div_ceil(tile)) * f64::from(tile) / f64::from(count)
 }

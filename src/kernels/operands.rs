@@ -1,5 +1,5 @@
-//! The operands of a dispatch: the parameters that its shader reads, the parts of `shaders/lib` that it is put together with, and what
-//! is bound. Each is built from a slice of a problem, once for all kernels.
+//! The operands of a dispatch: the parameters that its shader reads, the parts of `shaders/lib` that the shader is composed of, and the
+//! bindings. All kernels share this code, which builds them from a slice of a problem.
 
 use super::order::Level;
 use super::params::{Block, Field, append, params};
@@ -10,7 +10,7 @@ use crate::lowering::{Activated, Contract, Correlate, Epilogue, Operand, Phase, 
 use std::ops::Range;
 
 params! {
-    /// `Skips` of the shaders: elements of each binding before its range, which binding fills in.
+    /// `Skips` of the shaders: elements of each binding before its range. They are filled in when a plan is bound.
     SkipParams {
         input: u32, narrow: u32, weight: u32, bias: u32, output: u32, residual: u32, pre_activation: u32, saved: u32,
     }
@@ -26,19 +26,19 @@ pub(crate) struct Skips([u32; SKIPPED.len()]);
 impl Skips {
     pub(crate) const BLOCK: Block = Block { name: "skips", fields: SkipParams::FIELDS, bytes: size_of::<SkipParams>() };
 
-    /// Sets the skip of a variable. Variables without one are bound from the start of their memory on.
+    /// Sets the skip of a variable. No effect for a variable without a skip, whose binding starts with its memory.
     pub(crate) fn set(&mut self, variable: &str, elements: u32) {
         if let Some(skip) = self.0.get_mut(Skips::index(variable)) {
             *skip = elements;
         }
     }
 
-    /// A number for each variable that has a skip, and one for all others.
+    /// A distinct index for each variable that has a skip, and one common index for all others.
     pub(crate) fn index(variable: &str) -> usize {
         SKIPPED.iter().position(|name| *name == variable).unwrap_or(SKIPPED.len())
     }
 
-    /// The number of places that [`Skips::index`] tells apart.
+    /// The number of distinct values of [`Skips::index`].
     pub(crate) const PLACES: usize = SKIPPED.len() + 1;
 
     pub(crate) fn bytes(&self) -> &[u8] {
@@ -107,11 +107,11 @@ params! {
 
 /// Parameters of a dispatch, without its skips.
 pub(crate) trait Parameters {
-    /// The bytes that the shader reads, of a dispatch of so many workgroups.
+    /// The bytes that the shader reads in a dispatch of `workgroups` workgroups.
     fn bytes(&self, workgroups: u32) -> Vec<u8>;
 }
 
-/// `Tiles` of a shader: the parameters that only its kernel has.
+/// `Tiles` of a shader: the parameters that are specific to its kernel.
 pub(crate) trait TileParams: bytemuck::Pod + Default {
     const FIELDS: &'static [Field<'static>];
 }
@@ -191,19 +191,6 @@ impl<T: TileParams> Parameters for Contraction<T> {
     }
 }
 
-/// The part of `shaders/lib/activation`, and the slope of the leaky ReLU.
-pub(crate) fn activation_part(activation: Activation) -> (&'static str, f32) {
-    match activation {
-        Activation::Identity => ("identity", 0.0),
-        Activation::Relu => ("relu", 0.0),
-        Activation::LeakyRelu(slope) => ("leaky_relu", slope),
-        Activation::Silu => ("silu", 0.0),
-        Activation::Gelu => ("gelu", 0.0),
-        Activation::Tanh => ("tanh", 0.0),
-        Activation::Sigmoid => ("sigmoid", 0.0),
-    }
-}
-
 /// The part of `shaders/lib/extension`, and the value of constant padding.
 fn extension_part(mode: PaddingMode) -> (&'static str, f32) {
     match mode {
@@ -216,16 +203,16 @@ fn extension_part(mode: PaddingMode) -> (&'static str, f32) {
     }
 }
 
-/// The phases of a correlation, as its dispatches read them.
+/// The phases of a correlation in the form that its dispatches read.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Phases {
-    /// The only one; without taps where there is a table.
+    /// The only phase; without taps if there is a table.
     pub(super) one: PhaseParams,
     pub(super) table: Option<Binding>,
     pub(super) count: u32,
 }
 
-/// A dispatch being put together: its shader, and what is bound.
+/// A dispatch under construction: its shader and its bindings.
 #[derive(Debug, Clone)]
 pub(super) struct Draft {
     pub(super) shader: Shader,
@@ -234,7 +221,7 @@ pub(super) struct Draft {
 
 impl Draft {
     pub(super) fn new(source: &'static Source) -> Self {
-        Draft { shader: Shader::new(source), bindings: Vec::new() }
+        Draft { shader: Shader::of(source), bindings: Vec::new() }
     }
 
     pub(super) fn constants(mut self, constants: &[(&'static str, u32)]) -> Self {
@@ -252,7 +239,7 @@ impl Draft {
         self
     }
 
-    /// The part of `shaders/lib/texels` that reads both textures.
+    /// Selects the part of `shaders/lib/texels` that reads both textures.
     pub(super) fn texels(self, storage_texture_reads: bool) -> Self {
         self.part("texels", if storage_texture_reads { "storage" } else { "sampled" })
     }
@@ -264,25 +251,25 @@ impl Draft {
         }
     }
 
-    /// An operand that is loaded through the part of a folder: as it is stored, or multiplied by the derivative of an activation.
+    /// Binds an operand and selects the part that loads it: as stored, or multiplied by the derivative of an activation.
     fn read(self, variable: &'static str, read: Read, range: ElementRange) -> Self {
         let draft = self.bind(Binding::new(variable, read.operand, range));
         match read.activated {
             None => draft.part(variable, "plain"),
             Some(Activated { activation, saved }) => draft
                 .part(variable, "activated")
-                .part("activation", activation_part(activation).0)
+                .part("activation", activation.shader_part().0)
                 .constants(&[("SAVED_INPUT", (saved == Role::PreActivation).into())])
                 .bind(Binding::new("saved", Operand::Role(saved), range)),
         }
     }
 
-    /// The input, without what extends it.
+    /// Binds the input, without an extension.
     pub(super) fn input(self, read: Read, range: ElementRange) -> Self {
         self.read("input", read, range)
     }
 
-    /// The input, and what extends it.
+    /// Binds the input and selects its extension.
     pub(super) fn samples(self, read: Read, range: ElementRange, extension: Extension) -> Self {
         let draft = self.input(read, range).part("extension", extension_part(extension.mode).0);
         match extension.mode {
@@ -291,22 +278,22 @@ impl Draft {
         }
     }
 
-    /// The narrow operand of a contraction.
+    /// Binds the narrow operand of a contraction.
     pub(super) fn narrow(self, c: &Contract, slice: &ContractSlice) -> Self {
         self.read("narrow", c.narrow, slice.narrow)
     }
 
-    /// The weight as the caller stores it.
+    /// Binds the weight in the caller's layout.
     pub(super) fn weight(self, range: ElementRange) -> Self {
         self.bind(Binding::new("weight", WEIGHT, range))
     }
 
-    /// Everything that a slice has but its weight: phases, samples and the epilogue.
+    /// Binds all operands of a slice except its weight: phases, samples and the epilogue.
     pub(super) fn correlation(self, c: &Correlate, slice: &CorrelateSlice, phases: &Phases) -> Self {
         self.phases(phases).samples(c.input, slice.input, c.extension).epilogue(c, slice)
     }
 
-    /// The output of a slice, and what happens to a sum before it is stored: nothing, while the sums are not complete.
+    /// Binds the output of a slice and the operands of the epilogue, which is empty until the last slice completes the sums.
     pub(super) fn epilogue(self, c: &Correlate, slice: &CorrelateSlice) -> Self {
         let epilogue = if slice.last { c.epilogue } else { Epilogue::default() };
         let mut draft = self.constants(&[("ACCUMULATE", slice.accumulate.into())]).bind(Binding::new(
@@ -332,21 +319,21 @@ impl Draft {
             draft = draft.part("pre_activation", "stored").bind(kept.optional());
         }
         if epilogue.activation != Activation::Identity {
-            draft = draft.part("finish", "activated").part("activation", activation_part(epilogue.activation).0);
+            draft = draft.part("finish", "activated").part("activation", epilogue.activation.shader_part().0);
         }
         draft
     }
 }
 
 impl Read {
-    /// Slope of the leaky ReLU that a gradient goes back through.
+    /// Slope of the leaky ReLU through which the gradient is propagated back; 0 for other activations.
     fn slope(&self) -> f32 {
-        self.activated.map_or(0.0, |a| activation_part(a.activation).1)
+        self.activated.map_or(0.0, |a| a.activation.shader_part().1)
     }
 }
 
 impl InputParams {
-    /// Of rows `[batch, groups, channels, length]`, of which a range is bound. `first` is the first element of the slice.
+    /// Parameters of a tensor `[batch, groups, channels, length]`, of which `range` is bound. `first` is the first element of the slice.
     pub(super) fn new(
         read: &Read,
         [groups, channels, length]: [u32; 3],
@@ -369,7 +356,7 @@ impl InputParams {
 }
 
 impl Phase {
-    /// The taps of the phase, without its positions: all that packing the weight depends on.
+    /// The phase without its positions. Packing the weight depends only on the taps.
     pub(super) fn taps_only(&self) -> Phase {
         Phase { out_first: 0, count: 0, in_first: 0, ..*self }
     }
@@ -383,7 +370,7 @@ impl PhaseParams {
 }
 
 impl CorrelateSlice {
-    /// The parameters of a slice; the kernel adds its walk and its tiles.
+    /// The parameters of a slice. The kernel fills in `walk` and `tiles`.
     pub(super) fn params<T: TileParams>(&self, c: &Correlate, phases: &Phases) -> Correlation<T> {
         let ranges = &self.ranges;
         let Ranges { n, g, r, q, j } = ranges;
@@ -422,7 +409,7 @@ impl CorrelateSlice {
                 step: c.out_step,
                 bias_base: self.bias.base(u64::from(g.start) * u64::from(c.rows) + u64::from(r.start)),
                 bias_group: c.rows,
-                slope: activation_part(c.epilogue.activation).1,
+                slope: c.epilogue.activation.shader_part().1,
             },
             phase: phases.one,
             walk: WalkParams::default(),
@@ -432,8 +419,8 @@ impl CorrelateSlice {
 }
 
 impl CorrelateSlice {
-    /// The parameters of packing the weight of a slice: they do not depend on batch and positions, so that other plans can read the
-    /// packed weight.
+    /// The parameters for packing the weight of a slice. They do not depend on the batch or the positions, so plans that differ in those
+    /// can read the same packed weight.
     pub(super) fn packing_params<T: TileParams>(&self, c: &Correlate, phases: &Phases) -> Correlation<T> {
         let Correlation { problem: ProblemParams { groups, rows, depth, phases: count, .. }, weight, .. } =
             self.params::<T>(c, phases);
@@ -447,17 +434,17 @@ impl CorrelateSlice {
 }
 
 impl Correlate {
-    /// The taps, for a kernel that takes them in ascending order of the positions that they read.
+    /// The loop over taps in a kernel that visits them in ascending order of input position.
     pub(super) fn ascending_taps(&self) -> Level {
         if self.tap_step < 0 { Level::TapsDescending } else { Level::Taps }
     }
 
-    /// Phases without their positions.
+    /// The phases without their positions.
     pub(super) fn phases_of_taps(&self) -> Vec<Phase> {
         self.phases.iter().map(Phase::taps_only).collect()
     }
 
-    /// The taps in ascending order of the positions that they read, and which positions share samples.
+    /// Parameters for visiting the taps in ascending order of input position, with the spacing and tap stride of shared samples.
     pub(super) fn walk_params(&self, spacing: u32, tap_stride: u32) -> WalkParams {
         WalkParams {
             in_step: self.in_step,
@@ -471,7 +458,7 @@ impl Correlate {
 }
 
 impl ContractSlice {
-    /// The parameters of a slice; the kernel adds where the sums go, the split and its tiles.
+    /// The parameters of a slice. The kernel fills in `partials`, `split` and `tiles`.
     pub(super) fn params<T: TileParams>(&self, c: &Contract) -> Contraction<T> {
         let ranges = &self.ranges;
         let Ranges { n, g, r, q, j } = ranges;

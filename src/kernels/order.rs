@@ -1,4 +1,4 @@
-//! In which order the terms of an element are added.
+//! The order in which the terms of an element are added.
 
 use super::slices::Ranges;
 use std::fmt;
@@ -6,13 +6,13 @@ use std::ops::Range;
 
 /// The order in which a plan adds up the terms of each element of its output.
 ///
-/// Two plans of equal order give equal bits for elements with equal terms, whatever their kernels, tiles, batches and lengths, apart from
-/// the sign of a zero. Every multiply-add is one `fma`, and all that follows it is an `fma` or a single operation, so that a driver has
-/// nothing to contract.
+/// Two plans of equal order give equal bits for elements with equal terms, apart from the sign of a zero. Their kernels, tiles, batches
+/// and lengths may differ. Every multiply-add is one `fma`, and every operation after it is an `fma` or a single operation, so a driver
+/// has nothing to contract.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Order {
-    /// Whether the sum starts from the bias, and each part goes on from the parts before it. Otherwise each part is summed from zero and
-    /// added to the bias and the parts before it.
+    /// Whether the sum starts from the bias and each part continues the sum of the parts before it. Otherwise each part is summed from
+    /// zero and then added to the bias and the parts before it.
     bias_first: bool,
     parts: Vec<Part>,
 }
@@ -21,16 +21,16 @@ pub struct Order {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Part {
     terms: Terms,
-    /// The loops, the outermost first.
+    /// The loops, outermost first.
     nesting: Vec<Level>,
 }
 
 /// The terms of a part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Terms {
-    /// Input rows and taps, of a correlation.
+    /// Input rows and taps of a correlation.
     Taps { depth: Range<u32>, taps: Range<u32> },
-    /// Batch items and positions, of a gradient of weight or bias.
+    /// Batch items and positions of a weight or bias gradient.
     Positions { batch: Range<u32>, positions: Range<u32> },
 }
 
@@ -44,26 +44,27 @@ pub(crate) enum Level {
     /// Blocks of taps.
     TapBlocks(u32),
     Depth,
-    /// Residues of the index of a tap modulo the tap stride.
+    /// Residues of the tap index modulo the tap stride.
     Residues(u32),
-    /// The same of the index of a texel of four taps.
+    /// Residues of the index of a texel of four taps modulo the tap stride.
     TexelResidues(u32),
     Taps,
     TapsDescending,
-    /// The number of splits, and the terms or stretches of each. Each split is summed from zero.
+    /// Splits: their number, and the terms or stretches of each. Each split is summed from zero.
     Splits(u32, u32),
-    /// Blocks of so many terms, or stretches, of a split. Each block is summed from zero.
+    /// Blocks of terms, or of stretches, within a split. Each block is summed from zero.
     Blocks(u32),
-    /// Stretches of so many positions, none of which has positions of two batch items.
+    /// Stretches of positions. The positions of a stretch belong to one batch item.
     Stretches(u32),
-    /// Batch items, and of each the sequences of positions that lie so far apart.
+    /// Batch items; in each, the sequences of positions that are this far apart.
     Positions(u32),
-    /// Lanes that take turns, added up pairwise.
+    /// Lanes that take terms in turn. Their sums are added pairwise.
     Lanes(u32),
 }
 
 impl Part {
-    /// Loops that a part of this size does not have, or that change nothing, are left out: two parts are equal where their orders are.
+    /// Omits blocks and tap loops of a single iteration, and blocks that do not change the order, so that parts of equal order compare
+    /// equal.
     pub(crate) fn new(depth: Range<u32>, taps: Range<u32>, nesting: impl IntoIterator<Item = Level>) -> Self {
         let (rows, count) = (depth.end - depth.start, taps.end - taps.start);
         let there = |level: &Level| match *level {
@@ -74,7 +75,7 @@ impl Part {
             _ => true,
         };
         let nesting: Vec<Level> = nesting.into_iter().filter(there).collect();
-        // Blocks change nothing where the next loop is over the same terms.
+        // Blocks do not change the order if the next loop is over the same terms.
         let changes = |pair: &[Level]| {
             let blocks = matches!(pair, [Level::DepthBlocks(_), Level::Depth] | [Level::TapBlocks(_), Level::Taps]);
             let sequences = matches!(pair, [Level::SequenceBlocks(_), next] if !matches!(next, Level::TapBlocks(_)));
@@ -84,7 +85,7 @@ impl Part {
         Part { nesting: kept.map(|i| nesting[i]).collect(), terms: Terms::Taps { depth, taps } }
     }
 
-    /// The sum over batch items and positions: `each` terms, or stretches, in each of `splits`, of which one dispatch adds `at_once`.
+    /// A sum over batch items and positions. Each of `splits` has `each` terms, or stretches, of which one dispatch adds `at_once`.
     pub(crate) fn over_positions(
         ranges: &Ranges,
         [splits, each, at_once]: [u32; 3],
@@ -113,7 +114,7 @@ impl Part {
         }
     }
 
-    /// The input rows, where they are the outermost loop: a sum that goes on from the rows before goes on in the same loop.
+    /// The input rows and the taps, if the input rows are the outermost loop. A part with the following rows then continues that loop.
     fn outer_rows(&self) -> Option<(&Range<u32>, &Range<u32>)> {
         match &self.terms {
             Terms::Taps { depth, taps } if self.nesting.first() == Some(&Level::Depth) => Some((depth, taps)),
@@ -127,7 +128,7 @@ impl Order {
         Order { bias_first, parts: Vec::new() }
     }
 
-    /// Adds a part, unless it is there: slices of other batch items, rows and positions add the same parts to other elements.
+    /// Adds a part, unless it is already known: slices of other batch items, rows and positions add the same parts to other elements.
     pub(crate) fn add(&mut self, part: Part) {
         let known = |known: &Part| {
             let inside = match (known.outer_rows(), part.outer_rows()) {
@@ -154,7 +155,7 @@ impl Order {
         self.parts.push(part);
     }
 
-    /// Whether the parts have so many terms: otherwise elements differ in their parts.
+    /// Whether the parts have `terms` terms in total. Otherwise elements differ in their parts.
     pub(crate) fn covers(&self, terms: u64) -> bool {
         self.parts.iter().map(Part::count).sum::<u64>() == terms
     }

@@ -1,4 +1,4 @@
-//! Packing the weight in the order in which a kernel reads it.
+//! Packs the weight in the order in which a kernel reads it.
 
 use super::operands::{Correlation, Draft, PhaseParams, Phases, ProblemParams, WeightParams};
 use super::params::tiles;
@@ -16,7 +16,7 @@ tiles! {
     PackTiles { row_tiles: u32, phase_workgroups: u32 }
 }
 
-/// The part of the weight that was packed last, for slices in turn: those that follow each other and read the same part pack it once.
+/// The part of the weight that was packed last. Consecutive slices that read the same part pack it once.
 #[derive(Debug, Default)]
 pub(super) struct LastPart(Option<(Part, Binding)>);
 
@@ -24,7 +24,7 @@ pub(super) struct LastPart(Option<(Part, Binding)>);
 type Part = [Range<u32>; 3];
 
 impl LastPart {
-    /// The binding that reads the part of some ranges: the last one's, or the one that `pack` returns.
+    /// The binding of the weight of `ranges`: the last binding if it has the same part, otherwise the result of `pack`.
     pub(super) fn binding(&mut self, ranges: &Ranges, pack: impl FnOnce() -> Result<Binding>) -> Result<Binding> {
         let part = [ranges.g.clone(), ranges.r.clone(), ranges.q.clone()];
         match &self.0 {
@@ -34,7 +34,7 @@ impl LastPart {
     }
 }
 
-/// Packs the weight for slices in turn, in tiles of so many output rows.
+/// Packs the weight for consecutive slices, in tiles of `tile_rows` output rows.
 #[derive(Debug)]
 pub(super) struct Packing {
     tile_rows: u32,
@@ -47,15 +47,15 @@ impl Packing {
         Ok(Packing { tile_rows, phases: builder.phases(&c.phases_of_taps())?, last: LastPart::default() })
     }
 
-    /// Packs the weight of a slice, unless it lies there: per phase, group and tile of output rows `[depth, taps, tile_rows]`. Returns
-    /// the binding to read it by.
+    /// Packs the weight of a slice, unless the slice before it packed the same part. The layout is `[depth, taps, tile_rows]` for each
+    /// phase, group and tile of output rows. Returns the binding of the packed weight.
     pub(super) fn emit(&mut self, c: &Correlate, slice: &CorrelateSlice, builder: &mut Builder<'_>) -> Result<Binding> {
         let Packing { tile_rows, phases, last } = self;
         last.binding(&slice.ranges, || pack(c, slice, *tile_rows, phases, builder))
     }
 }
 
-/// Packs the weight of a slice.
+/// Packs the weight of a slice and returns the binding of the packed weight.
 fn pack(
     c: &Correlate,
     slice: &CorrelateSlice,
@@ -64,11 +64,11 @@ fn pack(
     builder: &mut Builder<'_>,
 ) -> Result<Binding> {
     let ranges = &slice.ranges;
-    // Weights in whole tiles, for each tap of the kernel.
+    // Weights of each tap, in whole tiles.
     let rows = ranges.rows().next_multiple_of(tile_rows);
     let weights = u64::from(ranges.groups()) * u64::from(rows) * u64::from(ranges.depth());
     let all_taps: u64 = c.phases.iter().map(|p| u64::from(p.taps)).sum();
-    // Whole vectors of four.
+    // Shaders read the packed weight in vectors of four.
     let length = (weights * all_taps).next_multiple_of(4);
     let phase_workgroups = (weights * u64::from(c.max_taps())).div_ceil(LANES.into());
     let draft = Draft::new(&PACK)
@@ -82,7 +82,7 @@ fn pack(
     builder.pack(draft, workgroups, &params, ("packed", Slot::Packed, length))
 }
 
-/// The dispatches that copy a weight as it is stored: packing of one output row whose taps are all of its elements.
+/// The dispatches that copy a weight in its stored layout: they pack one output row whose taps are all elements of the weight.
 pub(super) fn copy(elements: u64, caps: &Caps) -> Result<Vec<Dispatch>> {
     let mut builder = Builder::new(caps, 0, Required::default());
     let at_once = caps.max_range();

@@ -1,9 +1,9 @@
-//! Parameter structs that Rust and WGSL share. Compiling a shader compares every field with naga's layout of the shader.
+//! Parameter structs that Rust and WGSL share. Compiling a shader compares the offset of every field with naga's layout.
 
 /// Name and byte offset of a field of a block.
 pub(crate) type Field<'a> = (&'a str, usize);
 
-/// A struct in the parameters of a shader, or its parameters themselves where the name is empty.
+/// A struct within the parameters of a shader, or the whole parameter struct if the name is empty.
 #[derive(Debug)]
 pub(crate) struct Block {
     pub(crate) name: &'static str,
@@ -11,10 +11,10 @@ pub(crate) struct Block {
     pub(crate) bytes: usize,
 }
 
-/// Alignment of a struct within a uniform: WGSL's.
+/// WGSL's alignment in bytes of a struct within a uniform.
 pub(crate) const BLOCK_ALIGNMENT: usize = 16;
 
-/// Names and byte offsets of all fields of blocks that follow each other, those of a named block as `block.field`.
+/// Names and byte offsets of all fields of consecutive blocks. A field of a named block is called `block.field`.
 pub(crate) fn fields(blocks: &[Block]) -> Vec<(String, usize)> {
     let mut all = Vec::new();
     let mut start = 0;
@@ -45,20 +45,7 @@ macro_rules! params {
 }
 pub(crate) use params;
 
-/// Declares a struct that is all parameters of a shader.
-macro_rules! flat {
-    ($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty),* $(,)? }) => {
-        $crate::kernels::params::params! { $(#[$doc])* $name { $($field: $type),* } }
-
-        impl $name {
-            pub(crate) const BLOCKS: &'static [$crate::kernels::params::Block] =
-                &[$crate::kernels::params::Block { name: "", fields: Self::FIELDS, bytes: size_of::<Self>() }];
-        }
-    };
-}
-pub(crate) use flat;
-
-/// Declares `Tiles` of a shader: the parameters that only its kernel has.
+/// Declares the `Tiles` of a shader: the parameters that are specific to its kernel.
 macro_rules! tiles {
     ($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty),* $(,)? }) => {
         $crate::kernels::params::params! { $(#[$doc])* $name { $($field: $type),* } }
@@ -70,7 +57,7 @@ macro_rules! tiles {
 }
 pub(crate) use tiles;
 
-/// Appends a block, filled up to the alignment of the next.
+/// Appends a block, padded with zeros to the alignment of the next.
 pub(crate) fn append(bytes: &mut Vec<u8>, block: &impl bytemuck::Pod) {
     bytes.extend_from_slice(bytemuck::bytes_of(block));
     bytes.resize(bytes.len().next_multiple_of(BLOCK_ALIGNMENT), 0);

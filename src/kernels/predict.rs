@@ -1,31 +1,31 @@
-//! What a kernel is predicted to take, and what for.
+//! Predicted times of kernels, by cause.
 
 use crate::caps::Speed;
 
-/// A predicted time in seconds by what takes it: rough, for comparing candidates.
+/// A predicted time in seconds, by cause. It is rough and serves to compare candidates.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Prediction {
-    /// Multiply-adds, those of the empty parts of tiles included.
+    /// Seconds of multiply-adds, including those of the empty parts of tiles.
     pub sums: f64,
-    /// Loading samples and weights while summing, from memory or workgroup memory.
+    /// Seconds of loading samples and weights in the main loop, from memory or workgroup memory.
     pub loads: f64,
-    /// Storing results.
+    /// Seconds of storing results.
     pub stores: f64,
-    /// Laying operands out before: columns, packed textures.
+    /// Seconds of preparing operands before the main loop: columns, packed textures.
     pub packing: f64,
-    /// Starting dispatches.
+    /// Seconds of starting dispatches.
     pub launches: f64,
-    /// Share of the device that the sums keep busy: what the times of sums, loads and stores were divided by.
+    /// Fraction of the device that the sums keep busy. The times of sums, loads and stores are already divided by it.
     pub busy: f64,
 }
 
 impl Prediction {
-    /// Of what cannot be done.
+    /// The prediction of a variant that cannot compute the problem.
     pub(crate) const NEVER: Prediction =
         Prediction { sums: 0.0, loads: 0.0, stores: 0.0, packing: 0.0, launches: f64::INFINITY, busy: 1.0 };
 
-    /// The total of several parts with their counts. `busy` is the mean over the working time.
+    /// The sum of several parts, each times its count. `busy` is the mean, weighted by the time of sums, loads and stores.
     pub(crate) fn of_all(mut parts: Vec<(Prediction, u64)>) -> Prediction {
         let none = Prediction { sums: 0.0, loads: 0.0, stores: 0.0, packing: 0.0, launches: 0.0, busy: 1.0 };
         if let [(only, 1)] = parts[..] {
@@ -51,7 +51,7 @@ impl Prediction {
         all
     }
 
-    /// The total.
+    /// The total in seconds.
     pub fn seconds(&self) -> f64 {
         self.sums + self.loads + self.stores + self.packing + self.launches
     }
@@ -63,7 +63,7 @@ impl Prediction {
     }
 }
 
-/// Layouts with their predictions, the fastest first; of equally fast ones the first comes first.
+/// Layouts with their predictions, the fastest first. Equally fast layouts keep their order.
 pub(super) fn rank<L: Copy>(
     layouts: impl Iterator<Item = L>,
     predict: impl Fn(&L) -> Prediction,
@@ -73,14 +73,14 @@ pub(super) fn rank<L: Copy>(
     ascending(seconds).into_iter().map(|index| layouts[index]).collect()
 }
 
-/// The indices of numbers in ascending order of these; of equal ones the first comes first.
+/// Indices that sort numbers in ascending order. Equal numbers keep their order.
 fn ascending(numbers: Vec<f64>) -> Vec<usize> {
     let mut order: Vec<usize> = (0..numbers.len()).collect();
     order.sort_by(|&a, &b| numbers[a].total_cmp(&numbers[b]));
     order
 }
 
-/// The work of a kernel, counted in multiply-adds that take as long.
+/// The work of a kernel, in multiply-adds of equal duration; `dispatches` is a count.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Work {
     pub(super) sums: f64,
@@ -88,7 +88,7 @@ pub(super) struct Work {
     pub(super) stores: f64,
     pub(super) packing: f64,
     pub(super) dispatches: f64,
-    /// Share of the device that it keeps busy.
+    /// Fraction of the device that the kernel keeps busy.
     pub(super) busy: f64,
 }
 

@@ -1,4 +1,4 @@
-//! What a kernel emits: dispatches with their bindings and parameters, and the workspace that they share. Plain values.
+//! The output of a kernel: dispatches with their bindings and parameters, and the workspace that they share. Plain data.
 
 use crate::caps::{Caps, limit};
 use crate::error::{Error, Result};
@@ -7,24 +7,31 @@ use crate::kernels::order::{Order, Part};
 use crate::kernels::pack;
 use crate::kernels::params::Block;
 use crate::lowering::{Operand, Phase, Slot};
+use std::borrow::Cow;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-/// A WGSL file with an entry point of its own name, and the layout that the host assumes of its parameters.
-#[derive(Debug)]
+/// The text of a shader before its parts are put in.
+#[derive(Debug, Clone)]
 pub(crate) struct Source {
-    /// Name of the entry point.
-    pub(crate) name: &'static str,
-    /// The file, from the root of the project on.
-    pub(crate) file: &'static str,
-    pub(crate) wgsl: &'static str,
-    pub(crate) params: &'static [Block],
+    pub(crate) name: Cow<'static, str>,
+    /// The file in errors: from the root of the project on, or a name for a caller's text.
+    pub(crate) file: Cow<'static, str>,
+    pub(crate) wgsl: Cow<'static, str>,
+    /// The layout that the host assumes of `Params`. A kernel has one; other shaders take their parameters by name.
+    pub(crate) params: Option<&'static [Block]>,
+    /// Parts of the caller's, by their names.
+    pub(crate) library: &'static [(&'static str, &'static str)],
+    /// Whether it is a caller's text, which may use the public parts only.
+    pub(crate) callers: bool,
 }
 
 impl PartialEq for Source {
     fn eq(&self, other: &Self) -> bool {
-        self.file == other.file
+        self.callers == other.callers
+            && self.file == other.file
+            && (!self.callers || (self.wgsl == other.wgsl && self.library == other.library))
     }
 }
 
@@ -33,51 +40,160 @@ impl Eq for Source {}
 impl Hash for Source {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.file.hash(state);
+        if self.callers {
+            self.wgsl.hash(state);
+        }
     }
 }
 
-/// The [`Source`] of a file of `shaders/`: `source!("window", WindowParams)`, or `source!("nn/", "adam", AdamParams)`.
+/// The [`Source`] of a file of `shaders/`: `source!("window", WindowParams)`, or `source!("peak")` for one whose parameters go by name.
 macro_rules! source {
-    ($name:literal, $params:ty) => {
-        $crate::kernels::program::source!("", $name, $params)
+    ($name:literal) => {
+        $crate::kernels::program::source!(in $name, None)
     };
-    ($folder:literal, $name:literal, $params:ty) => {
+    ($name:literal, $params:ty) => {
+        $crate::kernels::program::source!(in $name, Some(<$params>::BLOCKS))
+    };
+    (in $name:literal, $params:expr) => {
         $crate::kernels::program::Source {
-            name: $name,
-            file: concat!("shaders/", $folder, $name, ".wgsl"),
-            wgsl: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $folder, $name, ".wgsl")),
-            params: <$params>::BLOCKS,
+            name: std::borrow::Cow::Borrowed($name),
+            file: std::borrow::Cow::Borrowed(concat!("shaders/", $name, ".wgsl")),
+            wgsl: std::borrow::Cow::Borrowed(include_str!(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/shaders/",
+                $name,
+                ".wgsl"
+            ))),
+            params: $params,
+            library: &[],
+            callers: false,
         }
     };
 }
 pub(crate) use source;
 
-/// A kernel's file in one of its variants: the values of its `const` lines, and the parts that it is put together with.
+/// A WGSL compute shader in one of its variants: a text, the values of its `const` lines, and the parts that it is composed with.
+///
+/// The kernels of this crate are such shaders, and so is whatever a program runs between them: [`Gpu::prepare_shader`] compiles one,
+/// [`PreparedShader::bind`] binds it by the names of its variables, and the [`Bound`] records into the same pass as the convolutions.
+///
+/// # Text
+///
+/// One `@compute` entry point; variables in group 0: `var<storage>`, and `var<uniform>` structs. Lines `// use: NAME, FOLDER/*` at the
+/// start of a line name parts, small pieces of WGSL that are put in front of the text, each once. [`shader_parts`] lists the library's;
+/// [`Shader::library`] adds parts of the program's own. Of a folder, [`Shader::part`] says which part is meant; otherwise it is the
+/// first. A text that uses parts also has the aliases `Stored` and `Sum` (the types of elements and of sums, both `f32`) and
+/// `LANES`, a workgroup size of 64. The parts `workgroup` and `element` find an invocation's place in dispatches of any size.
+///
+/// # Checks
+///
+/// Errors name the file, the line and the column. Indices out of bounds are caught by wgpu's run-time checks, unless the shader is
+/// [trusted](Shader::trusted).
+///
+/// ```
+/// use conv1d::{Bindings, Gpu, Shader, Workgroups};
+///
+/// let gpu = Gpu::new()?;
+/// let shader = Shader::new("squares", "
+/// // use: element, stored, activation/*
+/// struct Params { count: u32, slope: f32 }
+/// @group(0) @binding(0) var<uniform> params: Params;
+/// @group(0) @binding(1) var<storage, read> input: array<Stored>;
+/// @group(0) @binding(2) var<storage, read_write> output: array<Stored>;
+///
+/// @compute @workgroup_size(LANES)
+/// fn squares(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
+///     let i = element(workgroup, lane);
+///     if (i < params.count) {
+///         let z = loaded(input[i]);
+///         output[i] = stored(activate(z * z, params.slope));
+///     }
+/// }
+/// ").part("activation", "relu");
+///
+/// let x = gpu.tensor(&[1.0, -2.0, 3.0], [3])?;
+/// let y = gpu.zeros([3])?;
+/// let bindings = Bindings::new()
+///     .with("input", x.slice())
+///     .with("output", y.slice())
+///     .value("count", 3_u32)
+///     .value("slope", 0.0_f32);
+/// let bound = gpu.prepare_shader(&shader)?.bind(&bindings, Workgroups::Elements(3))?;
+/// gpu.run(&bound)?; // or bound.record(&mut pass)
+/// assert_eq!(y.read()?, [1.0, 4.0, 9.0]);
+/// # Ok::<(), conv1d::Error>(())
+/// ```
+///
+/// [`Gpu::prepare_shader`]: crate::Gpu::prepare_shader
+/// [`PreparedShader::bind`]: crate::PreparedShader::bind
+/// [`Bound`]: crate::Bound
+/// [`shader_parts`]: crate::shader_parts
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Shader {
-    pub(crate) source: &'static Source,
+pub struct Shader {
+    pub(crate) source: Cow<'static, Source>,
     pub(crate) constants: Vec<(&'static str, u32)>,
     /// Folders of `shaders/lib`, and the part of each.
     pub(crate) parts: Vec<(&'static str, &'static str)>,
     /// Whether all storage bindings are `read_write`, so that ranges of one buffer can be bound side by side.
     pub(crate) writable: bool,
+    /// Whether it runs without run-time checks.
+    pub(crate) trusted: bool,
 }
 
 impl Shader {
-    pub(crate) fn new(source: &'static Source) -> Self {
-        Shader { source, constants: Vec::new(), parts: Vec::new(), writable: false }
+    /// A shader of the caller's. The name is for errors and for the labels of wgpu.
+    pub fn new(name: impl Into<Cow<'static, str>>, wgsl: impl Into<Cow<'static, str>>) -> Self {
+        let name = name.into();
+        let file = Cow::Owned(format!("{name}.wgsl"));
+        let source = Source { name, file, wgsl: wgsl.into(), params: None, library: &[], callers: true };
+        Shader::empty(Cow::Owned(source))
     }
 
-    #[cfg(feature = "nn")]
-    pub(crate) fn constants(mut self, constants: &[(&'static str, u32)]) -> Self {
-        self.constants.extend_from_slice(constants);
+    /// A file of `shaders/`.
+    pub(crate) fn of(source: &'static Source) -> Self {
+        Shader { trusted: true, ..Shader::empty(Cow::Borrowed(source)) }
+    }
+
+    fn empty(source: Cow<'static, Source>) -> Self {
+        Shader { source, constants: Vec::new(), parts: Vec::new(), writable: false, trusted: false }
+    }
+
+    /// Adds parts of the caller's: their names and texts. A name of the library's is the caller's then.
+    #[must_use]
+    pub fn library(mut self, parts: &'static [(&'static str, &'static str)]) -> Self {
+        self.source.to_mut().library = parts;
         self
     }
 
-    #[cfg(feature = "nn")]
-    pub(crate) fn parts(mut self, parts: &[(&'static str, &'static str)]) -> Self {
-        self.parts.extend_from_slice(parts);
+    /// Chooses the part of a folder that the text names as `folder/*`.
+    #[must_use]
+    pub fn part(mut self, folder: &'static str, part: &'static str) -> Self {
+        self.parts.push((folder, part));
         self
+    }
+
+    /// Sets the value of a line `const NAME: u32 = VALUE;` of the text or of a part.
+    #[must_use]
+    pub fn constant(mut self, name: &'static str, value: u32) -> Self {
+        self.constants.push((name, value));
+        self
+    }
+
+    /// Runs the shader without run-time checks of indices and of loops, as the kernels of this crate run, and without clearing workgroup
+    /// memory before it. A [`Gpu`](crate::Gpu) that checks every index checks this shader's, too.
+    ///
+    /// # Safety
+    ///
+    /// Whatever is bound within the checks of [`PreparedShader::bind`](crate::PreparedShader::bind), with every value that the program
+    /// binds, no index is out of bounds, every loop ends, and workgroup memory is written before it is read.
+    #[must_use]
+    pub unsafe fn trusted(self) -> Self {
+        Shader { trusted: true, ..self }
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        &self.source.name
     }
 
     /// The form that leaves out an optional operand.
@@ -90,7 +206,7 @@ impl Shader {
 /// Invocations of a workgroup of most shaders: `LANES` of their header.
 pub(crate) const LANES: u32 = 64;
 
-/// Elements of a tensor or of a workspace slot: the first, and their number.
+/// A range of elements of a tensor or of a workspace slot: the first element and the count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ElementRange {
     pub(crate) start: u64,
@@ -104,13 +220,13 @@ impl ElementRange {
         ElementRange { start: 0, length }
     }
 
-    /// `element` of the tensor as an index within the range. It may lie outside: shaders add to it, modulo 2^32, until it does not.
+    /// `element` of the tensor as an index relative to the range, modulo 2^32. Only the final sum in the shader is a valid index.
     pub(crate) fn base(&self, element: u64) -> u32 {
         element.wrapping_sub(self.start) as u32
     }
 }
 
-/// The memory that is bound.
+/// The memory of a binding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Resource {
     Operand(Operand),
@@ -126,7 +242,7 @@ pub(crate) struct Binding {
     pub(crate) variable: &'static str,
     pub(crate) resource: Resource,
     pub(crate) range: ElementRange,
-    /// Whether the caller may leave it out. The shader is then put together with the first part of the variable's folder, `none`.
+    /// Whether the caller may leave it out. The shader is then composed with the first part of the variable's folder, `none`.
     pub(crate) optional: bool,
     texture: bool,
 }
@@ -137,7 +253,7 @@ impl Binding {
         Binding { variable, resource: Resource::Operand(operand), range, optional: false, texture }
     }
 
-    /// A slot of the workspace, from its start on: a number of elements, or of texels.
+    /// The first `length` elements, or texels, of a slot of the workspace.
     pub(crate) fn slot(variable: &'static str, slot: Slot, length: u64) -> Self {
         Binding::new(variable, Operand::Slot(slot), ElementRange::whole(length))
     }
@@ -152,14 +268,14 @@ impl Binding {
     }
 }
 
-/// The variable of a texture that a shader writes.
+/// The shader variable of the texture that a dispatch writes.
 pub(crate) const WRITTEN_TEXELS: &str = "texels";
 
 /// One dispatch.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Dispatch {
     pub(crate) shader: Shader,
-    /// The parameters after the skips.
+    /// Bytes of the parameters that follow the skips.
     pub(crate) params: Vec<u8>,
     pub(crate) bindings: Vec<Binding>,
     /// Workgroups in x and y.
@@ -170,12 +286,12 @@ pub(crate) struct Dispatch {
 
 /// The layout of a packed weight: the order in which a kernel reads its elements.
 ///
-/// Plans of equal layouts can read the same [`PackedWeight`](crate::PackedWeight), whatever their batch and their lengths.
+/// Plans of equal layouts can read the same [`PackedWeight`](crate::PackedWeight). Their batch and lengths may differ.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct WeightLayout {
-    /// The weight that is packed.
+    /// Shape of the weight.
     pub(crate) shape: Vec<usize>,
-    /// The dispatches that pack it. None where a kernel reads it as it is stored.
+    /// The packed parts. Empty if the kernel reads the weight in the caller's layout.
     pub(crate) parts: Vec<PackedPart>,
 }
 
@@ -183,18 +299,18 @@ pub struct WeightLayout {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct PackedPart {
     pub(crate) dispatch: Dispatch,
-    /// The slot of the workspace that holds it where it is packed anew each time, and its length in elements or texels.
+    /// The slot of the workspace that holds the part if every run packs it, and its length in elements or texels.
     pub(crate) slot: Slot,
     pub(crate) length: u64,
 }
 
 impl WeightLayout {
-    /// Elements of the weight.
+    /// Number of elements of the weight.
     pub(crate) fn elements(&self) -> u64 {
         self.shape.iter().map(|&size| size as u64).product()
     }
 
-    /// The dispatches that fill the memory of a packed weight, each a part.
+    /// The dispatches that fill the memory of a packed weight.
     pub(crate) fn packing(&self, caps: &Caps) -> Result<Vec<Dispatch>> {
         if self.parts.is_empty() {
             return pack::copy(self.elements(), caps);
@@ -205,7 +321,7 @@ impl WeightLayout {
 }
 
 impl Dispatch {
-    /// The dispatch with its slot of the workspace replaced by a part of a packed weight.
+    /// The dispatch with its workspace slot replaced by a part of a packed weight.
     pub(super) fn written_to(&self, part: usize) -> Dispatch {
         let mut dispatch = self.clone();
         for binding in &mut dispatch.bindings {
@@ -223,7 +339,7 @@ impl fmt::Display for WeightLayout {
             return write!(f, "{:?} as it is stored", self.shape);
         };
         let rows = dispatch.shader.constants.iter().find(|(name, _)| *name == "TILE_ROWS").map_or(1, |&(_, rows)| rows);
-        let (name, parts) = (dispatch.shader.source.name, self.parts.len());
+        let (name, parts) = (&dispatch.shader.source.name, self.parts.len());
         write!(
             f,
             "{:?} by {name}, {rows} output channels a tile, {parts} part{}",
@@ -233,13 +349,13 @@ impl fmt::Display for WeightLayout {
     }
 }
 
-/// Bytes of a slot: textures come in whole rows.
+/// Bytes of a slot. A texture has whole rows.
 fn slot_bytes(slot: Slot, elements: u64) -> u64 {
     let whole = if slot.is_texture() { elements.next_multiple_of(TEXTURE_WIDTH.into()) } else { elements };
     whole * slot.element_bytes()
 }
 
-/// The dispatches of a plan and what they share.
+/// The dispatches of a plan, with their workspace and packed weight.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Program {
     pub(crate) dispatches: Vec<Dispatch>,
@@ -249,12 +365,12 @@ pub(crate) struct Program {
     pub(crate) packed: Vec<PackedPart>,
     /// Multiply-adds of all dispatches.
     pub(crate) multiply_adds: u64,
-    /// The order in which the terms of an element are added, where it is the same for all elements.
+    /// The order in which the terms of an element are added, if it is the same for all elements.
     pub(crate) order: Option<Order>,
 }
 
 impl Program {
-    /// Fails unless it reads the packed weight that it is to read, if any.
+    /// Fails if `wanted` is given and is not the layout of the packed weight that the program reads.
     pub(crate) fn check_packed(&self, wanted: Option<&WeightLayout>, shape: &[usize]) -> Result<()> {
         match wanted {
             Some(wanted) if wanted.shape != shape || wanted.parts != self.packed => {
@@ -271,12 +387,12 @@ impl Program {
     }
 }
 
-/// Texels of a row of a workspace texture: `TEXTURE_WIDTH` of the shaders' header. What lies in it is one long sequence; WebGPU grants sides
-/// of 8192.
+/// Texels of a row of a workspace texture: `TEXTURE_WIDTH` of the shaders' header. A texture holds one sequence of texels, row after row.
+/// WebGPU guarantees sides of 8192.
 pub(crate) const TEXTURE_WIDTH: u32 = 4096;
 
-/// Workgroups in x and y, for a number of them that one dimension may not hold: the fewest rows, and in each no more than
-/// needed. Less than one workgroup a row has nothing to do.
+/// Workgroups in x and y that cover `workgroups`, which may exceed one dimension: the fewest rows, each as short as possible. There are
+/// fewer idle workgroups than rows.
 pub(crate) fn folded(workgroups: u64, caps: &Caps) -> Result<[u32; 2]> {
     let side = u64::from(caps.max_workgroups).min(65_535);
     let limit = side * side;
@@ -287,11 +403,11 @@ pub(crate) fn folded(workgroups: u64, caps: &Caps) -> Result<[u32; 2]> {
     Ok([workgroups.div_ceil(y) as u32, y as u32])
 }
 
-/// A program being written.
+/// A program under construction.
 #[derive(Debug)]
 pub(crate) struct Builder<'a> {
     pub(crate) caps: &'a Caps,
-    /// Bytes of workspace that may be used.
+    /// Maximum bytes of workspace.
     pub(crate) workspace: u64,
     required: Required<'a>,
     pub(crate) program: Program,
@@ -300,14 +416,14 @@ pub(crate) struct Builder<'a> {
 /// Properties that a program must have.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Required<'a> {
-    /// The layout of the packed weight that it reads: no dispatch packs the weight.
+    /// The layout of the packed weight that the program reads. Then no dispatch packs the weight.
     pub(crate) packed: Option<&'a WeightLayout>,
     pub(crate) order: Option<&'a Order>,
 }
 
 impl Required<'_> {
     fn are_of(&self, program: &Program) -> bool {
-        // A program may be one of several problems, the first of them.
+        // The program may be that of the first of several problems.
         self.packed.is_none_or(|packed| packed.parts.starts_with(&program.packed))
             && self.order.is_none_or(|order| program.order.as_ref() == Some(order))
     }
@@ -318,12 +434,12 @@ impl<'a> Builder<'a> {
         Builder { caps, workspace: workspace_bytes, required, program: Program::default() }
     }
 
-    /// A builder with the same requirements and nothing in it.
+    /// An empty builder with the same requirements.
     pub(crate) fn scratch(&self) -> Builder<'a> {
         Builder::new(self.caps, self.workspace, self.required)
     }
 
-    /// Emits the first of a number of layouts, or the first with the properties that the program must have.
+    /// Emits the first of `layouts` layouts that gives the program its required properties, or layout 0 if none does.
     pub(super) fn first_required(
         &mut self,
         layouts: usize,
@@ -343,7 +459,7 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// Makes a slot hold `elements` at least.
+    /// Makes a slot hold at least `elements` elements, or texels.
     pub(crate) fn reserve(&mut self, slot: Slot, elements: u64) -> Result<()> {
         let limit = self.largest(slot);
         if elements > limit {
@@ -357,7 +473,7 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// Elements, or texels, that one slot may still take: what the others leave of the workspace, within one binding.
+    /// Maximum elements, or texels, of a slot: the workspace that the other slots leave, limited to one binding.
     pub(crate) fn available(&self, slot: Slot) -> u64 {
         let bytes = slot.element_bytes();
         let others = self.program.workspace_bytes() - slot_bytes(slot, self.program.slots[slot as usize]);
@@ -365,7 +481,7 @@ impl<'a> Builder<'a> {
         (self.workspace.saturating_sub(others) / unit * unit / bytes).min(self.largest(slot))
     }
 
-    /// Elements, or texels, of the largest slot that the device can bind as a whole.
+    /// Maximum elements, or texels, of a slot that the device can bind as a whole.
     fn largest(&self, slot: Slot) -> u64 {
         if slot.is_texture() {
             u64::from(self.caps.max_texture_side) * u64::from(TEXTURE_WIDTH)
@@ -374,7 +490,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// The phases as dispatches read them: in their parameters where there is one, otherwise in a table.
+    /// The phases in the form that dispatches read: a single one is a parameter, several are a table.
     pub(super) fn phases(&self, phases: &[Phase]) -> Result<Phases> {
         let mut taps_before = 0;
         let entry = |phase: &Phase| {
@@ -394,8 +510,8 @@ impl<'a> Builder<'a> {
         Ok(Phases { one: PhaseParams::default(), table: Some(table), count: phases.len() as u32 })
     }
 
-    /// Adds a dispatch of `workgroups`, folded into two dimensions where one cannot hold them. A dispatch without workgroups is left
-    /// out.
+    /// Adds a dispatch of `workgroups` workgroups, folded into two dimensions if one cannot hold them. A dispatch without workgroups is
+    /// omitted.
     pub(super) fn dispatch(&mut self, draft: Draft, workgroups: u64, params: &dyn Parameters) -> Result<()> {
         if workgroups > 0 {
             let dispatch = self.checked(draft, workgroups, params)?;
@@ -404,8 +520,8 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// Adds a dispatch that packs a part of the weight into a slot, and returns the binding by which `variable` reads that part. The
-    /// dispatch is left out where the weight is packed already.
+    /// Adds a dispatch that packs a part of the weight into a slot. Returns the binding by which `variable` reads that part. The dispatch
+    /// is omitted if the weight is already packed.
     pub(super) fn pack(
         &mut self,
         draft: Draft,
@@ -432,7 +548,7 @@ impl<'a> Builder<'a> {
         Ok(Binding { resource: Resource::Packed(index), ..Binding::slot(variable, slot, length) })
     }
 
-    /// A dispatch within the limits of the device.
+    /// The dispatch, checked against the limits of the device.
     fn checked(&self, draft: Draft, workgroups: u64, params: &dyn Parameters) -> Result<Dispatch> {
         let Draft { shader, bindings } = draft;
         let most = self.caps.max_range();
@@ -473,7 +589,7 @@ impl<'a> Builder<'a> {
 mod tests {
     use super::*;
 
-    /// Workgroups that one dimension cannot hold are folded with fewer to spare than there are rows.
+    /// Workgroups that one dimension cannot hold are folded with fewer idle workgroups than rows.
     #[test]
     fn folding_leaves_few_workgroups_idle() {
         let caps = Caps::WEBGPU;

@@ -1,5 +1,5 @@
-//! Sums in two passes: partial sums of fixed splits of the positions, added up in a fixed order. No atomics, so the same plan gives the
-//! same bits every time. And `sums`, the kernel of the bias gradient.
+//! Sums in two passes: the first sums fixed splits of the positions, the second adds the partial sums in a fixed order. There are no
+//! atomics, so the same plan gives the same bits every time. Also `sums`, the kernel of the bias gradient.
 
 use super::operands::{
     Contraction, ContractionParams, Draft, InputParams, Parameters, PartialParams, Skips, SplitParams,
@@ -41,16 +41,16 @@ tiles! {
     RowTiles { channels: u32 }
 }
 
-/// Positions that a split of `sums` adds up at least.
+/// Minimum number of positions, over all batch items, of a split of `sums`.
 const MIN_SPLIT: u64 = 4096;
 
-/// How a sum over positions is split: into partial sums that a second pass adds up, or not at all, straight into the output.
+/// The splits of a sum over positions. With several, a second pass adds the partial sums; a single one is written to the output directly.
 #[derive(Debug)]
 pub(super) struct Reduction {
     pub(super) splits: u32,
-    /// Strides of what the first pass writes.
+    /// Strides of the tensor that the first pass writes: partial sums, or the output.
     strides: PartialParams,
-    /// Values of one split, and how they lie in the output.
+    /// Values of one split, values of a row, and elements of the output from one row to the next.
     values: u64,
     row_length: u32,
     out_row: u32,
@@ -59,7 +59,7 @@ pub(super) struct Reduction {
 }
 
 impl Reduction {
-    /// For the part of the weight gradient that some ranges compute, in about `wanted` splits.
+    /// The reduction for the part of the weight gradient that `ranges` compute, in at most `wanted` splits.
     pub(super) fn new(c: &Contract, ranges: &Ranges, wanted: u64, builder: &mut Builder<'_>) -> Result<Self> {
         let row_length = ranges.depth() * c.taps;
         let out_row = c.depth * c.taps;
@@ -78,7 +78,7 @@ impl Reduction {
         builder: &mut Builder<'_>,
     ) -> Result<Self> {
         let values = u64::from(groups) * u64::from(rows) * u64::from(row_length);
-        // Half of what is left, so that kernels with columns have room for them.
+        // Half of the remaining workspace, so that kernels with columns have room for them.
         let room = builder.available(Slot::Partials) / 2 / values;
         let splits = wanted.min(room).clamp(1, builder.caps.max_terms(1).min(65_535).into()) as u32;
         let split = splits > 1;
@@ -93,13 +93,13 @@ impl Reduction {
         Ok(Reduction { splits, strides, values, row_length, out_row, role, output })
     }
 
-    /// Where the first pass writes.
+    /// Strides of the tensor that the first pass writes.
     pub(super) fn params(&self) -> PartialParams {
         self.strides
     }
 
-    /// The splits of `all` terms, in dispatches that add `at_once` terms of each. There is one for an empty sum too, which must be
-    /// written.
+    /// Divides the splits of `all` terms into dispatches of at most `at_once` terms per split. An empty sum has one dispatch, which
+    /// writes zeros.
     pub(super) fn dispatches(&self, all: u32, at_once: u32) -> impl Iterator<Item = SplitParams> + use<> {
         let each = all.div_ceil(self.splits);
         (0..each.max(1)).step_by(at_once as usize).map(move |first| SplitParams {
@@ -119,7 +119,7 @@ impl Reduction {
         }
     }
 
-    /// The second pass.
+    /// Emits the second pass, if there is more than one split.
     pub(super) fn finish(&self, builder: &mut Builder<'_>) -> Result<()> {
         if self.splits == 1 {
             return Ok(());
@@ -140,7 +140,7 @@ impl Reduction {
 }
 
 impl Draft {
-    /// The sums that the first pass of a reduction writes, or adds to.
+    /// Binds the tensor that the first pass of a reduction writes, or adds to.
     pub(super) fn partials(self, reduction: &Reduction, accumulate: bool) -> Self {
         self.constants(&[("ACCUMULATE", accumulate.into())]).bind(reduction.partials("output"))
     }
@@ -164,7 +164,7 @@ impl Kernel<SumRows> for Sums {
     }
 }
 
-/// A workgroup for each split of a channel.
+/// The only variant: one workgroup for each split of a channel.
 #[derive(Debug)]
 struct Lanes;
 
@@ -181,7 +181,7 @@ impl Variant<SumRows> for Lanes {
     }
 
     fn emit(&self, s: &SumRows, builder: &mut Builder<'_>) -> Result<()> {
-        // Slices of the same channels differ in batch items and positions only; they add up in order.
+        // Slices of the same channels differ only in batch items and positions. They are added in order.
         let mut done: Vec<(std::ops::Range<u32>, Reduction)> = Vec::new();
         let slices = slices::rows(s.batch, s.channels, s.length, builder.caps.max_range())?;
         for (ranges, input) in slices {
@@ -190,7 +190,7 @@ impl Variant<SumRows> for Lanes {
                 done.push((ranges.r.clone(), reduction(s, &ranges, builder)?));
             }
             let Some((_, reduction)) = done.iter().find(|(channels, _)| *channels == ranges.r) else { continue };
-            // Each lane adds up every LANES-th.
+            // Each lane sums every LANES-th term.
             let at_once = builder.caps.max_terms(1).saturating_mul(LANES);
             let all = ranges.batch() * ranges.positions();
             let sizes = [reduction.splits, all.div_ceil(reduction.splits), at_once];
@@ -212,7 +212,7 @@ impl Variant<SumRows> for Lanes {
     }
 }
 
-/// How the sums of some channels are split.
+/// The reduction for the channels of a slice.
 fn reduction(s: &SumRows, ranges: &Ranges, builder: &mut Builder<'_>) -> Result<Reduction> {
     let channels = ranges.rows();
     let total = u64::from(s.batch) * u64::from(s.length);
@@ -222,7 +222,7 @@ fn reduction(s: &SumRows, ranges: &Ranges, builder: &mut Builder<'_>) -> Result<
     Reduction::with([1, 1], channels, [0, channels], Role::BiasGradient, output, wanted, builder)
 }
 
-/// The parameters of a slice. Its channels are rows of one group.
+/// The parameters of a slice, whose channels are the rows of one group.
 fn params(s: &SumRows, ranges: &Ranges, input: ElementRange) -> Contraction<RowTiles> {
     let row = u64::from(ranges.n.start) * u64::from(s.channels) + u64::from(ranges.r.start);
     let inside = i64::from(ranges.j.start)..i64::from(ranges.j.end);

@@ -1,4 +1,4 @@
-//! Cutting a problem into slices whose operands each fit one storage binding.
+//! Cuts a problem into slices whose operands each fit one storage binding.
 
 use crate::caps::Caps;
 use crate::error::{Error, Result};
@@ -58,7 +58,7 @@ impl Ranges {
         }
     }
 
-    /// The two halves along the first of the axes that can be halved.
+    /// The two halves along the first axis of `axes` that can be halved.
     fn halves(&self, axes: &[Axis]) -> Option<[Ranges; 2]> {
         axes.iter().find_map(|&axis| {
             let (mut first, mut second) = (self.clone(), self.clone());
@@ -74,17 +74,17 @@ impl Ranges {
     }
 }
 
-/// Some taps of a correlation, cut into slices.
+/// A range of taps of a correlation, cut into slices.
 #[derive(Debug)]
 pub(crate) struct TapSlice {
-    /// The taps of each phase.
+    /// The range of taps within each phase.
     pub(crate) taps: Range<u32>,
     pub(crate) correlate: Correlate,
     pub(crate) slices: Vec<CorrelateSlice>,
 }
 
 impl TapSlice {
-    /// Adds the parts of each sum that the slices compute to the order, with the loops of a kernel over them.
+    /// Adds the parts of the sums that the slices compute to the order of the program. `nesting` is the loops of the kernel.
     pub(super) fn order(&self, bias_first: bool, nesting: &[Level], builder: &mut Builder<'_>) {
         for slice in &self.slices {
             builder.order(bias_first, Part::new(slice.ranges.q.clone(), self.taps.clone(), nesting.iter().copied()));
@@ -92,13 +92,13 @@ impl TapSlice {
     }
 }
 
-/// A slice of a correlation with what it touches of each operand.
+/// A slice of a correlation with the range of each operand that it accesses.
 #[derive(Debug)]
 pub(crate) struct CorrelateSlice {
     pub(crate) ranges: Ranges,
-    /// Whether an earlier slice has written the same outputs, which this one then adds to.
+    /// Whether an earlier slice has written the same outputs. This slice then adds to them.
     pub(crate) accumulate: bool,
-    /// Whether the sums are complete with it.
+    /// Whether this slice completes the sums.
     pub(crate) last: bool,
     pub(crate) input: ElementRange,
     /// Positions of an input row that are in the element range.
@@ -109,7 +109,7 @@ pub(crate) struct CorrelateSlice {
 }
 
 impl CorrelateSlice {
-    /// Multiply-adds of its outputs, each with the given number of taps of its phase.
+    /// Multiply-adds of the slice, where an output of a phase has `taps(phase)` taps.
     pub(crate) fn multiply_adds(&self, c: &Correlate, taps: impl Fn(&Phase) -> u32) -> u64 {
         let p = &self.ranges;
         let inside = |phase: &Phase| phase.count.min(p.j.end).saturating_sub(p.j.start);
@@ -118,28 +118,28 @@ impl CorrelateSlice {
     }
 }
 
-/// A slice of a contraction with what it touches of each operand.
+/// A slice of a contraction with the range of each operand that it accesses.
 #[derive(Debug)]
 pub(crate) struct ContractSlice {
     pub(crate) ranges: Ranges,
     pub(crate) narrow: ElementRange,
     pub(crate) wide: ElementRange,
-    /// Positions of a wide row that are in its element range.
+    /// Positions of a wide row that are in the element range.
     pub(crate) touched: Range<i64>,
 }
 
-/// What a slice of a correlation may be at most.
+/// Limits of a slice of a correlation.
 #[derive(Clone, Copy)]
 pub(crate) struct Limits<'a> {
-    /// Elements of a range.
+    /// Maximum elements of an element range.
     pub(crate) max_range: u64,
-    /// Iterations of all loops of an invocation, and how many a sum over so many input rows takes.
+    /// Maximum iterations of all loops of an invocation, and the iterations of a sum over a number of input rows.
     pub(crate) max_iterations: u32,
     pub(crate) iterations: &'a dyn Fn(&Correlate, u32) -> u64,
     pub(crate) staged: Option<Staged<'a>>,
 }
 
-/// The amount that a kernel stages of the operands of a slice, and its limit.
+/// The amount that a kernel stages in the workspace for a slice, and its limit.
 #[derive(Clone, Copy)]
 pub(crate) struct Staged<'a> {
     pub(crate) amount: &'a dyn Fn(&Ranges) -> u64,
@@ -147,14 +147,14 @@ pub(crate) struct Staged<'a> {
 }
 
 impl Staged<'_> {
-    /// The amount of a slice, where it is too much.
+    /// The amount for a slice if it exceeds the limit.
     fn too_much(&self, ranges: &Ranges) -> Option<u64> {
         let amount = (self.amount)(ranges);
         (amount > self.limit).then_some(amount)
     }
 }
 
-/// The slices of a correlation, in the order in which they must run. None for an empty batch.
+/// The slices of a correlation, in the order in which they must run. Empty for an empty batch.
 pub(crate) fn correlate(c: &Correlate, limits: Limits<'_>) -> Result<Vec<TapSlice>> {
     if c.batch == 0 {
         return Ok(Vec::new());
@@ -164,7 +164,7 @@ pub(crate) fn correlate(c: &Correlate, limits: Limits<'_>) -> Result<Vec<TapSlic
         let slices = correlate_slices(c, limits, [true; 2])?;
         return Ok(vec![TapSlice { taps: 0..c.max_taps(), correlate: c.clone(), slices }]);
     }
-    // The most taps that fit, between one that does (or must) and one that does not.
+    // Bisects for the most taps that fit: `most` fits (or is 1), `too_many` does not fit.
     let (mut most, mut too_many) = (1, c.max_taps());
     while too_many - most > 1 {
         let middle = most + (too_many - most) / 2;
@@ -189,7 +189,7 @@ fn correlate_slices(
     let Limits { max_range, max_iterations, iterations, staged } = limits;
     let whole = Ranges { n: 0..c.batch, g: 0..c.groups, r: 0..c.rows, q: 0..c.depth, j: 0..c.positions() };
     let mut done = Vec::new();
-    // A stack gives the first half first.
+    // The stack pops the first half before the second.
     let mut open = vec![whole];
     while let Some(ranges) = open.pop() {
         let first = first_taps && ranges.q.start == 0;
@@ -203,7 +203,7 @@ fn correlate_slices(
             output: output(c, &ranges),
             ranges,
         };
-        // Batch items first: that cuts nothing that is shared but the weight.
+        // Cut batch items first: of the operands, their slices share only the weight.
         let halves = if cut.output.length > max_range {
             cut.ranges.halves(&[Axis::N, Axis::G, Axis::R, Axis::J])
         } else if cut.input.length > max_range {
@@ -228,8 +228,8 @@ fn correlate_slices(
     Ok(done)
 }
 
-/// The axes of a slice that its weight has, the one first along which a half spans the least of it. The weight's outer axis may
-/// be that of the output rows or that of the depth.
+/// The axes of the weight of a slice, in descending order of the elements that they span: halving the first shortens the element range
+/// most. The weight's outer axis may be the output rows or the depth.
 fn weight_axes(c: &Correlate, p: &Ranges) -> [Axis; 3] {
     let span = |axis: Axis| match axis {
         Axis::G => u64::from(p.groups() - 1) * u64::from(c.w_group),
@@ -241,19 +241,19 @@ fn weight_axes(c: &Correlate, p: &Ranges) -> [Axis; 3] {
     axes
 }
 
-/// A problem that can be cut to bindings.
+/// A problem that can be cut into parts whose operands fit bindings.
 pub(crate) trait Sliced: Sized + Clone {
-    /// The same problem with one batch item, where it has no output for want of items.
+    /// The problem with one batch item, if its batch is empty and it therefore has no output.
     fn with_an_item(&self) -> Option<Self> {
         None
     }
 
-    /// Parts whose operands fit bindings of `max_range` elements, each a problem of its own, with the number of parts of its sizes. The
-    /// predicted time of a problem is the sum over its parts.
+    /// Cuts the problem into parts whose operands fit bindings of `max_range` elements. Returns one problem for each distinct size, with
+    /// the number of parts of that size. The predicted time of a problem is the sum over its parts.
     fn parts(&self, max_range: u64) -> Result<Vec<(Self, u64)>>;
 }
 
-/// Problems of the sizes of some ranges, with their numbers.
+/// One problem for each distinct size of the ranges, with the number of ranges of that size.
 fn counted<P>(all: impl Iterator<Item = Ranges>, problem: impl Fn(&Ranges) -> P) -> Vec<(P, u64)> {
     let mut parts: Vec<([u32; 5], P, u64)> = Vec::new();
     for ranges in all {
@@ -305,9 +305,9 @@ impl Sliced for SumRows {
     }
 }
 
-/// The slices of a contraction, collected by what they compute of the weight gradient: those of one entry differ in batch
-/// items and positions only. `max_output` elements of the weight gradient are computed at once; `staged` is what the kernel
-/// stages of a slice, and how much of that there may be.
+/// The slices of a contraction, grouped by the part of the weight gradient that they compute: the slices of one entry differ
+/// only in batch items and positions. The part of the weight gradient spans at most `max_output` elements. `staged` limits
+/// the amount that the kernel stages for a slice.
 pub(crate) fn contract(
     c: &Contract,
     max_range: u64,
@@ -340,16 +340,16 @@ pub(crate) fn contract_to_bindings(c: &Contract, caps: &Caps) -> Result<Vec<Vec<
     contract(c, caps.max_range(), caps.max_range(), None)
 }
 
-/// What becomes of a block of the weight gradient.
+/// How a block of the weight gradient is cut.
 enum Cut {
-    /// Parts that differ in batch items and positions only.
+    /// Into slices that differ only in batch items and positions.
     Parts(Vec<ContractSlice>),
-    /// It must be cut along its channels first, because of so many elements. `None` where that is not possible.
+    /// First along its channels, into these halves (`None` if it cannot be halved). The number is the element count that is too large.
     Channels(Option<[Ranges; 2]>, u64),
 }
 
-/// Cuts a block along batch items and positions, in the same way for all of its channels: parts that add up to the same
-/// outputs must cover the same ones.
+/// Cuts a block along batch items and positions, in the same way for all its channels: slices that are added to a common
+/// output must have all outputs in common.
 fn contract_parts(c: &Contract, block: &Ranges, max_range: u64, staged: Option<Staged<'_>>) -> Cut {
     let mut parts = Vec::new();
     let mut open = vec![block.clone()];
@@ -358,7 +358,7 @@ fn contract_parts(c: &Contract, block: &Ranges, max_range: u64, staged: Option<S
         let wide = rows_range(&ranges, c.groups, c.depth, &ranges.q, c.wide_length, touched.clone());
         let cut = ContractSlice { narrow: narrow(c, &ranges), wide, touched, ranges };
         let ranges = &cut.ranges;
-        // Positions of one channel at a time: of several, the element range spans whole rows.
+        // Positions are cut only within one channel: the element range of several channels spans whole rows.
         let (halves, longest) = if cut.narrow.length > max_range {
             let channels = ranges.halves(&[Axis::N]).is_none().then(|| block.halves(&[Axis::G, Axis::R])).flatten();
             if channels.is_some() {
@@ -400,7 +400,7 @@ pub(crate) fn contract_output(c: &Contract, p: &Ranges) -> ElementRange {
 }
 
 impl ContractSlice {
-    /// Multiply-adds of the given number of positions with every tap.
+    /// Multiply-adds of the slice with `positions` positions for every tap.
     pub(crate) fn multiply_adds(&self, c: &Contract, positions: u32) -> u64 {
         let p = &self.ranges;
         let sizes = [p.batch(), p.groups(), p.rows(), p.depth(), c.taps];
@@ -412,7 +412,8 @@ fn indivisible(value: u64, limit: u64) -> Error {
     Error::TooLarge { what: "elements of the smallest part of a tensor that must be bound at once", value, limit }
 }
 
-/// Elements of rows `(n, g*per_group + q)` of a tensor `[N, groups*per_group, length]`, in each the positions `inside`.
+/// The range from the first to the last element at positions `inside` of rows `(n, g*per_group + q)`, `q` in `channels`, of a tensor
+/// `[N, groups*per_group, length]`.
 fn rows_range(
     ranges: &Ranges,
     groups: u32,
@@ -432,7 +433,7 @@ fn rows_range(
     ElementRange { start, length: end - start }
 }
 
-/// The positions inside `0..length` that reading `first..=last` touches once it is extended.
+/// The positions within `0..length` that a read of `first..=last` accesses. Positions outside are mapped inside by the extension.
 fn touched(first: i64, last: i64, length: u32, extension: Extension) -> Range<i64> {
     let length = i64::from(length);
     let mut touched = first.max(0)..(last + 1).min(length);
@@ -443,7 +444,7 @@ fn touched(first: i64, last: i64, length: u32, extension: Extension) -> Range<i6
     if extension.repeated && left.max(right) > 0 {
         return 0..length;
     }
-    // Positions nearer than the padding's far end may be left out by a stride; they count all the same.
+    // A stride may skip positions between the row and the far end of the padding; they are included anyway.
     if left > 0 {
         match extension.mode {
             PaddingMode::Zeros | PaddingMode::Constant(_) => {}
@@ -518,8 +519,8 @@ fn touched_wide(c: &Contract, p: &Ranges) -> Range<i64> {
     touched(first, last, c.wide_length, c.extension)
 }
 
-/// Batch items, channels and positions of a tensor `[batch, channels, length]` in parts that each fit one binding, as
-/// slices of one group whose rows are the channels.
+/// Cuts a tensor `[batch, channels, length]` along batch items, channels and positions into parts that each fit one binding: ranges
+/// of one group whose rows are the channels.
 pub(crate) fn rows(batch: u32, channels: u32, length: u32, max_range: u64) -> Result<Vec<(Ranges, ElementRange)>> {
     let whole = Ranges { n: 0..batch, g: 0..1, r: 0..channels, q: 0..1, j: 0..length };
     let mut done = Vec::new();
@@ -542,7 +543,7 @@ pub(crate) fn rows(batch: u32, channels: u32, length: u32, max_range: u64) -> Re
 mod tests {
     use super::*;
 
-    /// What shaders are told that they may read lies inside the row, and never ends before it begins.
+    /// The touched positions lie inside the row, never end before they begin, and include every sample that the extension repeats.
     #[test]
     fn touched_positions_are_positions() {
         let modes = [

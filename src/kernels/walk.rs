@@ -1,38 +1,38 @@
-//! How a tile of output positions walks over the taps of an input row.
+//! The order in which a tile of output positions visits the taps of an input row.
 
 use crate::lowering::gcd;
 
-/// The positions of a tile and the order in which it takes the taps.
+/// The positions of a tile, and the order in which the tile visits the taps.
 ///
 /// Output position `j` reads input position `j*stride + t*dilation` for tap `t`. Positions `dilation/gcd` apart read samples
-/// `lcm(stride, dilation)` apart, which is `stride/gcd` taps: so the sample of tap `t + stride/gcd` is the one that the
-/// neighbour had for tap `t`, and a tile loads one sample a tap and shifts the others.
+/// `lcm(stride, dilation)` apart, which is `stride/gcd` taps. So the sample of tap `t + stride/gcd` is the neighbour's sample
+/// of tap `t`, and a tile loads one sample per tap and shifts the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Walk {
     tile_positions: u32,
-    /// Whether samples are shifted through the tile; otherwise every tap loads all of its own.
+    /// Whether samples are shifted through the tile; otherwise every tap loads all its samples.
     pub(super) shifted: bool,
-    /// Output positions between neighbours of a tile.
+    /// Distance between neighbouring positions of a tile.
     pub(super) spacing: u32,
-    /// Taps from one to the next at which neighbours share a sample: stride / gcd.
+    /// Tap distance at which neighbouring outputs reuse a sample: stride / gcd.
     pub(super) tap_stride: u32,
 }
 
-/// Input positions of a block of tiles, at most: beyond the end of the longest row they still fit an `i32`.
+/// Maximum input positions of a block of tiles: a block that starts within the longest row still ends within an `i32`.
 pub(super) const MAX_BLOCK: u64 = 1 << 24;
 
 impl Walk {
-    /// Neighbouring positions, whose taps are walked over one by one.
+    /// Adjacent positions, whose taps are visited one by one.
     pub(super) fn plain(tile_positions: u32) -> Self {
         Walk { tile_positions, shifted: false, spacing: 1, tap_stride: 1 }
     }
 
-    /// The same with the positions of so many invocations interleaved, so that neighbours are at neighbouring positions.
+    /// [`Walk::plain`] with the tiles of `invocations` interleaved, so that neighbouring invocations have adjacent positions.
     fn interleaved(tile_positions: u32, invocations: u32) -> Self {
         Walk { spacing: invocations, ..Walk::plain(tile_positions) }
     }
 
-    /// Input positions from one invocation to the next.
+    /// Distance in elements between the first positions of neighbouring invocations, for positions `in_step` elements apart.
     pub(super) fn distance(&self, in_step: u32) -> u32 {
         let positions = if self.spacing == 1 { self.tile_positions } else { 1 };
         positions.saturating_mul(in_step)
@@ -44,8 +44,8 @@ impl Walk {
         Walk { tile_positions, shifted: true, spacing, tap_stride }
     }
 
-    /// The walks that a tile can take over so many taps. `interleaved` is how many invocations may interleave, where a kernel can do
-    /// that.
+    /// The walks of a tile over `taps` taps. `interleaved` is the number of invocations whose tiles interleave, or `None` if the kernel
+    /// does not support that.
     pub(super) fn all(
         in_step: u32,
         tap_step: u32,
@@ -54,10 +54,10 @@ impl Walk {
         interleaved: Option<u32>,
     ) -> impl Iterator<Item = Self> {
         let near = move |walk: &Walk| {
-            // Shaders reckon with positions up to a block beyond the end.
+            // Shaders compute positions up to one block beyond the end of a row.
             u64::from(walk.spacing) * u64::from(in_step) <= MAX_BLOCK / u64::from(tile_positions)
         };
-        // One position has nothing to interleave; one position, or one tap, has nothing to shift.
+        // Interleaving needs several positions; shifting needs several positions and several taps.
         let interleaved = interleaved.filter(|_| tile_positions > 1);
         let interleaved = interleaved.map(|invocations| Walk::interleaved(tile_positions, invocations));
         let shifts = taps > 1 && tile_positions > 1;
@@ -65,18 +65,18 @@ impl Walk {
         std::iter::once(Walk::plain(tile_positions)).chain([interleaved, shifted].into_iter().flatten().filter(near))
     }
 
-    /// Tiles along so many positions of a row: whole blocks of interleaved tiles.
+    /// Tiles along `positions` positions of a row, in whole blocks of interleaved tiles.
     pub(super) fn position_tiles(&self, positions: u32) -> u64 {
         let block = u64::from(self.spacing) * u64::from(self.tile_positions);
         u64::from(positions).div_ceil(block) * u64::from(self.spacing)
     }
 
-    /// Samples that a tile loads for each of so many taps, on average.
+    /// Mean number of samples that a tile of `positions` loads for each of `taps` taps.
     pub(super) fn samples(&self, positions: u32, taps: u32) -> f64 {
         if self.shifted { 1.0 + f64::from(positions - 1) * self.residues(taps) } else { f64::from(positions) }
     }
 
-    /// Residues of taps, as a share of so many taps.
+    /// Number of residues of the taps, divided by the number of taps.
     pub(super) fn residues(&self, taps: u32) -> f64 {
         f64::from(self.tap_stride.min(taps)) / f64::from(taps.max(1))
     }

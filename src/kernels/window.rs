@@ -1,5 +1,5 @@
-//! `window`: samples staged in workgroup memory, slid through registers past the taps; packed weights at addresses that all
-//! invocations share.
+//! `window`: samples are staged in workgroup memory and slide through registers past the taps. All invocations read a packed weight at
+//! the same address.
 
 use super::operands::{Correlation, Draft};
 use super::order::Level;
@@ -23,21 +23,22 @@ tiles! {
     }
 }
 
-/// Samples that are staged at once: half of the workgroup memory that WebGPU promises, so that two workgroups fit in it.
+/// Samples that are staged at once: half of the workgroup memory that WebGPU guarantees, so that two workgroups fit in it.
 const STAGED: u32 = 2048;
 
-/// Sequences of samples that are staged at once at most: more save no barrier that matters.
+/// Maximum sequences of samples that are staged at once. With more, the barriers saved are negligible.
 const MOST_SEQUENCES: u32 = 16;
 
-/// Taps that the sums are unrolled over at most.
+/// Maximum taps of an unrolled step.
 const MOST_UNROLLED: u32 = 5;
 
-/// The reason where there is no variant.
+/// The reason for having no variant.
 const TOO_FAR: &str = "the positions that share samples are too far apart, or the workgroup memory is too small";
 
-/// A GPU's compiler makes 364 issued instructions of the first tile's loop over three taps, 336 of them multiply-adds, with 132 registers,
-/// nothing spilled, 8 waves (RDNA 3; on RDNA 2 363, 128 registers, 8 waves); of four taps of a longer kernel 448 of 487 (and of 482).
-/// Mesa's RADV, 2026-11-27. For the same number of sums, more rows stage fewer samples.
+/// Compiled for RDNA 3, the first tile's loop over three taps issues 364 instructions, of which 336 are multiply-adds, with 132 registers,
+/// no spills and 8 waves (RDNA 2: 363 instructions, 128 registers, 8 waves). Its loop over four taps of a longer kernel issues 487
+/// instructions (RDNA 2: 482), of which 448 are multiply-adds. Compiler: Mesa's RADV, 2026-11-27. For the same number of sums, more rows
+/// stage fewer samples.
 const TILES: [WindowTile; 2] = [WindowTile { rows: 16, positions: 7 }, WindowTile { rows: 1, positions: 15 }];
 
 #[derive(Debug)]
@@ -91,7 +92,7 @@ impl Variant<Correlate> for WindowTile {
             staged: None,
         };
         for part in slices::correlate(c, limits)? {
-            // Taps that were cut have residues of other lengths.
+            // A cut range of taps has residues of other lengths.
             let layout = layout(&part.correlate)?;
             layout.emit(&part.correlate, &part.slices, builder)?;
             part.order(false, &layout.order(&part.correlate), builder);
@@ -100,34 +101,34 @@ impl Variant<Correlate> for WindowTile {
     }
 }
 
-/// How positions and taps are walked over, and the samples that a workgroup stages at once.
+/// The order in which positions and taps are visited, and the samples that a workgroup stages at once.
 ///
 /// Output position `j` reads input position `j*stride + t*dilation` for tap `t`. Positions `dilation/gcd` apart (the spacing) share
-/// samples, for taps `stride/gcd` apart (the tap stride): the taps of one residue modulo the tap stride are walked over together, and the
+/// samples at taps `stride/gcd` apart (the tap stride). So the taps of one residue modulo the tap stride are visited together, while the
 /// samples of a tile's positions shift through the registers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct WindowLayout {
     tile: WindowTile,
     spacing: u32,
     tap_stride: u32,
-    /// Logarithm of the number of neighbouring positions that go to neighbouring invocations: a power of two, at most the spacing.
+    /// Base-2 logarithm of the number of adjacent positions in adjacent invocations: a power of two, at most the spacing.
     width_shift: u32,
-    /// Sequences that are staged at once, taps of a sequence, and its samples.
+    /// Sequences that are staged at once, and the taps and samples of a staged sequence.
     sequences: u32,
     taps: u32,
     samples: u32,
-    /// Taps of an unrolled step; whether a step is all taps of a residue; whether steps leave a remainder.
+    /// Taps of an unrolled step; whether a step has all taps of a residue; whether a remainder loop is needed.
     unrolled: u32,
     whole: bool,
     rest: bool,
 }
 
 impl WindowLayout {
-    /// `None` where positions that share samples are too far apart.
+    /// `None` if positions that share samples are too far apart.
     fn new(c: &Correlate, tile: WindowTile) -> Option<Self> {
         let (in_step, tap_step) = (c.in_step.unsigned_abs(), c.tap_step.unsigned_abs());
         let common = gcd(in_step, tap_step);
-        // One tap shares no samples: its positions are neighbours.
+        // With one tap, no samples are shared: the positions of a tile are adjacent.
         let (spacing, tap_stride) = if c.max_taps() <= 1 { (1, 1) } else { (tap_step / common, in_step / common) };
         let width_shift = spacing.min(LANES).ilog2();
         let along = LANES >> width_shift;
@@ -135,7 +136,7 @@ impl WindowLayout {
         if block > MAX_BLOCK {
             return None;
         }
-        // The taps of all residues: those of a phase differ by one at most.
+        // The number of taps of each residue. Within a phase these numbers differ by at most one.
         let length = |p: &Phase, first: u32| (p.taps - 1 - first) / tap_stride + 1;
         let ends = |p: &Phase| [length(p, 0), length(p, tap_stride.min(p.taps) - 1)];
         let lengths: Vec<u32> = c.phases.iter().filter(|p| p.taps > 0).flat_map(ends).collect();
@@ -155,7 +156,7 @@ impl WindowLayout {
         (taps > 0).then_some(layout)
     }
 
-    /// Blocks of so many positions of a row: along the spacing, and across it.
+    /// Blocks that cover `positions` positions of a row: along the spacing, and across it.
     fn blocks(&self, positions: u32) -> [u32; 2] {
         let along = (LANES >> self.width_shift) * self.tile.positions;
         let across = self.spacing.div_ceil(1 << self.width_shift);
@@ -172,7 +173,7 @@ impl WindowLayout {
         let taps: f64 = c.phases.iter().map(|p| f64::from(p.taps)).sum::<f64>() / c.phases.len().max(1) as f64;
         let residues = f64::from(self.tap_stride).min(taps);
         let (sums, positions) = (f64::from(rows * positions), f64::from(positions));
-        // Of every tap: the sums, its weights and a sample; of every residue: the first samples, and staging all of them.
+        // Per tap: the sums, its weights and a sample. Per residue: the first samples of the window, and staging all samples.
         let tap = f64::from(rows.div_ceil(4)) * speed.uniform_load + speed.staged_load;
         let chunks = (taps / residues.max(1.0) / f64::from(self.taps)).ceil();
         let staged = f64::from(self.samples) / f64::from(LANES);
@@ -189,7 +190,7 @@ impl WindowLayout {
         work.on(speed)
     }
 
-    /// The loops over the terms of an element. Without blocks of taps, blocks of sequences change nothing.
+    /// The loops over the terms of an element. Without blocks of taps, blocks of sequences do not change the order.
     fn order(&self, c: &Correlate) -> Vec<Level> {
         let residues = [Level::Depth, Level::Residues(self.tap_stride), c.ascending_taps()];
         if self.taps >= c.max_taps().div_ceil(self.tap_stride) {
@@ -199,7 +200,7 @@ impl WindowLayout {
         blocks.into_iter().chain(residues).collect()
     }
 
-    /// Iterations of all loops of an invocation that sums over so many input rows.
+    /// Iterations of all loops of an invocation that sums over `depth` input rows.
     fn iterations(&self, c: &Correlate, depth: u32) -> u64 {
         let WindowTile { rows, positions } = self.tile;
         let residues = u64::from(self.tap_stride.min(c.max_taps()));

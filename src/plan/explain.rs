@@ -1,4 +1,4 @@
-//! A plan in words: what it does, what it was chosen from, and why.
+//! A plan as text: its operation, its candidates, and the reason for the choice.
 
 use super::{Candidate, Plan};
 use crate::geometry::{Activation, Operation, Residual, Shapes};
@@ -7,11 +7,11 @@ use crate::kernels::program::Resource;
 use crate::lowering::{Operand, Role};
 use std::fmt;
 
-/// Dispatches that are shown one by one.
+/// Most dispatches that are shown one by one.
 const MOST_DISPATCHES: usize = 12;
 
 /// `{plan}` is one line: operation, shapes, kernel, dispatches. `{plan:#}` has all lines: the dispatches one by one, the
-/// candidates with what each is predicted to take, and the reason for the choice.
+/// candidates with their predicted times, and the reason for the choice.
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !f.alternate() {
@@ -46,7 +46,7 @@ impl Plan {
         match self.fused.saved() {
             Some(Role::PreActivation) if self.operation == Operation::Forward => writeln!(
                 f,
-                "  gradients will need the pre-activation, which this writes where a buffer is given for it"
+                "  gradients will need the pre-activation, which this plan writes if a buffer is given for it"
             ),
             Some(role) if self.operation == Operation::Forward => {
                 writeln!(f, "  gradients will need {}", role.name())
@@ -78,7 +78,7 @@ impl Plan {
                 .filter(|b| matches!(b.resource, Resource::Operand(Operand::Role(_))))
                 .map(|b| b.range.length * 4)
                 .sum();
-            let name = dispatch.shader.source.name;
+            let name = dispatch.shader.name();
             writeln!(f, "    {name}: {x} x {y} workgroups over {} of tensors{once}", size(bytes))?;
         }
         match count.saturating_sub(MOST_DISPATCHES) {
@@ -93,7 +93,7 @@ impl Plan {
 
     fn candidate_lines(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let measured = self.candidates.iter().any(|c| c.measured.is_some());
-        let order = if measured { "what was measured first, then by prediction" } else { "by prediction" };
+        let order = if measured { "by measured time, then by prediction" } else { "by prediction" };
         writeln!(f, "  candidates, the fastest first, {order}; milliseconds, and the share of the device kept busy")?;
         writeln!(f, "  (a tile is output channels x positions of an invocation, x invocations along channels)")?;
         write!(f, "    {:<16}", "variant")?;
@@ -124,18 +124,18 @@ impl Plan {
         Ok(())
     }
 
-    /// Why the winner won: what the best of the other kernels spends more on.
+    /// Why the variant was chosen: where the best of the other kernels spends more time.
     fn reason(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let open = |c: &&Candidate| c.refused.is_none();
         let Some(chosen) = self.candidates.iter().find(|c| c.variant == self.variant) else { return Ok(()) };
         let other = self.candidates.iter().filter(open).find(|c| c.variant.kernel != self.variant.kernel);
         let Some(other) = other else {
-            return writeln!(f, "  {}: no other kernel was open to choice", self.variant);
+            return writeln!(f, "  {}: no other kernel could be chosen", self.variant);
         };
         let (times, how) = match (chosen.measured, other.measured) {
             (Some(chosen), Some(other)) => (other / chosen, "took"),
             (Some(_), None) => {
-                return writeln!(f, "  {}: measured on this adapter, as no other kernel was", self.variant);
+                return writeln!(f, "  {}: measured on this adapter; no other kernel was measured", self.variant);
             }
             _ => (other.predicted.seconds() / chosen.predicted.seconds(), "is predicted to take"),
         };
@@ -155,7 +155,7 @@ impl Plan {
     }
 }
 
-/// Bytes in a unit that suits them.
+/// Bytes in a readable unit.
 fn size(bytes: u64) -> String {
     match bytes {
         0..1024 => format!("{bytes} bytes"),

@@ -1,4 +1,4 @@
-//! Which kernel computes an operation, in which tile, in how many dispatches, with how much workspace, and why.
+//! Planning: which kernel and tile compute an operation, in how many dispatches, with how much workspace, and why.
 //!
 //! A [`Plan`] is a pure value: made from numbers, without a device, and comparable.
 
@@ -17,7 +17,7 @@ use crate::lowering::{Operand, Problem, Role, lower};
 use std::fmt;
 use std::sync::Arc;
 
-/// Bytes of workspace that a plan may use unless told otherwise.
+/// Default limit of the workspace of a plan, in bytes.
 pub const DEFAULT_WORKSPACE_BYTES: u64 = 256 << 20;
 
 /// Most stride phases: their table must fit a binding of 128 MiB.
@@ -39,15 +39,15 @@ impl fmt::Display for VariantName {
     }
 }
 
-/// What the planner may decide.
+/// Options of the planner.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct PlanOptions {
     /// Only this kernel: `direct`, or `direct/4x4` for one of its variants. [`kernels`] lists them.
     pub kernel: Option<String>,
-    /// Bytes of workspace that may be used.
+    /// Limit of the workspace, in bytes.
     pub workspace_bytes: u64,
-    /// What was measured; without it, predictions decide.
+    /// Measured times; without them, predictions decide.
     pub tuning: Option<Arc<Tuning>>,
     /// The layout of the packed weight that the operation reads in place of the weight.
     pub packed: Option<Arc<WeightLayout>>,
@@ -74,7 +74,7 @@ impl PlanOptions {
         PlanOptions { workspace_bytes, ..self }
     }
 
-    /// Of candidates that were measured, the fastest is chosen.
+    /// Chooses the fastest of the measured candidates.
     #[must_use]
     pub fn tuning(self, tuning: impl Into<Arc<Tuning>>) -> Self {
         PlanOptions { tuning: Some(tuning.into()), ..self }
@@ -97,23 +97,23 @@ impl PlanOptions {
     }
 }
 
-/// One of the ways to compute an operation that the planner looked at.
+/// A variant that the planner considered for an operation.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Candidate {
-    /// Its name.
+    /// Name of the variant.
     pub variant: VariantName,
-    /// What it is predicted to take.
+    /// Predicted time.
     pub predicted: Prediction,
-    /// Measured time in seconds, where the planner was given one.
+    /// Measured time in seconds, if the planner was given one.
     pub measured: Option<f64>,
-    /// Why it could not be planned, where it could not.
+    /// The reason, if it could not be planned.
     pub refused: Option<Error>,
 }
 
-/// How one operation of one layer on one input shape is computed on devices of certain limits.
+/// How to compute one operation of one layer on one input shape, on devices with given [`Caps`].
 ///
-/// `{plan}` says in a line what it does; `{plan:#}` explains it: shapes, the kernel and why it was chosen, dispatches, workspace.
+/// `{plan}` is a summary in one line; `{plan:#}` explains the plan: shapes, the kernel and why it was chosen, dispatches, workspace.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     fused: Fused,
@@ -129,7 +129,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Plans `operation` of a layer, with an activation and a residual or without, for an input `[N, C_in, L]` or
+    /// Plans `operation` of a layer, with or without an activation and a residual, for an input `[N, C_in, L]` or
     /// `[C_in, L]`.
     pub fn new(
         layer: impl Into<Fused>,
@@ -152,7 +152,7 @@ impl Plan {
         if let Some(tuning) = &options.tuning {
             candidates.iter_mut().for_each(|c| c.measured = tuning.seconds(&key, c.variant));
         }
-        // What was measured first; a stable sort leaves the rest by prediction.
+        // Measured candidates come first; the stable sort leaves the others in the order of their predictions.
         candidates.sort_by(|a, b| {
             let time = |c: &Candidate| c.measured.unwrap_or(f64::INFINITY);
             time(a).total_cmp(&time(b))
@@ -175,7 +175,7 @@ impl Plan {
                 Err(error) => candidate.refused = Some(error),
             }
         }
-        // Where nothing can be planned, what the best candidate met is the reason.
+        // If nothing can be planned, the error of the best candidate is returned.
         let (variant, program) = match planned {
             Some(planned) => planned,
             None => return Err(candidates.into_iter().find_map(|c| c.refused).unwrap_or_else(no_kernel)),
@@ -223,12 +223,12 @@ impl Plan {
         self.variant
     }
 
-    /// What measured times of this operation are filed under.
+    /// Key of the measured times of this operation in a [`Tuning`].
     pub(crate) fn key(&self) -> &str {
         &self.key
     }
 
-    /// Everything that was looked at: what was measured, the fastest first, and then the fastest by prediction.
+    /// All candidates: the measured ones first, by measured time, then the others by predicted time; the fastest first.
     pub fn candidates(&self) -> &[Candidate] {
         &self.candidates
     }
@@ -238,15 +238,15 @@ impl Plan {
         self.program.dispatches.len()
     }
 
-    /// Multiply-adds of all dispatches, those with padding that the kernel multiplies out included. The empty parts of tiles
+    /// Multiply-adds of all dispatches, including those with padding that the kernel multiplies out. The empty parts of tiles
     /// do not count.
     pub fn multiply_adds(&self) -> u64 {
         self.program.multiply_adds
     }
 
-    /// The order in which the terms of each element of the output are added. Plans of equal order give equal bits for equal elements.
-    /// `None` where it differs from element to element: where terms that meet no sample are left out, where elements are cut into different
-    /// parts, and for the input gradient of padding that copies samples.
+    /// The order in which the terms of each element of the output are added. Plans of equal order give equal bits for equal
+    /// elements. `None` if the order differs between elements: if terms that meet no sample are left out, if elements are cut
+    /// into different parts, and for the input gradient of padding that copies samples.
     pub fn order(&self) -> Option<&Order> {
         self.program.order.as_ref()
     }
@@ -256,8 +256,8 @@ impl Plan {
         self.program.workspace_bytes()
     }
 
-    /// The layout of the weight that it reads: packed on each run, or once ([`PackedWeight`](crate::PackedWeight)). `None` for an
-    /// operation that reads no weight.
+    /// The layout of the weight that the kernel reads, whether it is packed on each run or once
+    /// ([`PackedWeight`](crate::PackedWeight)). `None` for an operation that reads no weight.
     pub fn weight_layout(&self) -> Option<WeightLayout> {
         let layout = || WeightLayout { shape: self.shapes.weight.to_vec(), parts: self.program.packed.clone() };
         self.operation.reads_weight().then(layout)
@@ -268,10 +268,10 @@ impl Plan {
         self.packed
     }
 
-    /// Tensors that the operation reads. [`Role::Bias`] may be left out. A packed weight is not among them.
+    /// Roles of the tensors that the operation reads. [`Role::Bias`] is optional. A packed weight is not among them.
     ///
-    /// Gradients through an activation read what the forward pass saved: [`Role::Output`], or [`Role::PreActivation`] where
-    /// [`Fused::saves_pre_activation`].
+    /// Gradients through an activation read the tensor that the forward pass saved: [`Role::PreActivation`] if
+    /// [`Fused::saves_pre_activation`], else [`Role::Output`].
     pub fn inputs(&self) -> Vec<Role> {
         let mut roles = match self.operation {
             Operation::Forward => vec![Role::Input, Role::Weight, Role::Bias],
@@ -288,8 +288,8 @@ impl Plan {
         roles
     }
 
-    /// The tensor that the operation writes as well, where it is given: [`Role::PreActivation`] of a forward pass whose gradients
-    /// need it ([`Fused::saves_pre_activation`]).
+    /// A second tensor, which the operation writes if a buffer is given for it: [`Role::PreActivation`] of a forward pass whose
+    /// gradients need it ([`Fused::saves_pre_activation`]).
     pub fn optional_output(&self) -> Option<Role> {
         let saves = self.operation == Operation::Forward && self.fused.saves_pre_activation();
         saves.then_some(Role::PreActivation)
@@ -310,13 +310,13 @@ impl Plan {
         self.program == other.program
     }
 
-    /// Names and WGSL texts of the shaders as they are compiled, each once.
-    pub fn shaders(&self) -> Result<Vec<(&'static str, String)>> {
-        let mut shaders: Vec<(&'static str, String)> = Vec::new();
+    /// Names and WGSL texts of the shaders as they are compiled; each text once.
+    pub fn shaders(&self) -> Result<Vec<(String, String)>> {
+        let mut shaders: Vec<(String, String)> = Vec::new();
         for dispatch in &self.program.dispatches {
             let text = crate::shader::compose(&dispatch.shader)?.text;
             if !shaders.iter().any(|(_, known)| *known == text) {
-                shaders.push((dispatch.shader.source.name, text));
+                shaders.push((dispatch.shader.name().to_owned(), text));
             }
         }
         Ok(shaders)
@@ -344,12 +344,12 @@ impl ConvTranspose1d {
     }
 }
 
-/// Names of the kernels.
+/// Names of all kernels.
 pub fn kernels() -> Vec<&'static str> {
     crate::kernels::names()
 }
 
-/// Sizes that follow from the geometry and are not the size of any tensor.
+/// Checks sizes that follow from the geometry but are not the size of any tensor.
 fn check_derived_sizes(g: &Geometry) -> Result<()> {
     let phases = u64::from(g.stride.min(g.wide.length));
     if phases > MAX_PHASES {
@@ -366,7 +366,7 @@ fn no_kernel() -> Error {
     Error::Unsupported { kernel: "none", reason: "no kernel supports this operation".into() }
 }
 
-/// The kernel, and the variant of it, that a name such as `direct` or `direct/4x4` asks for.
+/// A parsed name such as `direct` (a kernel) or `direct/4x4` (one of its variants).
 struct KernelName<'a> {
     kernel: Option<&'a str>,
     tile: Option<&'a str>,
@@ -389,7 +389,7 @@ impl<'a> KernelName<'a> {
 /// The variants that a kernel has for a problem, with their predictions; or why it has none.
 type Offer = (&'static str, Result<Vec<(Tile, Prediction)>, String>);
 
-/// All variants that can compute the problem that does the work, the fastest by prediction first.
+/// All variants that can compute the first problem, which does nearly all of the work; the fastest by prediction first.
 fn candidates(problems: &[Problem], name: &KernelName<'_>, caps: &Caps) -> Result<Vec<Candidate>> {
     let (offers, outputs) = match problems.first() {
         Some(Problem::Correlate(c)) => (offers(CORRELATE, c, name, caps), "outputs and input gradients"),
@@ -434,7 +434,7 @@ fn offers<P: Sliced>(
     name: &KernelName<'_>,
     caps: &Caps,
 ) -> Vec<Offer> {
-    // A problem that cannot be cut cannot be planned either; emission tells why.
+    // A problem that cannot be sliced cannot be planned either; emitting it returns the reason.
     let parts = problem.parts(caps.max_range()).unwrap_or_else(|_| vec![(problem.clone(), 1)]);
     let predict = |variant: &dyn Variant<P>| {
         Prediction::of_all(parts.iter().map(|(part, count)| (variant.predict(part, caps), *count)).collect())
@@ -447,7 +447,7 @@ fn offers<P: Sliced>(
     named.map(offer).collect()
 }
 
-/// The program of all problems with the chosen kernel; problems after the first in the kernel's own fastest variant.
+/// The program of all problems with the chosen kernel: the first in the chosen variant, the others in the fastest by prediction.
 fn emit(problems: &[Problem], chosen: VariantName, caps: &Caps, options: &PlanOptions) -> Result<Program> {
     let required = Required { packed: options.packed.as_deref(), order: options.order.as_ref() };
     let mut builder = Builder::new(caps, options.workspace_bytes, required);
@@ -462,7 +462,7 @@ fn emit(problems: &[Problem], chosen: VariantName, caps: &Caps, options: &PlanOp
         }
     }
     let mut program = builder.program;
-    // The gradient of copied padding is added to some elements only.
+    // No order covers a fold: it adds the gradient of copied padding to some elements only.
     let product = |a: u32, b: u32| u64::from(a) * u64::from(b);
     let covered = |order: &Order| match problems {
         [Problem::Correlate(c)] => order.covers(product(c.depth, c.max_taps())),
@@ -474,13 +474,13 @@ fn emit(problems: &[Problem], chosen: VariantName, caps: &Caps, options: &PlanOp
     match &options.order {
         Some(wanted) if program.order.as_ref() != Some(wanted) => Err(Error::Order {
             wanted: wanted.to_string(),
-            got: program.order.map_or_else(|| "no order of all elements".to_owned(), |order| order.to_string()),
+            got: program.order.map_or_else(|| "no common order of all elements".to_owned(), |order| order.to_string()),
         }),
         _ => Ok(program),
     }
 }
 
-/// Emits a problem in a variant of a kernel, or in the one that is predicted to be fastest.
+/// Emits a problem with the variant of a kernel that has this tile or, without a tile, the fastest by prediction.
 fn emit_problem<P: Sliced>(
     kernels: &[&'static dyn Kernel<P>],
     problem: &P,
@@ -499,7 +499,7 @@ fn emit_problem<P: Sliced>(
     };
     let variant = variant.ok_or_else(no_kernel)?;
     if let Some(one) = problem.with_an_item() {
-        // An empty batch has the weight and the order of any other, and no dispatch.
+        // An empty batch has no dispatch, but the same packed weight and order as any other batch.
         let mut scratch = builder.scratch();
         if variant.emit(&one, &mut scratch).is_ok() {
             builder.program.packed = scratch.program.packed;
@@ -515,7 +515,7 @@ fn emit_problem<P: Sliced>(
     Ok(())
 }
 
-/// The gradient of the padding lives across problems; kernels use the rest of the workspace.
+/// Reserves workspace for the gradient of the padding, which several problems share; kernels use the rest.
 fn reserve_border(problems: &[Problem], builder: &mut Builder<'_>) -> Result<()> {
     for problem in problems {
         if let Problem::Correlate(c) = problem

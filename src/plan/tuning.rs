@@ -1,16 +1,16 @@
-//! What was measured of candidates, as plain data: times, and the adapter that they are of.
+//! Measured times of candidates and the adapter that they were measured on, as plain data.
 
 use super::VariantName;
 use crate::error::{Error, Result};
 use crate::geometry::{Geometry, Operation};
 use std::collections::BTreeMap;
 
-/// The adapter that something was measured on, as it calls itself, and the version of this library.
+/// The adapter that times were measured on, as it names itself, and the version of this library.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "tune", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct TunedOn {
-    /// Version of this library: kernels change.
+    /// Version of this library: kernels change between versions.
     pub library: String,
     /// Name of the adapter.
     pub adapter: String,
@@ -21,7 +21,7 @@ pub struct TunedOn {
 }
 
 impl TunedOn {
-    /// Whether another is the same, or what differs.
+    /// Checks that `device` is the same; the error names the first difference.
     pub(crate) fn check(&self, device: &TunedOn) -> Result<()> {
         let pairs = [
             ("library version", &self.library, &device.library),
@@ -46,24 +46,24 @@ pub struct Tuning {
 }
 
 impl Tuning {
-    /// Nothing yet, of this adapter.
+    /// An empty tuning for this adapter.
     pub(crate) fn empty(on: TunedOn) -> Self {
         Tuning { on, seconds: BTreeMap::new() }
     }
 
-    /// Seconds of each candidate of an operation; nothing where there is none.
+    /// Adds the seconds of each candidate of an operation, if there are any.
     pub(crate) fn insert(&mut self, key: &str, seconds: BTreeMap<String, f64>) {
         if !seconds.is_empty() {
             self.seconds.insert(key.to_owned(), seconds);
         }
     }
 
-    /// What it was measured on.
+    /// The adapter and library that it was measured with.
     pub fn on(&self) -> &TunedOn {
         &self.on
     }
 
-    /// Number of operations of layers that were measured.
+    /// Number of measured operations of layers.
     pub fn len(&self) -> usize {
         self.seconds.len()
     }
@@ -73,7 +73,7 @@ impl Tuning {
         self.seconds.is_empty()
     }
 
-    /// Seconds that a candidate took.
+    /// Measured seconds of a candidate, if there is a valid time.
     pub(crate) fn seconds(&self, key: &str, variant: VariantName) -> Option<f64> {
         self.seconds.get(key)?.get(&variant.to_string()).copied().filter(|s| s.is_finite() && *s >= 0.0)
     }
@@ -82,20 +82,20 @@ impl Tuning {
     #[cfg(feature = "tune")]
     pub fn load(path: impl AsRef<std::path::Path>) -> Result<Self> {
         let path = path.as_ref();
-        serde_json::from_slice(&crate::files::read_whole(path)?).map_err(|e| Error::file(path, e))
+        serde_json::from_slice(&crate::files::read(path)?).map_err(|e| Error::file(path, e))
     }
 
-    /// Writes a file that is whole at any time: an interrupted call leaves the earlier one. Of two programs that tune into one
-    /// file, the one that saves last has its times in it.
+    /// Writes the file atomically: an interrupted call leaves the earlier file. If two programs save to one file, the times of
+    /// the last one remain.
     #[cfg(feature = "tune")]
     pub fn save(&self, path: impl AsRef<std::path::Path>) -> Result<()> {
         let path = path.as_ref();
         let text = serde_json::to_string_pretty(self).map_err(|e| Error::file(path, e))?;
-        crate::files::write_whole(path, text.as_bytes())
+        crate::files::write(path, text.as_bytes())
     }
 }
 
-/// What a layer on an input shape is to the planner; an activation or a residual changes nothing of it.
+/// Key of an operation of a layer on an input shape. An activation or a residual does not change it.
 pub(super) fn key(transposed: bool, g: &Geometry, operation: Operation) -> String {
     let mode = g.extension.mode.name();
     let kind = if transposed { "transposed convolution" } else { "convolution" };

@@ -2,13 +2,13 @@ use super::Exact;
 use crate::error::{Error, Result};
 use crate::geometry::{Activation, Fused, Residual};
 
-/// What computing an activation, or its derivative, may add to an error at `z`, in units of `1 + |z|`.
+/// Error allowed for computing an activation or its derivative at `z`, in units of `1 + |z|`.
 const ACTIVATION_ERROR: f64 = 1.0 / (1u32 << 20) as f64;
 /// Unit roundoff of `f32`.
 const ROUNDOFF: f64 = 1.0 / (1u32 << 24) as f64;
 
 impl Activation {
-    /// Its exact value.
+    /// The exact value at `z`.
     pub fn value(self, z: f64) -> f64 {
         match self {
             Activation::Identity => z,
@@ -33,7 +33,7 @@ impl Activation {
         }
     }
 
-    /// Its exact derivative.
+    /// The exact derivative at `z`.
     pub fn derivative(self, z: f64) -> f64 {
         match self {
             Activation::Identity => 1.0,
@@ -58,17 +58,17 @@ impl Activation {
         }
     }
 
-    /// Its derivative where its value is `y`; only for those that have one derivative for a value.
+    /// The derivative where the value is `y`; only for activations whose value determines the derivative.
     fn derivative_from_value(self, y: f64) -> f64 {
         match self {
             Activation::Tanh => 1.0 - y * y,
             Activation::Sigmoid => y * (1.0 - y),
-            // Their values have the sign of their arguments.
+            // The value has the sign of the argument.
             other => other.derivative(y),
         }
     }
 
-    /// The largest slope that it has anywhere.
+    /// Upper bound of the magnitude of the slope.
     fn steepest(self) -> f64 {
         match self {
             Activation::Identity | Activation::Relu | Activation::Tanh => 1.0,
@@ -79,7 +79,7 @@ impl Activation {
         }
     }
 
-    /// What computing it at a `z` of this magnitude may add to an error.
+    /// Error allowed for computing it at a `z` of this magnitude.
     fn error(self, z: f64) -> f64 {
         match self {
             Activation::Identity | Activation::Relu => 0.0,
@@ -93,23 +93,23 @@ fn sigmoid(z: f64) -> f64 {
     1.0 / (1.0 + (-z).exp())
 }
 
-/// The standard normal distribution's function.
+/// Cumulative distribution function of the standard normal distribution.
 fn normal(z: f64) -> f64 {
     0.5 * libm::erfc(-z * std::f64::consts::FRAC_1_SQRT_2)
 }
 
-/// `dy` on its way back through an activation: what the gradients of the convolution start from.
+/// `dy` times the derivative of the activation: the output gradient of the convolution itself.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Back {
     /// `dy` times the derivative, rounded to `f32`.
     pub gradient: Vec<f32>,
-    /// How far each element that a kernel computes may be from it, beyond rounding.
+    /// Largest error of each element that a kernel computes, beyond rounding.
     pub error: Vec<f32>,
 }
 
 impl Fused {
-    /// What goes into the activation, from the convolution's sum and an element of the residual.
+    /// The exact input of the activation, from the convolution's sum and an element of the residual.
     pub fn exact_pre_activation(&self, sum: Exact, residual: Option<f32>) -> Exact {
         let mut sum = sum;
         if let (Residual::BeforeActivation, Some(residual)) = (self.residual, residual) {
@@ -118,8 +118,8 @@ impl Fused {
         sum
     }
 
-    /// The output, from the convolution's sum and an element of the residual. Its bound is that of the sum, as steep as the
-    /// activation is anywhere, and what the activation itself may add.
+    /// The exact output, from the convolution's sum and an element of the residual. Its bound is the bound of the sum times
+    /// the largest slope of the activation, plus the error of the activation itself.
     pub fn exact_output(&self, sum: Exact, residual: Option<f32>) -> Exact {
         let z = self.exact_pre_activation(sum, residual);
         let steepest = self.activation.steepest();
@@ -137,10 +137,11 @@ impl Fused {
         y
     }
 
-    /// `dy` times the derivative at what the forward pass saved, see [`Fused::saves_pre_activation`].
+    /// `dy` times the derivative of the activation. `saved` is the tensor that the forward pass saved, see
+    /// [`Fused::saves_pre_activation`]; it is as long as `dy`.
     pub fn exact_back(&self, dy: &[f32], saved: &[f32]) -> Result<Back> {
         if dy.len() != saved.len() {
-            return Err(Error::DataLength { tensor: "what was saved", got: saved.len(), expected: dy.len() });
+            return Err(Error::DataLength { tensor: "the saved tensor", got: saved.len(), expected: dy.len() });
         }
         let derivative = |saved: f64| match self.saves_pre_activation() {
             true => self.activation.derivative(saved),
@@ -157,10 +158,11 @@ impl Fused {
 }
 
 impl Exact {
-    /// A gradient through an activation: from that of [`Back::gradient`], and that of [`Back::error`] for its bound.
+    /// A gradient through an activation: `self` is computed from [`Back::gradient`], and `error`, for the bound, is the same
+    /// gradient computed from [`Back::error`].
     #[must_use]
     pub fn back(self, error: Exact) -> Exact {
-        // Two roundings more: of the product with the derivative, here and on the device.
+        // Two more roundings: of the product with the derivative, here and on the device.
         Exact { terms: self.terms + 2, slack: self.slack + error.magnitude * (1.0 + error.bound()), ..self }
     }
 }

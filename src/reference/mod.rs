@@ -2,10 +2,10 @@
 //!
 //! For every output, `|got - exact| <= gamma(terms + 1) * (sum of |w*x| + |b|)`, with `gamma(n) = n*u / (1 - n*u)` and
 //! `u = 2^-24`: the bound of an inner product in `f32` that holds for any order of summation (Higham, *Accuracy and Stability
-//! of Numerical Algorithms*, 2nd ed., section 3.1). To it comes the smallest normal `f32` for each term, since WGSL lets a
+//! of Numerical Algorithms*, 2nd ed., section 3.1). The smallest normal `f32` is added for each term, since WGSL lets a
 //! device flush subnormal numbers to zero.
 //!
-//! Sums of products of `f32` are formed in `f64`, whose own rounding is 2^-29 of that bound.
+//! Products of `f32` are summed in `f64`, whose own rounding is 2^-29 of that bound.
 
 mod fused;
 mod toeplitz;
@@ -16,7 +16,7 @@ pub use toeplitz::Toeplitz;
 use crate::error::{Error, Result};
 use crate::geometry::{Geometry, Layer, PaddingMode, Shapes};
 
-/// The exact value of one output, and what its bound is made of.
+/// The exact value of one element, and the parts of its error bound.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 #[non_exhaustive]
 pub struct Exact {
@@ -26,12 +26,12 @@ pub struct Exact {
     pub magnitude: f64,
     /// Number of products summed (of values, for the bias gradient). Taps on padding of zeros do not count.
     pub terms: u64,
-    /// What the bound has beyond that of the sum: the error of an activation.
+    /// Error allowed beyond the bound of the sum, such as that of an activation.
     pub slack: f64,
 }
 
 impl Exact {
-    /// How far a result may be from the value. Infinite from 2^24 terms on, where the theory says nothing.
+    /// Largest allowed distance between a result and the value. Infinite if `terms + 1` is at least 2^24, where theory gives no bound.
     pub fn bound(&self) -> f64 {
         if self.magnitude == 0.0 {
             return self.slack;
@@ -39,8 +39,8 @@ impl Exact {
         gamma(self.terms + 1) * self.magnitude + self.terms as f64 * f64::from(f32::MIN_POSITIVE) + self.slack
     }
 
-    /// The error of a result as a share of the bound: at most 1 keeps the promise. Infinite for a result that is no number
-    /// where the value is one.
+    /// The error of a result as a fraction of the bound: at most 1 keeps the promise. Infinite if the result is NaN and the
+    /// value is not.
     pub fn used(&self, got: f32) -> f64 {
         let got = f64::from(got);
         if got == self.value || (got.is_nan() && self.value.is_nan()) {
@@ -56,31 +56,31 @@ impl Exact {
         self.terms += 1;
     }
 
-    /// A start from a bias, which is no product.
+    /// Starts a sum from a bias, which is not counted as a term.
     fn from_bias(bias: Option<f32>) -> Self {
         let bias = f64::from(bias.unwrap_or(0.0));
         Exact { value: bias, magnitude: bias.abs(), ..Exact::default() }
     }
 }
 
-/// `n*u / (1 - n*u)` with `u = 2^-24`; infinite from `n*u = 1` on.
+/// `n*u / (1 - n*u)` with `u = 2^-24`; infinite if `n*u >= 1`.
 pub fn gamma(n: u64) -> f64 {
     let nu = n as f64 / f64::from(1u32 << 24);
     if nu < 1.0 { nu / (1.0 - nu) } else { f64::INFINITY }
 }
 
-/// What a padded input holds at a position.
+/// What an extended input holds at a position.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Padded {
     /// The input sample of this index, or a copy of it.
     Sample(usize),
-    /// This value.
+    /// This value, from constant padding.
     Constant(f32),
-    /// A zero.
+    /// A zero, from zero padding.
     Nothing,
 }
 
-/// The input sample at `position` of an input of `length` extended by `mode`.
+/// What an input of `length` samples, extended by `mode`, holds at `position`.
 fn padded(position: i64, length: i64, mode: PaddingMode) -> Padded {
     if (0..length).contains(&position) {
         return Padded::Sample(position as usize);
@@ -105,7 +105,7 @@ fn padded(position: i64, length: i64, mode: PaddingMode) -> Padded {
     Padded::Sample(sample as usize)
 }
 
-/// The exact answers for one layer on one input shape.
+/// Exact results of one layer on one input shape.
 #[derive(Debug, Clone, Copy)]
 pub struct Oracle {
     layer: Layer,
@@ -114,7 +114,7 @@ pub struct Oracle {
 }
 
 impl Oracle {
-    /// For a layer and an input shape `[N, C_in, L]` or `[C_in, L]`.
+    /// The oracle of a layer on an input shape `[N, C_in, L]` or `[C_in, L]`. Fails if an argument or the shape is invalid.
     pub fn new(layer: impl Into<Layer>, input_shape: impl AsRef<[usize]>) -> Result<Self> {
         let layer = layer.into();
         let (shapes, geometry) = layer.resolve(input_shape.as_ref())?;
@@ -126,9 +126,9 @@ impl Oracle {
         &self.shapes
     }
 
-    /// What a row of the input of a convolution holds once it is extended: the position, from `-pad_left` to
-    /// `L + pad_right - 1`, and what is there. A transposed convolution crops its output instead: here are the positions of a row
-    /// of it before that.
+    /// The extended input row of a convolution: each position, from `-pad_left` to `L + pad_right - 1`, and what it holds. A
+    /// transposed convolution crops its output instead: for it, these are the positions of an output row, from the first one
+    /// cropped on the left to the last one kept.
     pub fn padded(&self) -> impl Iterator<Item = (i64, Padded)> {
         let Geometry { wide, pad_left, pad_right, extension, .. } = self.geometry;
         let length = i64::from(wide.length);
@@ -162,7 +162,7 @@ impl Oracle {
         Ok(self.input_gradient_element(w, dy, index))
     }
 
-    /// `dw`, as the weight.
+    /// `dw`, in the shape of the weight.
     pub fn weight_gradient(&self, x: &[f32], dy: &[f32]) -> Result<Vec<Exact>> {
         self.check_weight_gradient(x, dy)?;
         Ok((0..count(&self.shapes.weight)).map(|index| self.weight_gradient_element(x, dy, index)).collect())
@@ -270,7 +270,7 @@ impl Oracle {
         let g = &self.geometry;
         let (length, left, right) = (i64::from(g.wide.length), i64::from(g.pad_left), i64::from(g.pad_right));
         let (start, end) = (-left, length + right);
-        // Every repetition and every mirror image is among these; the definition decides.
+        // The candidates include every repetition and every mirror image; `padded`, the definition, selects among them.
         let every = |first: i64, step: i64| {
             let nearest = start + (first - start).rem_euclid(step);
             (nearest..end).step_by(step as usize).collect::<Vec<_>>()

@@ -2,18 +2,18 @@ use super::{Padded, padded};
 use crate::error::{Error, Result};
 use crate::geometry::{Layer, PaddingMode};
 
-/// Elements of a matrix: half a gigabyte.
+/// Most elements of a matrix: half a gigabyte.
 const MAX_ELEMENTS: u64 = 1 << 26;
 
-/// A layer as the matrix that it is: `y = T x` for one batch item, `x` and `y` flattened `[C, L]`; the input gradient is
-/// `T^t dy`. A second oracle, built by scattering weights where the first gathers samples.
+/// A layer as a dense matrix: `y = T x` for one batch item, with `x` and `y` flattened from `[C, L]`; the input gradient is
+/// `T^t dy`. A second oracle, which scatters weights; the first one gathers samples.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Toeplitz {
     rows: usize,
     columns: usize,
     /// Row-major.
     values: Vec<f64>,
-    /// What constant padding adds to each output.
+    /// Contribution of constant padding to each output.
     offset: Vec<f64>,
 }
 
@@ -64,17 +64,17 @@ impl Toeplitz {
         Ok(matrix)
     }
 
-    /// Rows and columns.
+    /// Number of rows and columns.
     pub fn size(&self) -> (usize, usize) {
         (self.rows, self.columns)
     }
 
-    /// An element; `None` outside.
+    /// The element at a row and a column; `None` outside the matrix.
     pub fn get(&self, row: usize, column: usize) -> Option<f64> {
         if row < self.rows && column < self.columns { Some(self.values[row * self.columns + column]) } else { None }
     }
 
-    /// `y` without bias of one batch item: `T x`, and what constant padding adds.
+    /// `y` of one batch item without bias: `T x` plus the contribution of constant padding.
     pub fn apply(&self, x: &[f32]) -> Result<Vec<f64>> {
         check("x", x, self.columns)?;
         let rows = self.values.chunks(self.columns).zip(&self.offset);

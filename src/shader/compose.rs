@@ -50,7 +50,7 @@ impl Composed {
 /// Puts a shader together.
 pub(crate) fn compose(shader: &Shader) -> Result<Composed> {
     let mut names = Vec::new();
-    collect(shader, shader.source.wgsl, &mut names)?;
+    collect(shader, &shader.source.wgsl, None, &mut names)?;
     if let Some((folder, part)) =
         shader.parts.iter().find(|(folder, part)| !names.contains(&format!("{folder}/{part}")))
     {
@@ -64,11 +64,16 @@ pub(crate) fn compose(shader: &Shader) -> Result<Composed> {
         return Err(failed(shader, format!("it has another choice of {folder} besides {part}")));
     }
     let mut composed = Composed { text: String::new(), files: Vec::new() };
-    composed.push("header", &header());
-    for name in &names {
-        composed.push(&format!("shaders/lib/{name}.wgsl"), parts::text(name).unwrap_or_default());
+    // A text of the caller's that uses no part is complete, and its names are its own.
+    if !(shader.source.callers && names.is_empty()) {
+        composed.push("header", &header());
     }
-    composed.push(shader.source.file, shader.source.wgsl);
+    for name in &names {
+        if let Some(part) = find(shader, name) {
+            composed.push(&part.file, part.text);
+        }
+    }
+    composed.push(&shader.source.file, &shader.source.wgsl);
     for (name, value) in &shader.constants {
         let head = format!("\nconst {name}: u32 = ");
         let missing = || failed(shader, format!("it has no line 'const {name}: u32 = ...;'"));
@@ -78,9 +83,11 @@ pub(crate) fn compose(shader: &Shader) -> Result<Composed> {
     }
     if shader.writable {
         // Tables stay as they are: no tensor lies in their buffers, and control flow that depends on a variable that may be written is
-        // not uniform, so that browsers would refuse the barriers in it.
-        let writable = |line: &str| match line.contains("<Stored>") {
-            true => line.replace("var<storage, read>", "var<storage, read_write>"),
+        // not uniform, so that browsers would refuse the barriers in it. Of a caller's text every variable may lie in a shared buffer.
+        let writable = |line: &str| match shader.source.callers || line.contains("<Stored>") {
+            true => line
+                .replace("var<storage, read>", "var<storage, read_write>")
+                .replace("var<storage>", "var<storage, read_write>"),
             false => line.to_owned(),
         };
         composed.text = composed.text.lines().map(|line| writable(line) + "\n").collect();
@@ -88,32 +95,60 @@ pub(crate) fn compose(shader: &Shader) -> Result<Composed> {
     Ok(composed)
 }
 
-/// Adds the names of the parts that a text uses, and of those that they use, each once.
-fn collect(shader: &Shader, text: &str, names: &mut Vec<String>) -> Result<()> {
+/// A part: of the library, or of the caller's.
+#[derive(Debug, Clone)]
+struct Part<'s> {
+    file: String,
+    text: &'s str,
+    callers: bool,
+}
+
+/// A part by its name. The caller's come first.
+fn find<'s>(shader: &'s Shader, name: &str) -> Option<Part<'s>> {
+    let own = shader.source.library.iter().find(|(known, _)| *known == name);
+    let own = own.map(|&(name, text)| Part { file: format!("lib/{name}.wgsl"), text, callers: true });
+    let part = |text| Part { file: format!("shaders/lib/{name}.wgsl"), text, callers: false };
+    own.or_else(|| parts::text(name).map(part))
+}
+
+/// Adds the names of the parts that a text uses, and of those that they use, each once. `of` is the part that the text is of.
+fn collect(shader: &Shader, text: &str, of: Option<&Part<'_>>, names: &mut Vec<String>) -> Result<()> {
+    // The library's parts may use any of the library's.
+    let public_only = shader.source.callers && of.is_none_or(|part| part.callers);
     let lines = text.lines().filter_map(|line| line.strip_prefix("// use: "));
     for name in lines.flat_map(|line| line.split(',')).map(str::trim) {
         let name = match name.strip_suffix("/*") {
             None => name.to_owned(),
             Some(folder) => {
                 let chosen = shader.parts.iter().find(|(of, _)| *of == folder).map(|&(_, part)| part);
-                let part = chosen.or_else(|| parts::first(folder));
-                let part = part.ok_or_else(|| failed(shader, format!("there is no folder shaders/lib/{folder}")))?;
+                let part = chosen.or_else(|| first(shader, folder));
+                let part = part.ok_or_else(|| failed(shader, format!("there is no folder of parts {folder}")))?;
                 format!("{folder}/{part}")
             }
         };
         if names.contains(&name) {
             continue;
         }
-        let part =
-            parts::text(&name).ok_or_else(|| failed(shader, format!("there is no part shaders/lib/{name}.wgsl")))?;
+        let known = find(shader, &name).filter(|part| part.callers || !public_only || parts::is_public(&name));
+        let part = known.ok_or_else(|| {
+            let public: Vec<&str> = parts::public().map(|(name, _)| name).collect();
+            failed(shader, format!("there is no part {name}; the library has {}", public.join(", ")))
+        })?;
         names.push(name);
-        collect(shader, part, names)?;
+        collect(shader, part.text, Some(&part), names)?;
     }
     Ok(())
 }
 
+/// The first part of a folder, without the folder's name.
+fn first<'s>(shader: &'s Shader, folder: &str) -> Option<&'s str> {
+    let inside = |name: &'s str| name.strip_prefix(folder)?.strip_prefix('/');
+    let own = shader.source.library.iter().find_map(|&(name, _)| inside(name));
+    own.or_else(|| parts::first(folder))
+}
+
 pub(super) fn failed(shader: &Shader, message: String) -> Error {
-    Error::Shader { shader: shader.source.name, message }
+    Error::Shader { shader: shader.name().to_owned(), message }
 }
 
 #[cfg(test)]
@@ -123,9 +158,15 @@ mod tests {
     use crate::kernels::program::Source;
 
     fn shader(wgsl: &'static str) -> Shader {
-        let source: &'static Source =
-            Box::leak(Box::new(Source { name: "test", file: "shaders/test.wgsl", wgsl, params: &[] }));
-        Shader::new(source)
+        let source = Source {
+            name: "test".into(),
+            file: "shaders/test.wgsl".into(),
+            wgsl: wgsl.into(),
+            params: None,
+            library: &[],
+            callers: false,
+        };
+        Shader::of(Box::leak(Box::new(source)))
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod compose;
 mod parts;
 
 pub(crate) use compose::{Composed, compose};
+pub(crate) use parts::public as public_parts;
 
 use crate::error::Result;
 use crate::kernels::operands::PhaseParams;
@@ -32,7 +33,7 @@ pub(crate) struct Interface {
     pub(crate) workgroup_size: [u32; 3],
     /// Bytes of workgroup memory.
     pub(crate) workgroup_bytes: u32,
-    /// The bindings of group 0, in ascending order; the first, 0, is the parameters.
+    /// The bindings of group 0, in ascending order; the first of a kernel, 0, is its parameters.
     pub(crate) bindings: Vec<Variable>,
 }
 
@@ -42,6 +43,30 @@ pub(crate) struct Variable {
     pub(crate) name: String,
     pub(crate) binding: u32,
     pub(crate) kind: BindingKind,
+    /// The fewest bytes that can be bound: the size of its type, with one element of an array without a length.
+    pub(crate) bytes: u64,
+    /// The fields of a uniform struct of 32-bit numbers. Empty for other types.
+    pub(crate) fields: Vec<Field>,
+}
+
+/// A field of a uniform struct.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Field {
+    /// Its name; `outer.inner` in a struct in the struct.
+    pub(crate) name: String,
+    /// First byte in the struct.
+    pub(crate) offset: usize,
+    pub(crate) kind: naga::ScalarKind,
+}
+
+impl Shader {
+    /// The text that is compiled: the parts, the shader's own text, and the values of its constants.
+    ///
+    /// # Errors
+    /// [`Error::Shader`](crate::Error::Shader) names a part or a constant that does not exist.
+    pub fn wgsl(&self) -> Result<String> {
+        Ok(compose(self)?.text)
+    }
 }
 
 /// Parses a shader. Errors name the file and the line that they are in.
@@ -81,11 +106,13 @@ pub(crate) fn interface(shader: &Shader, module: &naga::Module) -> Result<Interf
     };
     let mut bindings: Vec<Variable> = Vec::new();
     let mut workgroup_bytes = 0;
-    check_struct(shader, "Params", all_fields(module, "Params"), fields(shader.source.params))?;
-    let phase = all_fields(module, "Phase");
-    if !phase.is_empty() {
-        let ours = PhaseParams::FIELDS.iter().map(|&(name, offset)| (name.to_owned(), offset)).collect();
-        check_struct(shader, "Phase", phase, ours)?;
+    if let Some(blocks) = shader.source.params {
+        check_struct(shader, "Params", all_fields(module, "Params"), fields(blocks))?;
+        let phase = all_fields(module, "Phase");
+        if !phase.is_empty() {
+            let ours = PhaseParams::FIELDS.iter().map(|&(name, offset)| (name.to_owned(), offset)).collect();
+            check_struct(shader, "Phase", phase, ours)?;
+        }
     }
     for (_, variable) in module.global_variables.iter() {
         let kind = match variable.space {
@@ -98,8 +125,11 @@ pub(crate) fn interface(shader: &Shader, module: &naga::Module) -> Result<Interf
                 workgroup_bytes += module.types[variable.ty].inner.size(module.to_ctx());
                 continue;
             }
-            naga::AddressSpace::Handle => texel_kind(&module.types[variable.ty].inner)
-                .ok_or_else(|| failed(shader, format!("{:?} is not a texture of the workspace", variable.name)))?,
+            naga::AddressSpace::Handle => {
+                texel_kind(&module.types[variable.ty].inner).filter(|_| !shader.source.callers).ok_or_else(|| {
+                    failed(shader, format!("{:?} is a texture or a sampler: bind buffers", variable.name))
+                })?
+            }
             _ => continue,
         };
         match &variable.binding {
@@ -107,6 +137,8 @@ pub(crate) fn interface(shader: &Shader, module: &naga::Module) -> Result<Interf
                 name: variable.name.clone().unwrap_or_default(),
                 binding: place.binding,
                 kind,
+                bytes: u64::from(module.types[variable.ty].inner.size(module.to_ctx())),
+                fields: if kind == BindingKind::Uniform { scalars(module, variable.ty) } else { Vec::new() },
             }),
             place => return Err(failed(shader, format!("a binding at {place:?}, expected group 0"))),
         }
@@ -115,7 +147,9 @@ pub(crate) fn interface(shader: &Shader, module: &naga::Module) -> Result<Interf
     if bindings.windows(2).any(|pair| pair[0].binding == pair[1].binding) {
         return Err(failed(shader, format!("two of its bindings have the same number: {bindings:?}")));
     }
-    if !matches!(bindings.first(), Some(Variable { binding: 0, kind: BindingKind::Uniform, .. })) {
+    if !shader.source.callers
+        && !matches!(bindings.first(), Some(Variable { binding: 0, kind: BindingKind::Uniform, .. }))
+    {
         return Err(failed(shader, "its binding 0 is not its parameters".into()));
     }
     Ok(Interface { entry_point: entry.name.clone(), workgroup_size: entry.workgroup_size, workgroup_bytes, bindings })
@@ -144,18 +178,32 @@ fn check_struct(shader: &Shader, name: &str, theirs: Vec<(String, usize)>, ours:
 
 /// Names and byte offsets of the fields of a struct; those of structs in it as `outer.inner`. None where there is no such struct.
 fn all_fields(module: &naga::Module, name: &str) -> Vec<(String, usize)> {
-    let found = module.types.iter().find_map(|(_, t)| match &t.inner {
-        naga::TypeInner::Struct { members, .. } if t.name.as_deref() == Some(name) => Some(members.as_slice()),
+    let found = module.types.iter().find(|(_, t)| t.name.as_deref() == Some(name));
+    let all = found.map(|(ty, _)| leaves(module, ty)).unwrap_or_default();
+    all.into_iter().map(|(name, offset, _)| (name, offset)).collect()
+}
+
+/// The fields of a struct whose fields are all 32-bit numbers; none for other types.
+fn scalars(module: &naga::Module, ty: naga::Handle<naga::Type>) -> Vec<Field> {
+    let field = |(name, offset, ty): (String, usize, naga::Handle<naga::Type>)| match module.types[ty].inner {
+        naga::TypeInner::Scalar(scalar) if scalar.width == 4 => Some(Field { name, offset, kind: scalar.kind }),
         _ => None,
-    });
+    };
+    leaves(module, ty).into_iter().map(field).collect::<Option<_>>().unwrap_or_default()
+}
+
+/// Name, byte offset and type of the fields of a struct, and of the structs in it as `outer.inner`.
+fn leaves(module: &naga::Module, ty: naga::Handle<naga::Type>) -> Vec<(String, usize, naga::Handle<naga::Type>)> {
+    let naga::TypeInner::Struct { members, .. } = &module.types[ty].inner else { return Vec::new() };
     let mut fields = Vec::new();
-    for member in found.unwrap_or_default() {
-        let (name, offset) = (member.name.as_deref().unwrap_or_default(), member.offset as usize);
-        match &module.types[member.ty].inner {
-            naga::TypeInner::Struct { members, .. } => fields.extend(members.iter().map(|inner| {
-                (format!("{name}.{}", inner.name.as_deref().unwrap_or_default()), offset + inner.offset as usize)
-            })),
-            _ => fields.push((name.to_owned(), offset)),
+    for member in members {
+        let (name, offset) = (member.name.clone().unwrap_or_default(), member.offset as usize);
+        match module.types[member.ty].inner {
+            naga::TypeInner::Struct { .. } => {
+                let inner = leaves(module, member.ty).into_iter();
+                fields.extend(inner.map(|(field, at, ty)| (format!("{name}.{field}"), offset + at, ty)));
+            }
+            _ => fields.push((name, offset, member.ty)),
         }
     }
     fields
@@ -216,14 +264,14 @@ mod tests {
                 for form in forms(dispatch) {
                     if !seen.contains(&form) {
                         assert_valid(&form, dispatch);
-                        reached.insert(form.source.file);
+                        reached.insert(form.source.file.clone());
                         seen.push(form);
                     }
                 }
             }
         }
         let all = crate::kernels::sources();
-        assert_eq!(reached, all.map(|s| s.file).collect());
+        assert_eq!(reached, all.map(|s| s.file.clone()).collect());
     }
 
     /// The shader of a dispatch with all optional operands and without each, as it is and with all storage bindings writable.
@@ -237,7 +285,7 @@ mod tests {
 
     /// The shader is valid, has the variables that the dispatch binds and no others, and keeps to what every device has.
     fn assert_valid(shader: &Shader, dispatch: &Dispatch) {
-        let name = shader.source.name;
+        let name = &*shader.source.name;
         let module = parse(shader, &compose(shader).unwrap()).unwrap();
         let interface = interface(shader, &module).unwrap();
         let info = Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(&module);
@@ -263,7 +311,7 @@ mod tests {
     fn nothing_is_declared_twice() {
         let mut files: Vec<(String, &str)> =
             parts::all().map(|(name, text)| (format!("shaders/lib/{name}.wgsl"), text)).collect();
-        files.extend(crate::sources().into_iter().map(|source| (source.file.to_owned(), source.wgsl)));
+        files.extend(crate::sources().into_iter().map(|source| (source.file.to_string(), &*source.wgsl)));
         let mut known: BTreeMap<&str, &str> = BTreeMap::new();
         for (file, text) in &files {
             for (head, end) in [("\nfn ", '}'), ("\nstruct ", '}'), ("\nvar<", ';'), ("\nalias ", ';')] {

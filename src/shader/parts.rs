@@ -61,50 +61,7 @@ parts![
     "texture_written",
     "walk",
     "weight",
-    "batch_norm/activation_gradient/none",
-    "batch_norm/activation_gradient/input",
-    "batch_norm/correction/none",
-    "batch_norm/correction/batch",
-    "batch_norm/gamma",
-    "batch_norm/input",
-    "batch_norm/moments/batch",
-    "batch_norm/moments/running",
-    "batch_norm/normalised",
-    "batch_norm/parameter_gradients/wanted",
-    "batch_norm/parameter_gradients/unwanted",
-    "batch_norm/params",
-    "batch_norm/partials",
-    "batch_norm/scaled",
-    "batch_norm/split",
-    "batch_norm/statistics",
-    "control",
     "element",
-    "element_range",
-    "fold_batch_norm/folded/weight",
-    "fold_batch_norm/folded/bias",
-    "fold_batch_norm/folded/no_bias",
-    "fold_batch_norm/shifted",
-    "optimizer/clipping/none",
-    "optimizer/clipping/scaled",
-    "optimizer/momentum/none",
-    "optimizer/momentum/velocity",
-    "pointwise/a_gradient/wanted",
-    "pointwise/a_gradient/unwanted",
-    "pointwise/activation_gradient/none",
-    "pointwise/activation_gradient/output",
-    "pointwise/activation_gradient/input",
-    "pointwise/addend/none",
-    "pointwise/addend/b",
-    "pointwise/b_gradient/wanted",
-    "pointwise/b_gradient/unwanted",
-    "pointwise/dropout/none",
-    "pointwise/dropout/masked",
-    "pointwise/params",
-    "pointwise/pre_activation",
-    "random",
-    "sum_split",
-    "sum_splits",
-    "weight_norm/row",
     "workgroup",
 ];
 
@@ -116,6 +73,20 @@ pub(super) fn text(name: &str) -> Option<&'static str> {
 /// The first part of a folder, without the folder's name.
 pub(super) fn first(folder: &str) -> Option<&'static str> {
     PARTS.iter().find_map(|(name, _)| name.strip_prefix(folder)?.strip_prefix('/'))
+}
+
+/// Parts and folders of parts that shaders outside this crate may use. The others rely on the variables and the parameters of the
+/// kernels, and change with them.
+const PUBLIC: [&str; 5] = ["activation", "element", "stored", "sum_lanes", "workgroup"];
+
+/// Whether shaders outside this crate may use a part.
+pub(super) fn is_public(name: &str) -> bool {
+    PUBLIC.contains(&name.split_once('/').map_or(name, |(folder, _)| folder))
+}
+
+/// Names and texts of the parts that shaders outside this crate may use.
+pub(crate) fn public() -> impl Iterator<Item = (&'static str, &'static str)> {
+    PARTS.iter().copied().filter(|(name, _)| is_public(name))
 }
 
 /// Names and texts of all parts.

@@ -1,4 +1,4 @@
-//! Layers of published models to measure with, on reproducible data, and the check of what comes out (feature `suite`).
+//! Layers of published models to measure, with reproducible data and checks of the results (feature `suite`).
 //!
 //! ```
 //! use conv1d::{Operation, suite};
@@ -11,7 +11,7 @@
 //! let data = suite::Data::new(&shapes);
 //! let y = data.run(&gpu, &plan)?.read()?;
 //! let answers = suite::Answers::new(layer, spec.input(), Operation::Forward, &data)?;
-//! assert!(answers.largest_share(&y, 100)? <= 1.0); // of the bound, by 100 of the elements
+//! assert!(answers.largest_share(&y, 100)? <= 1.0); // fraction of the error bound, over 100 elements
 //! # Ok::<(), conv1d::Error>(())
 //! ```
 
@@ -23,10 +23,10 @@ use crate::error::{Error, Result};
 use crate::geometry::{Conv1d, ConvTranspose1d, Layer, Padding, PaddingMode, Shapes};
 use serde::{Deserialize, Deserializer};
 
-/// Layers of published models, with where each was read.
+/// Layers of published models, with their sources.
 const LAYERS: &str = include_str!("layers.json");
 
-/// Positions below which a layer is not shrunk.
+/// Fewest positions of a shrunk layer.
 const FEWEST_POSITIONS: usize = 32;
 
 /// Layers of published models.
@@ -49,23 +49,23 @@ pub struct LayerSpec {
     pub c_out: usize,
     /// K.
     pub k: usize,
-    /// Distance of the windows of neighbouring outputs.
+    /// Distance between the windows of neighbouring outputs, in samples.
     pub stride: usize,
     /// Samples added (transposed: cropped) on the left.
     pub pad_left: usize,
-    /// On the right.
+    /// Samples added (transposed: cropped) on the right.
     pub pad_right: usize,
-    /// Distance of neighbouring taps.
+    /// Distance between neighbouring taps, in samples.
     pub dilation: usize,
-    /// Groups of channels.
+    /// Number of groups.
     pub groups: usize,
     /// Whether it is a transposed convolution.
     #[serde(default)]
     pub transposed: bool,
-    /// Samples that a transposed convolution is longer on the right.
+    /// Samples added to the output of a transposed convolution on the right.
     #[serde(default)]
     pub output_padding: usize,
-    /// What the input is extended by, in files by its name.
+    /// Padding mode; in files, its name.
     #[serde(default, deserialize_with = "padding_mode")]
     pub padding_mode: PaddingMode,
 }
@@ -111,8 +111,8 @@ impl LayerSpec {
         self.layer().ok().and_then(|(l, _)| l.cost(self.input()).ok()).map_or(0.0, |cost| cost.flops as f64)
     }
 
-    /// The same layer on less input: fewer batch items, then fewer samples, until it does at most `flops` or would have
-    /// fewer than 32 positions, which tell nothing of a kernel. The layer itself stays what it is.
+    /// The same layer on a smaller input: fewer batch items, then fewer samples, until it needs at most `flops` operations or
+    /// would have fewer than 32 positions, too few to judge a kernel by. Channels, taps and groups stay the same.
     pub fn shrunk(&self, flops: f64) -> LayerSpec {
         let positions = |spec: &LayerSpec| {
             let length = spec.layer().map_or(0, |(_, shapes)| shapes.output[2]);

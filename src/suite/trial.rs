@@ -5,7 +5,7 @@ use crate::lowering::Role;
 use crate::plan::Plan;
 use crate::reference::{Exact, Oracle};
 
-/// Results that are checked at least, however many terms each has.
+/// Fewest results that are checked, however many terms each has.
 const FEWEST_ELEMENTS: usize = 16;
 
 /// Host data of a layer.
@@ -34,7 +34,7 @@ fn values(seed: u64, count: usize) -> Vec<f32> {
 }
 
 impl Data {
-    /// In -1..1, the same for the same shapes.
+    /// Values in -1..1, the same for equal shapes.
     pub fn new(shapes: &Shapes) -> Self {
         let make = |seed, role: Role| values(seed, role.shape(shapes).iter().product());
         Data {
@@ -61,7 +61,7 @@ impl Data {
         given.map(|(role, values)| Ok((role, gpu.tensor(values, role.shape(plan.shapes()))?))).collect()
     }
 
-    /// What a plan makes of them.
+    /// Uploads the tensors that a plan reads, executes the plan, and returns its output.
     pub fn run(&self, gpu: &Gpu, plan: &Plan) -> Result<Tensor> {
         let tensors = self.upload(gpu, plan)?;
         let borrowed: Vec<(Role, &Tensor)> = tensors.iter().map(|(role, t)| (*role, t)).collect();
@@ -69,23 +69,23 @@ impl Data {
     }
 }
 
-/// The exact answers to one operation.
+/// The exact results of one operation.
 #[derive(Debug)]
 pub struct Answers<'a> {
     oracle: Oracle,
     operation: Operation,
     data: &'a Data,
-    /// Of all results together.
+    /// Number of products of all results together.
     products: u64,
 }
 
 impl<'a> Answers<'a> {
-    /// Of a layer on an input `[N, C_in, L]`.
+    /// The exact results of `operation` for a layer on an input `[N, C_in, L]`.
     pub fn new(layer: Layer, input: [usize; 3], operation: Operation, data: &'a Data) -> Result<Self> {
         Ok(Answers { oracle: Oracle::new(layer, input)?, operation, data, products: layer.cost(input)?.flops / 2 })
     }
 
-    /// Of every element.
+    /// The exact results of all elements.
     pub fn all(&self) -> Result<Vec<Exact>> {
         let Data { x, w, b, dy } = self.data;
         match self.operation {
@@ -96,7 +96,7 @@ impl<'a> Answers<'a> {
         }
     }
 
-    /// Of one element.
+    /// The exact result of one element.
     pub fn at(&self, index: usize) -> Result<Exact> {
         let Data { x, w, b, dy } = self.data;
         match self.operation {
@@ -107,13 +107,13 @@ impl<'a> Answers<'a> {
         }
     }
 
-    /// As [`Answers::largest_share`], of as many results as the oracle reckons in about so many products, and of 16 at least.
+    /// Like [`Answers::largest_share`], over as many results as the oracle computes in about `products` products, and at least 16.
     pub fn largest_share_within(&self, got: &[f32], products: u64) -> Result<f64> {
         let each = (self.products / got.len().max(1) as u64).max(1);
         self.largest_share(got, ((products / each) as usize).max(FEWEST_ELEMENTS))
     }
 
-    /// The largest share of the bound that any of up to `elements` evenly spread results uses, first and last included.
+    /// The largest fraction of the error bound used by any of up to `elements` evenly spread results, including the first and last.
     pub fn largest_share(&self, got: &[f32], elements: usize) -> Result<f64> {
         let last = got.len().saturating_sub(1);
         let count = elements.clamp(2, got.len().max(2));
@@ -126,29 +126,29 @@ impl<'a> Answers<'a> {
     }
 }
 
-/// A plan bound to tensors of its own, to be timed.
+/// A plan bound to its own tensors, for timing.
 #[derive(Debug)]
 pub struct Runner {
     /// The plan.
     pub plan: Plan,
-    /// Ready to be run.
+    /// The bound plan, ready to run.
     pub bound: Bound,
-    /// What it writes.
+    /// The tensor that it writes.
     pub output: Tensor,
 }
 
 impl Runner {
-    /// Uploads what the plan reads, and runs it once.
+    /// Uploads the tensors that the plan reads, and runs it once.
     pub fn new(gpu: &Gpu, plan: Plan, data: &Data) -> Result<Self> {
         let tensors = data.upload(gpu, &plan)?;
         let output = gpu.zeros(plan.output().shape(plan.shapes()))?;
-        let buffers = tensors.iter().fold(Buffers::new(), |all, (role, t)| all.with(*role, t.buffer().slice(..)));
-        let bound = gpu.prepare(&plan)?.bind(&buffers.with(plan.output(), output.buffer().slice(..)))?;
+        let buffers = tensors.iter().fold(Buffers::new(), |all, (role, t)| all.with(*role, t.slice()));
+        let bound = gpu.prepare(&plan)?.bind(&buffers.with(plan.output(), output.slice()))?;
         gpu.run(&bound)?;
         Ok(Runner { plan, bound, output })
     }
 
-    /// Bytes of operands and result, each once.
+    /// Bytes of all operands and the result, each counted once.
     pub fn bytes(&self) -> f64 {
         let roles = self.plan.inputs().into_iter().chain([self.plan.output()]);
         roles.map(|role| role.shape(self.plan.shapes()).iter().product::<usize>() as f64 * 4.0).sum()

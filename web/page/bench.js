@@ -3,7 +3,7 @@
 import { Bench, version } from "./conv1d_web.js";
 import { byId, isLost, message, number, onWidth, save, svg, tell } from "./dom.js";
 
-/** A few that differ in what limits them. */
+/** A selection of layers with different limits. */
 const few = [
   "seed_multichannel", "financial_k21", "wavenet_dilated", "keras_tcn_default", "convtasnet_depthwise", "wav2vec2_conv1",
   "whisper_large_conv1", "hifigan_up3", "encodec_first", "conformer_depthwise", "aweighting_fir", "mamba1_short",
@@ -16,10 +16,10 @@ let stopped = false;
 
 const percent = (share) => `${Number((share * 100).toPrecision(2))} %`;
 
-/** Highest rates, as they are shown. */
+/** Shows the peak rates and, once there are rows, the best rate and the largest error. */
 function showCards() {
   const { gflops, gbps } = bench.roofline();
-  const cards = [[`${number(gflops)} GFLOP/s`, "multiply-adds at most"], [`${number(gbps)} GB/s`, "copying at most"]];
+  const cards = [[`${number(gflops)} GFLOP/s`, "peak rate of multiply-adds"], [`${number(gbps)} GB/s`, "peak rate of copying"]];
   if (results.length > 0) {
     const worst = Math.max(...results.map((row) => row.error));
     const best = Math.max(...results.map((row) => row.gflops));
@@ -59,7 +59,7 @@ function showFailure(name, operation, error) {
   byId("bench-table").tBodies[0].append(line);
 }
 
-/** Operations a second over operations for each byte, both logarithmic. */
+/** Draws the roofline: operations per second over operations per byte, both logarithmic. */
 function draw() {
   const picture = byId("bench-roofline");
   const width = picture.clientWidth;
@@ -81,7 +81,7 @@ function draw() {
     svg(picture, "line", { class: "axis", x1: left, x2: right, y1: y(at), y2: y(at) });
     svg(picture, "text", { class: "tick", x: 4, y: y(at) + 4 }, number(at));
   }
-  svg(picture, "text", { class: "tick", x: left, y: height - 6 }, "operations for each byte");
+  svg(picture, "text", { class: "tick", x: left, y: height - 6 }, "operations per byte");
   svg(picture, "text", { class: "tick", x: 4, y: 14 }, "GFLOP/s");
   const roof = Array.from({ length: 49 }, (_, i) => 0.25 * 4096 ** (i / 48))
     .map((at) => [x(at), y(bench.roofAt(at))])
@@ -96,7 +96,7 @@ function draw() {
   }
 }
 
-/** Marks the row of a point. */
+/** Marks the table row of a point. */
 function select(row) {
   for (const line of byId("bench-table").tBodies[0].rows) {
     const is = line.dataset.layer === row.name && line.dataset.operation === row.operation;
@@ -105,7 +105,7 @@ function select(row) {
   }
 }
 
-/** What was measured, in the form that `conv1d bench --compare` reads. */
+/** The results in the format that `conv1d bench --compare` reads. */
 export function file() {
   const layers = new Map();
   for (const row of results) {
@@ -125,7 +125,7 @@ export function file() {
 
 async function run() {
   const operations = [...document.querySelectorAll("#bench-operations input:checked")].map((input) => input.value);
-  if (operations.length === 0) return tell("bench-error", new Error("Nothing is chosen to be measured."));
+  if (operations.length === 0) return tell("bench-error", new Error("Select at least one operation to measure."));
   tell("bench-error", null);
   stopped = false;
   results = [];
@@ -142,7 +142,7 @@ async function run() {
   Object.assign(progress, { hidden: false, value: 0 });
   status.dataset.state = "running";
   try {
-    status.textContent = "What the device can do at most…";
+    status.textContent = "Measuring the peak rates of the device…";
     const fresh = await Bench.open(engine, Number(byId("bench-seconds").value));
     bench?.free();
     bench = fresh;
@@ -166,11 +166,11 @@ async function run() {
         progress.value += 1;
         showCards();
         draw();
-        // What is drawn is seen before the next row holds the page up.
+        // Lets the browser paint before the next row blocks the page.
         await new Promise((resolve) => setTimeout(resolve));
       }
     }
-    const shrunk = results.some((row) => row.shrunk) ? " Inputs “of” larger ones are parts of what the model has, for the time." : "";
+    const shrunk = results.some((row) => row.shrunk) ? " Inputs “of” larger ones were shrunk to save time." : "";
     status.textContent = `${stopped ? "Stopped" : "Done"}: ${results.length} rows${failed > 0 ? `, ${failed} failed` : ""}.${shrunk}`;
   } catch (error) {
     status.textContent = "";

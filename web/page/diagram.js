@@ -1,4 +1,4 @@
-// The worked example as boxes and lines.
+// Draws the worked example as boxes and lines.
 
 import { byId, number, svg } from "./dom.js";
 
@@ -10,7 +10,7 @@ let cells = {};
 let example = null;
 let operation = "forward";
 
-/** A box with a number. */
+/** Draws a box with a number. */
 function cell(parent, x, y, kind, text, index) {
   const group = svg(parent, "g", { class: "cell " + kind, transform: `translate(${x} ${y})` });
   svg(group, "rect", { x: 2, y: 2, width: CELL - 4, height: CELL - 8, rx: 5 });
@@ -20,8 +20,8 @@ function cell(parent, x, y, kind, text, index) {
 }
 
 /**
- * Rows of the kernel, of the padded input and of the output, each output under the middle of what it sees. Of an example with its
- * settings; a click on a result calls `chosen` with its index.
+ * Draws rows of the kernel, of the padded input and of the output, each output under the middle of its inputs. `shown` is an example
+ * with its settings; a click on a result calls `chosen` with its index.
  */
 export function draw(shown, wanted, chosen) {
   [example, operation] = [shown, wanted];
@@ -37,10 +37,10 @@ export function draw(shown, wanted, chosen) {
   const first = padded[0].position;
   const left = (position) => LABEL + (position - first) * CELL;
   const middle = ((kernel - 1) * dilation) / 2;
-  // Causal outputs stand under the sample that they belong to, others under the middle of what they see.
+  // Causal outputs stand under the sample that they belong to, others under the middle of their inputs.
   const centre = (i) => left(["causal", "anti-causal"].includes(settings.padding) ? i * stride : first + i * stride + middle);
   const gradients = operation !== "forward";
-  // Taps are drawn beside what they are multiplied with.
+  // Taps are drawn beside the values that they multiply.
   const tapRow = (here) => (here ? ROW * 0.7 : 0);
   const repeats = Math.max(...meetings(example.terms));
 
@@ -104,7 +104,7 @@ export function draw(shown, wanted, chosen) {
 const place = (box) => box.getAttribute("transform").match(/-?[\d.]+/g).map(Number);
 const middleOf = (box) => { const [x, y] = place(box); return [x + CELL / 2, y + CELL / 2]; };
 
-/** Marks what goes into one step: its parts are the terms of the sum, the values all results. */
+/** Marks the values of one step. `parts` are the terms of its sum, `values` are all results. */
 export function highlight(parts, values, step) {
   const picture = byId("steps-diagram");
   for (const box of picture.querySelectorAll(".first, .second, .sum, .done")) box.classList.remove("first", "second", "sum", "done");
@@ -150,7 +150,7 @@ export function highlight(parts, values, step) {
   }
 }
 
-/** Scrolls the diagram, and nothing else, so far that a box is seen. */
+/** Scrolls the diagram, and nothing else, until a box is visible. */
 function follow(box) {
   const around = byId("steps-scroll");
   const [outer, inner] = [around.getBoundingClientRect(), box.getBoundingClientRect()];
@@ -161,7 +161,7 @@ function follow(box) {
   });
 }
 
-/** A weight below the sample that it is multiplied with. From step to step it slides along. */
+/** Draws a weight below the sample that it multiplies; it slides from step to step. */
 function slidingTap(term, box) {
   const [, perRow, kernel] = example.weight;
   const key = term.weight % (perRow * kernel);
@@ -175,7 +175,7 @@ function slidingTap(term, box) {
   tap.querySelector("text").textContent = number(example.settings.weight.flat()[term.weight]);
 }
 
-/** Weights above the output gradient that they are multiplied with: more than one where padding repeats a sample. */
+/** Draws weights above the output gradient that they multiply: more than one if padding repeats a sample. */
 function tapsAbove(parts) {
   for (const tap of cells.taps.values()) tap.remove();
   cells.taps.clear();
@@ -191,7 +191,7 @@ function tapsAbove(parts) {
   }
 }
 
-/** How often each sample meets each output: more than once where padding repeats it. */
+/** How often each sample contributes to each output: more than once if padding repeats it. */
 function meetings(terms) {
   const count = new Map([["none", 1]]);
   for (const { sample, output } of terms) {

@@ -1,16 +1,16 @@
-// Small things that all parts use.
+// Helpers that all parts use.
 
 /** @param {string} id */
 export const byId = (id) => document.getElementById(id);
 
-/** An element with a text. */
+/** Creates an element with a text. */
 export function message(tag, text) {
   const element = document.createElement(tag);
   element.textContent = text;
   return element;
 }
 
-/** An SVG element with attributes, in a parent. */
+/** Creates an SVG element with attributes in a parent. */
 export function svg(parent, tag, attributes = {}, text = undefined) {
   const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
@@ -19,7 +19,7 @@ export function svg(parent, tag, attributes = {}, text = undefined) {
   return element;
 }
 
-/** A number as one would write it, with so many significant digits at most, and a real minus sign. */
+/** Formats a number with at most `digits` significant digits and a true minus sign. */
 export function number(value, digits = 4) {
   if (!Number.isFinite(value)) return String(value).replace("-", "−");
   const rounded = Number(value.toPrecision(digits));
@@ -28,10 +28,10 @@ export function number(value, digits = 4) {
   return (exponential ? rounded.toExponential() : String(rounded)).replaceAll("-", "−");
 }
 
-/** Whether an error says that the GPU is gone for this page. */
+/** Whether an error says that the device was lost. */
 export const isLost = (error) => /device was lost/.test(error?.message ?? error);
 
-/** Shows an error in its place, or takes it away. */
+/** Shows an error in an element, or hides the element if there is none. */
 export function tell(id, error) {
   const place = byId(id);
   place.hidden = !error;
@@ -39,7 +39,7 @@ export function tell(id, error) {
   if (isLost(error)) place.textContent += ". Reload the page to go on.";
 }
 
-/** Hands a file to the visitor. */
+/** Downloads content as a file. */
 export function save(name, type, content) {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([content], { type }));
@@ -48,7 +48,7 @@ export function save(name, type, content) {
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
 
-/** Calls back when the width of an element changes. */
+/** Calls `draw` when the width of an element changes. */
 export function onWidth(element, draw) {
   let width = 0;
   new ResizeObserver(() => {
@@ -60,7 +60,8 @@ export function onWidth(element, draw) {
 }
 
 /**
- * What comes back starts `run`, one at a time: of many starts while it runs, one more follows. `stale()` inside says whether one will.
+ * Returns a function that starts `run`, one call at a time. Any number of starts during a call cause one more call. `stale()` tells
+ * the running call whether another follows.
  */
 export function newest(run) {
   let waiting = false;
@@ -74,7 +75,7 @@ export function newest(run) {
       try {
         await run(() => waiting);
       } catch (error) {
-        // What was asked for meanwhile is still wanted.
+        // A start requested meanwhile still follows.
         reportError(error);
       }
     }

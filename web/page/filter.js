@@ -1,14 +1,14 @@
-// A recording through a filter whose taps can be dragged.
+// Filters a recording; the taps of the filter can be dragged.
 
 import { Recording, design, response } from "./conv1d_web.js";
 import { byId, newest, number, onWidth, save, svg, tell } from "./dom.js";
 import { MOST_SAMPLES, Player, RATE, decode, peak, record, sounds, wav } from "./sound.js";
 
-/** Samples of a channel that are filtered at once, so that the page stays awake. */
+/** Samples per channel that are filtered at once, so that the page stays responsive. */
 const BLOCK = 2 ** 18;
 /** Points of a frequency response. */
 const POINTS = 4097;
-/** Samples that are shown at least. */
+/** Fewest samples in view. */
 const CLOSEST = 64;
 const designs = {
   "low-pass": "low-pass", "high-pass": "high-pass", smooth: "mean", difference: "difference", echo: "echo", identity: "identity",
@@ -20,15 +20,15 @@ const ECHO = 9600;
 let engine = null;
 let before = [];
 let after = [];
-/** How much of `after` belongs to the taps as they are. */
+/** Samples of `after` that belong to the current taps. */
 let ready = 0;
-/** The signal where it is filtered, and the one that is to take its place. */
+/** The signal in WebAssembly, and the samples of the one that will replace it. */
 let recording = null;
 let waitingSamples = null;
-/** Signals that were asked for. */
+/** Signals requested so far. */
 let loads = 0;
 let loudestBefore = 0;
-/** What half the height of a wave stands for: the loudest sample, before or after. */
+/** Sample value at half the height of a wave: the loudest sample, before or after. */
 let loudness = 1;
 let taps = new Float32Array(31);
 let dilation = 1;
@@ -46,7 +46,7 @@ async function load(read, name) {
   byId("filter-status").textContent = `Reading ${name}…`;
   try {
     const { channels, cut } = await read();
-    // Something else was chosen meanwhile.
+    // Another signal was chosen meanwhile.
     if (turn !== loads) return;
     before = channels;
     after = before.map((channel) => new Float32Array(channel.length));
@@ -71,7 +71,7 @@ async function load(read, name) {
 
 const time = (samples) => (samples < RATE / 100 ? `${samples} samples` : `${number(samples / RATE)} s`);
 
-/** Filters what is in view first, then all of it; starts anew where the taps have changed meanwhile. */
+/** Filters the samples in view first, then all samples; starts again if the taps have changed meanwhile. */
 const run = newest(async (stale) => {
   try {
     if (waitingSamples) {
@@ -124,7 +124,7 @@ async function part(from, to) {
 
 // ---- Views ----
 
-/** First and last sample in view. */
+/** First sample in view, and the one after the last. */
 function view() {
   const length = before[0].length;
   const zoom = Number(byId("filter-zoom").value);
@@ -143,7 +143,7 @@ function drawWaves() {
   readCursor();
 }
 
-/** The sample that the cursor is at. */
+/** Index of the sample at the cursor. */
 const cursor = () => Math.min(Math.max(Math.floor(Number(byId("filter-cursor").value)) || 0, 0), before[0].length - 1);
 
 function readCursor() {
@@ -231,7 +231,7 @@ function drawTaps() {
   });
 }
 
-/** What half the height of the editor stands for: a little more than the largest tap. */
+/** Tap value at half the height of the editor: a little more than the largest tap. */
 let top = 1;
 const rescale = () => { top = Math.max(...taps.map(Math.abs), 0.02) * 1.25; };
 
@@ -268,7 +268,7 @@ function startTaps() {
     if (!last) return;
     const [index, value] = under(event);
     const [from, start] = last;
-    // A quick pointer jumps over taps: they lie on the line that it drew.
+    // A fast pointer skips taps: these are set on the line between its positions.
     for (let i = from; i !== index; i += Math.sign(index - from)) taps[i] = Math.min(Math.max(start + ((value - start) * (i - from)) / (index - from), -4), 4);
     last = [index, value];
     setTap(index, value);
@@ -307,8 +307,8 @@ function startTaps() {
 }
 
 /**
- * Cutoff in Hz: the range goes from 20 Hz to half the sample rate, each step as many times as the last. Taps further apart can cut at
- * less, since they see fewer samples of a second.
+ * Cutoff in Hz. The scale is logarithmic, from 20 Hz to half the sample rate. With a dilation, the cutoff is at most half the sample
+ * rate divided by it, because the taps read fewer samples per second.
  */
 function cutoff() {
   return Math.min(20 * (RATE / 2 / 20) ** Number(byId("filter-cutoff").value), RATE / 2 / dilation);
@@ -349,7 +349,7 @@ function drawResponse() {
     svg(picture, "line", { class: "axis", x1: x(frequency), x2: x(frequency), y1: 6, y2: bottom });
     svg(picture, "text", { class: "tick", x: x(frequency) - 14, y: height - 4 }, text);
   }
-  // Taps further apart repeat their response, folded at half the rate: of many repetitions in a column, the range is drawn.
+  // With a dilation, the response repeats, mirrored at half the taps' rate. A column with many repetitions shows their range.
   const decibels = response(taps, POINTS);
   const [least, most] = [decibels.reduce((a, b) => Math.min(a, b)), decibels.reduce((a, b) => Math.max(a, b))];
   const folded = (cycles) => decibels[Math.round(2 * Math.abs(cycles - Math.round(cycles)) * (POINTS - 1))];
@@ -392,7 +392,7 @@ function startSource() {
   choice.addEventListener("change", () => choice.value && made());
   const open = (file) => {
     if (!file) return;
-    // A file of that size would fill the memory before it could be cut.
+    // A larger file would fill the memory before it could be cut.
     if (file.size > MOST_SAMPLES * 8) return tell("filter-error", new Error(`${file.name} has ${Math.round(file.size / 1e6)} MB; at most ${Math.round((MOST_SAMPLES * 8) / 1e6)} can be read`));
     load(async () => decode(await file.arrayBuffer()), file.name);
   };
@@ -413,7 +413,7 @@ function startSource() {
   });
   byId("filter-record").addEventListener("click", async () => {
     const button = byId("filter-record");
-    // Until the microphone is allowed, or what was recorded is read.
+    // Until the microphone is allowed, or the recording is read.
     button.disabled = true;
     try {
       if (stopRecording) {
@@ -491,7 +491,7 @@ export function startFilter(opened) {
     showHearing();
   };
   byId("filter-stop").addEventListener("click", stop);
-  // Nobody hears what cannot be stopped, nor measures beside it.
+  // Leaving this part stops sound and recording: both would disturb the benchmark, and their buttons are hidden.
   addEventListener("hashchange", () => {
     if (!byId("filter").hidden) return;
     if (hearing) stop();

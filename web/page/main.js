@@ -10,27 +10,27 @@ const parts = ["steps", "filter", "bench"];
 const start = { steps: startSteps, filter: startFilter, bench: startBench };
 const needsGpu = { steps: false, filter: true, bench: true };
 const started = new Set();
-/** Milliseconds that a browser may take to offer an adapter; they take some hundred. */
+/** Milliseconds to wait for an adapter; browsers take some hundred. */
 const PATIENCE = 10_000;
 let engine = null;
 
-/** What to do where there is no WebGPU, by the browsers' release notes. */
+/** Explains what to do without WebGPU, by the browsers' release notes. */
 function explainMissing(reason) {
   const trouble = byId("trouble");
   const advice = [];
   if (!isSecureContext) {
-    advice.push("This page was not opened in a secure context: WebGPU is only there on https:// and on http://localhost.");
+    advice.push("This page was not opened in a secure context: WebGPU is available only on https:// and on http://localhost.");
   }
   advice.push(
-    "Chrome and Edge have it since version 113 on Windows, macOS and ChromeOS, since 121 on Android.",
-    "Safari has it since version 26 on macOS, iOS and iPadOS.",
-    "Firefox has it since version 141 on Windows and 145 on macOS with Apple silicon.",
-    "On Linux recent versions of Chrome have it for some GPUs. For others start Chrome or Chromium with --enable-unsafe-webgpu --enable-features=Vulkan, or turn on chrome://flags/#enable-unsafe-webgpu.",
-    "If the browser is recent, graphics acceleration may be turned off in its settings, or the graphics driver be blocked: chrome://gpu says.",
+    "Chrome and Edge support WebGPU from version 113 on Windows, macOS and ChromeOS, from 121 on Android.",
+    "Safari supports it from version 26 on macOS, iOS and iPadOS.",
+    "Firefox supports it from version 141 on Windows and 145 on macOS with Apple silicon.",
+    "On Linux, recent versions of Chrome support it for some GPUs. For others, start Chrome or Chromium with --enable-unsafe-webgpu --enable-features=Vulkan, or turn on chrome://flags/#enable-unsafe-webgpu.",
+    "If the browser is recent, graphics acceleration may be turned off in its settings, or the graphics driver may be blocked: see chrome://gpu.",
   );
   trouble.replaceChildren(
     message("strong", "This browser gives no access to a GPU: " + reason),
-    message("p", "Step by step works all the same, computed by the exact reference. The other parts need WebGPU:"),
+    message("p", "“Step by step” still works, computed by the exact reference. The other parts need WebGPU:"),
   );
   const list = document.createElement("ul");
   list.append(...advice.map((text) => message("li", text)));
@@ -38,7 +38,7 @@ function explainMissing(reason) {
   trouble.hidden = false;
 }
 
-/** The engine, or null with the reason shown. */
+/** Opens the engine; on failure, shows the reason and returns null. */
 async function open() {
   if (!navigator.gpu) {
     explainMissing("it has no WebGPU.");

@@ -1,6 +1,6 @@
-// What the worked example is set to: limits, presets, and settings as part of an address.
+// Settings of the worked example: limits, presets, and their form in the page's address.
 
-/** Most of each; the least is 1. */
+/** Largest value of each parameter; the smallest is 1. */
 export const limits = { inChannels: 4, outChannels: 4, groups: 4, length: 24, kernelSize: 9, stride: 8, dilation: 8 };
 export const paddings = {
   valid: "none (valid)", same: "same", "same-lower": "same, odd one left", causal: "causal", "anti-causal": "anti-causal",
@@ -29,17 +29,17 @@ export const presets = {
   "moving average": { input: [[4, 8, 6, 5, 3, 7, 9, 2]], weight: [[0.25, 0.25, 0.25, 0.25]] },
 };
 
-/** The nearest whole number within limits; the least of what is no number. */
+/** The nearest integer within limits; `least` if the value is not a number. */
 export const clamp = (value, least, most) => Math.min(Math.max(Math.round(Number(value)) || least, least), most);
 
-/** The settings as part of an address. */
+/** Writes settings as the fragment of an address. */
 export function toLink(settings) {
   const changed = Object.fromEntries(Object.entries(settings).filter(([name, value]) => JSON.stringify(value) !== JSON.stringify(plain[name])));
   if (settings.outputGradient.every((value) => value === 1)) delete changed.outputGradient;
   return Object.keys(changed).length > 0 ? `#steps?${encodeURIComponent(JSON.stringify(changed))}` : "#steps";
 }
 
-/** The settings of an address, as far as they are such. */
+/** Reads settings from the fragment of an address; unknown choices keep their default. Null without readable settings. */
 export function fromLink(hash, operations) {
   const text = hash.split("?")[1];
   if (!text) return null;

@@ -1,9 +1,9 @@
-// Sounds: made here, read from a file, recorded; played, and written as WAV. Samples are arrays of one Float32Array a channel.
+// Sounds: generated, read from a file or recorded; played, and written as WAV. A signal is an array of one Float32Array per channel.
 
-/** Sample rate of everything on this page, in Hz. Files are brought to it by the browser. */
+/** Sample rate of everything on this page, in Hz. The browser resamples files to it. */
 export const RATE = 48_000;
 
-/** Samples of all channels together at most: 128 MiB, as much again after the filter. */
+/** Most samples of all channels together: 128 MiB, and as much again after the filter. */
 export const MOST_SAMPLES = 2 ** 25;
 
 /** Reproducible noise in -1..1. */
@@ -17,7 +17,7 @@ function noise() {
 
 const seconds = (length, sample) => [Float32Array.from({ length: Math.round(length * RATE) }, (_, i) => sample(i / RATE, i))];
 
-/** What can be listened to without a recording. */
+/** Built-in sounds. */
 export const sounds = {
   "a melody under hiss": () => {
     const hiss = noise();
@@ -38,7 +38,7 @@ export const sounds = {
   },
 };
 
-/** Samples of a file in any format that the browser knows. */
+/** Decodes a file in any format that the browser supports. */
 export async function decode(bytes) {
   if (bytes.byteLength === 0) throw new Error("the file is empty");
   let buffer;
@@ -49,13 +49,13 @@ export async function decode(bytes) {
   }
   const channels = Math.min(buffer.numberOfChannels, 2);
   for (let c = 0; c < channels; c++) {
-    if (!buffer.getChannelData(c).every(Number.isFinite)) throw new Error("it has samples that are no finite numbers");
+    if (!buffer.getChannelData(c).every(Number.isFinite)) throw new Error("it has samples that are not finite numbers");
   }
   if (buffer.length === 0) throw new Error("there is no sound in it");
   const length = Math.min(buffer.length, Math.floor(MOST_SAMPLES / channels));
   return {
     channels: Array.from({ length: channels }, (_, c) => buffer.getChannelData(c).slice(0, length)),
-    /** What was left out, in words. */
+    /** Describes the part that was left out. */
     cut: [
       length < buffer.length ? `cut, it has ${Math.round(buffer.length / RATE)} s` : "",
       channels < buffer.numberOfChannels ? `the first ${channels} of ${buffer.numberOfChannels} channels` : "",
@@ -63,9 +63,9 @@ export async function decode(bytes) {
   };
 }
 
-/** Starts recording; the function that comes back ends it and returns the file's bytes. */
+/** Starts recording; the returned function ends it and returns the file's bytes. */
 export async function record() {
-  if (!navigator.mediaDevices?.getUserMedia) throw new Error("this browser has no microphone for this page");
+  if (!navigator.mediaDevices?.getUserMedia) throw new Error("this browser offers no microphone to this page");
   const stream = await navigator.mediaDevices.getUserMedia({
     audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false },
   });
@@ -96,7 +96,7 @@ export function peak(channels) {
   return largest;
 }
 
-/** Plays one of two signals in a loop, and changes between them where it is. */
+/** Plays a signal in a loop. Another signal of the same length continues at the current position. */
 export class Player {
   #context = null;
   #node = null;

@@ -7,54 +7,54 @@ import { clamp, fromLink, limits, modes, paddings, plain, presets, toLink } from
 
 const MOST_SHOWN = 24;
 
-/** As many digits as single precision has: what is written out adds up. */
+/** Formats with the seven digits of single precision, so that the numbers shown add up. */
 const number = (value) => short(value, 7);
 
 const labels = {
   inChannels: "Input channels", outChannels: "Output channels", groups: "Groups", length: "Length", kernelSize: "Kernel size",
   stride: "Stride", dilation: "Dilation",
 };
-const GIVEN = "dy is the gradient of some loss with respect to y, ones unless you change it; ";
-/** What each operation is, in the notation of torch.nn.Conv1d. */
+const GIVEN = "dy is the gradient of a loss with respect to y, ones unless you change it; ";
+/** The operations, in the notation of torch.nn.Conv1d. */
 const operations = {
   forward: {
     name: "forward", symbol: "y", formula: "y[o,i] = b[o] + Σ w[o,c,k] · x[c, i·stride + k·dilation − left], over c and k",
-    note: "As in every deep-learning framework the kernel is not turned round: signal processing calls this cross-correlation.",
+    note: "As in every deep-learning framework, the kernel is not flipped: signal processing calls this cross-correlation.",
     of: (term) => term.output, product: "forward", factors: ["weight", "value"],
   },
   inputGradient: {
     name: "input gradient", symbol: "dx", formula: "dx[c,m] = Σ w[o,c,k] · dy[o,i], wherever x[c,m] took part in y[o,i]",
-    note: GIVEN + "dx is that with respect to x. This is also what a transposed convolution does.",
+    note: GIVEN + "dx is the gradient with respect to x. A transposed convolution computes the same.",
     of: (term) => term.sample, product: "inputGradient", factors: ["weight", "gradient"],
   },
   weightGradient: {
     name: "weight gradient", symbol: "dw", formula: "dw[o,c,k] = Σ dy[o,i] · x[c, i·stride + k·dilation − left], over i",
-    note: GIVEN + "dw is that with respect to w.",
+    note: GIVEN + "dw is the gradient with respect to w.",
     of: (term) => term.weight, product: "weightGradient", factors: ["gradient", "value"],
   },
   biasGradient: {
     name: "bias gradient", symbol: "db", formula: "db[o] = Σ dy[o,i], over i",
-    note: GIVEN + "db is that with respect to the bias.",
+    note: GIVEN + "db is the gradient with respect to the bias.",
     of: () => -1, product: null, factors: ["gradient"],
   },
 };
 
 let engine = null;
 let settings = structuredClone(plain);
-/** What was computed last, with the settings that it was computed from. */
+/** The last result, with the settings that it was computed from. */
 let example = null;
 let terms = [];
 let step = 0;
 let playing = 0;
 
-/** Rows at their longest: what a shorter length takes away, a longer one brings back. */
+/** Rows at their longest: values removed by a shorter length return with a longer one. */
 const memory = { input: [], weight: [] };
 
 const resized = (row, length) => Array.from({ length }, (_, i) => row?.[i] ?? 0);
 const kernelSize = () => settings.weight[0].length;
 const perGroup = () => Math.max(1, Math.floor(settings.inChannels / settings.groups));
 
-/** Rows of numbers as the other parameters need them. */
+/** Resizes the rows of numbers to the other parameters. */
 function fit(length, kernel) {
   const kept = (name, row, index, wanted) => {
     const remembered = [...row, ...(memory[name][index] ?? []).slice(row.length)];
@@ -86,7 +86,7 @@ function labelled(label, element) {
 function numberInput(id, label, { least, most, step: by = 1 }, change) {
   const element = document.createElement("input");
   Object.assign(element, { type: "number", id, min: least, max: most, step: by });
-  // What is no number is as if it had not been typed.
+  // Input that is not a number is discarded.
   element.addEventListener("change", () => (Number.isFinite(element.valueAsNumber) ? change(element.value) : setTimeout(showForm)));
   return labelled(label, element);
 }
@@ -116,20 +116,20 @@ function buildForm() {
   values.id = "steps-values";
   form.append(values);
   form.addEventListener("submit", (event) => event.preventDefault());
-  // A number beyond its limits becomes the limit once it is left.
+  // A number beyond its limits becomes the limit when the field loses focus.
   form.addEventListener("focusout", () => setTimeout(showForm));
 }
 
-/** Numbers from a text; what is none is told. */
+/** Parses the numbers of a text; throws an error at anything else. */
 function parse(text) {
   const parts = text.replaceAll(/[−–]/g, "-").split(/[\s;]+|,\s+/).filter(Boolean);
   const bad = parts.find((part) => !Number.isFinite(Math.fround(Number(part))));
-  if (bad !== undefined) throw new Error(`“${bad.slice(0, 24)}” is no number${bad.includes(",") ? "; write 1.5, with spaces between numbers" : ""}`);
+  if (bad !== undefined) throw new Error(`“${bad.slice(0, 24)}” is not a number${bad.includes(",") ? "; write 1.5, with spaces between numbers" : ""}`);
   if (parts.length === 0) throw new Error("there must be at least one number");
   return parts.map(Number);
 }
 
-/** A row of values as a text field; `change` takes its numbers. */
+/** A text field for a row of values; `change` takes its numbers. */
 function valuesInput(id, label, change) {
   const element = document.createElement("input");
   Object.assign(element, { type: "text", id, spellcheck: false });
@@ -146,7 +146,7 @@ function valuesInput(id, label, change) {
   return labelled(label, element);
 }
 
-/** The text fields that there are to be: what each is called, the numbers in it, and what it does with others. */
+/** The text fields to show: the id, label and numbers of each, and the function that takes new numbers. */
 function fields() {
   const few = (numbers, most) => {
     if (numbers.length > most) throw new Error(`at most ${most} numbers, got ${numbers.length}`);
@@ -190,7 +190,7 @@ function showForm() {
   byId("steps-left").parentElement.hidden = byId("steps-right").parentElement.hidden = settings.padding !== "explicit";
   byId("steps-mode").parentElement.hidden = settings.padding === "valid";
   byId("steps-constant").parentElement.hidden = settings.padding === "valid" || settings.mode !== "constant";
-  // Fields that stay are kept, so that nobody who types into one loses it.
+  // Existing elements are reused, so that a field keeps its text and focus during input.
   const values = byId("steps-values");
   const wanted = fields();
   const shape = wanted.map(([id, label]) => id + label).join();
@@ -231,7 +231,7 @@ const compute = newest(async (stale) => {
     if (stale()) return;
     example = { ...solved, settings: asked };
     settings.outputGradient = [...example.outputGradient];
-    // What was refused and still stands in its field is still refused.
+    // The error stays as long as a field holds rejected text.
     if (!document.querySelector("#steps-values [aria-invalid]")) tell("steps-error", null);
     reportFirst();
   } catch (error) {
@@ -243,7 +243,7 @@ const compute = newest(async (stale) => {
   showOperation();
 });
 
-/** On the GPU; by the reference from when that is lost. */
+/** Computes on the GPU; once that is lost, by the reference. */
 async function onGpu(request) {
   try {
     return await engine.workedExample(request);
@@ -255,7 +255,7 @@ async function onGpu(request) {
   }
 }
 
-/** Once: how long it took from opening the page to the first result. */
+/** Shows, once, the time from opening the page to the first result. */
 function reportFirst() {
   const place = byId("started");
   if (!place.textContent) place.textContent = `First result ${Math.round(performance.now())} ms after opening this page.`;
@@ -271,7 +271,7 @@ function update() {
 const answer = () => example[settings.operation];
 const gradientAt = (index) => example.outputGradient[index];
 
-/** Indices of a flat index, as they are written. */
+/** Formats a flat index as the indices of a tensor. */
 function at(symbol, index) {
   const [, perRow, kernel] = example.weight;
   const length = symbol === "x" || symbol === "dx" ? example.input[1] : example.output[1];
@@ -305,7 +305,7 @@ function showOperation() {
   const about = [operation.formula, operation.note];
   if (example && settings.operation !== "biasGradient") {
     if (example.padded[0].position < 0) about.push(`Here left = ${-example.padded[0].position}.`);
-    if (example.settings.groups > 1) about.push("c counts the channels of a group; x is that group's.");
+    if (example.settings.groups > 1) about.push("c counts the channels of a group; x is the input of that group.");
   }
   byId("steps-formula").replaceChildren(...about.filter(Boolean).map((text) => message("span", text)));
   byId("steps-output").hidden = !example;
@@ -354,7 +354,7 @@ function showResults() {
   byId("steps-results").tBodies[0].replaceChildren(...rows);
 }
 
-/** Values in brackets as their shape says. */
+/** Formats values in brackets, nested by shape. */
 function nested(values, shape) {
   if (shape.length === 1) return `[${values.join(", ")}]`;
   const each = values.length / shape[0];
@@ -366,7 +366,7 @@ function showStep() {
   const { values, exact } = answer();
   byId("steps-step").value = step;
   byId("steps-count").textContent = `${step + 1} of ${values.length}`;
-  // Not disabled: whoever is on them by keyboard stays there.
+  // Not `disabled`, which would take the keyboard focus from them.
   byId("steps-back").setAttribute("aria-disabled", String(step === 0));
   byId("steps-next").setAttribute("aria-disabled", String(step === values.length - 1));
   const parts = sum(step);
@@ -415,7 +415,7 @@ function showStep() {
   result.id = "steps-result";
   equation.append(result);
   equation.append(number(exact[step]) === number(values[step]) ? "" : ` (exactly ${short(exact[step], 10)})`);
-  if (parts.length === 0) equation.append(settings.operation === "inputGradient" ? " (no output sees this sample)" : "");
+  if (parts.length === 0) equation.append(settings.operation === "inputGradient" ? " (no output uses this sample)" : "");
   highlight(parts, values, step);
 }
 
@@ -448,12 +448,12 @@ function play() {
   playing = setInterval(() => move(1), 1100);
 }
 
-/** What was typed and refused gives way to settings of another origin. */
+/** Discards rejected input before other settings replace it. */
 function forgetRefused() {
   for (const field of document.querySelectorAll("#steps-values [aria-invalid]")) field.removeAttribute("aria-invalid");
 }
 
-/** Takes the settings of an address; without any, those that are there go on. */
+/** Takes the settings of an address; without any, keeps the current ones. */
 function take(hash) {
   if (!hash.startsWith("#steps?")) {
     if (!byId("steps").hidden && example) history.replaceState(null, "", toLink(settings));
@@ -481,7 +481,7 @@ export function startSteps(opened) {
     memory.input = [];
     memory.weight = [];
     forgetRefused();
-    // To be chosen again.
+    // Lets the same example be chosen again.
     preset.value = "";
     step = 0;
     update();
@@ -519,7 +519,7 @@ export function startSteps(opened) {
     take(location.hash);
     if (linked) update();
   });
-  if (!engine) byId("steps-intro").textContent = "Change anything, then go through it: every output, and every gradient, with the products that it is the sum of.";
+  if (!engine) byId("steps-intro").textContent = "Change any number, then step through every output and every gradient, with the products that add up to it.";
   take(location.hash);
   showForm();
   update();

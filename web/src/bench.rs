@@ -1,4 +1,4 @@
-//! The benchmark: layers of published models on the visitor's device, every result checked, held against what the device can do.
+//! The benchmark: layers of published models on the visitor's device, every result checked and compared with the roofline.
 
 use crate::Engine;
 use conv1d::suite::{Answers, Data, LayerSpec, Runner, layers};
@@ -7,16 +7,16 @@ use serde::Serialize;
 use std::time::Duration;
 use wasm_bindgen::prelude::*;
 
-/// Products of the oracle that check one result. It holds up the page, for some tens of milliseconds.
+/// Products that the oracle computes to check one result. This blocks the page for some tens of milliseconds.
 const ORACLE_TERMS: u64 = 2_000_000;
-/// How long to measure what the device can do at most: two figures.
+/// Effort of each of the roofline's two measurements.
 const ROOFLINE: Effort = Effort { total: Duration::from_millis(500), ..Effort::FULL };
-/// How long to run one layer first, to see what can be afforded.
+/// How long to run one easy layer first; its rate decides how large a layer may be.
 const PILOT: Duration = Duration::from_millis(200);
-/// A layer of any shape can be expected to reach a quarter of what an easy one does, and is run about seven times.
+/// A layer of any shape is expected to reach a quarter of the rate of an easy one, and runs about seven times.
 const AFFORDABLE: f64 = 1.0 / 4.0 / 7.0;
 
-/// What measures layers.
+/// Measures layers on a device.
 #[wasm_bindgen]
 #[derive(Debug)]
 pub struct Bench {
@@ -28,7 +28,7 @@ pub struct Bench {
     most_flops: f64,
 }
 
-/// One operation of a layer, as measured.
+/// The measurement of one operation of a layer.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Row {
@@ -36,12 +36,12 @@ struct Row {
     operation: &'static str,
     /// `[N, C_in, L]` as measured.
     input: [usize; 3],
-    /// The model's.
+    /// `[N, C_in, L]` of the model.
     full: [usize; 3],
-    /// Whether it is more.
+    /// Whether `input` is smaller than `full`.
     shrunk: bool,
     kernel: String,
-    /// Median, and the least and the most.
+    /// Median of the samples in milliseconds; below it the fastest and the slowest.
     ms: f64,
     fastest_ms: f64,
     slowest_ms: f64,
@@ -49,24 +49,24 @@ struct Row {
     gflop: f64,
     gflops: f64,
     gbps: f64,
-    /// Operations for each byte.
+    /// Operations per byte.
     intensity: f64,
-    /// What is met first: `compute` or `memory`.
+    /// The limit of the roofline that applies: `compute` or `memory`.
     limit: &'static str,
-    /// Share of it that was reached.
+    /// Share of that limit that was reached.
     reached: f64,
     /// The largest error, as a share of the promised bound.
     error: f64,
 }
 
-/// What the device can do at most.
+/// Peak rates of the device, as measured.
 #[derive(Debug, Clone, Copy, Serialize)]
 struct Rates {
     gflops: f64,
     gbps: f64,
 }
 
-/// What is measured of a layer. They have the same number of operations.
+/// Operations measured of a layer. All three have the same FLOP count.
 const OPERATIONS: [Operation; 3] = [Operation::Forward, Operation::InputGradient, Operation::WeightGradient];
 
 fn operation(name: &str) -> Option<Operation> {
@@ -75,7 +75,7 @@ fn operation(name: &str) -> Option<Operation> {
 
 #[wasm_bindgen]
 impl Bench {
-    /// Measures what the device can do at most. `seconds` are for the samples of each row.
+    /// Measures the peak rates of the device. `seconds` is the time for the samples of each row.
     pub async fn open(engine: &Engine, seconds: f64) -> Result<Bench, JsError> {
         Ok(Bench::new(engine.gpu.clone(), seconds).await?)
     }
@@ -85,13 +85,13 @@ impl Bench {
         self.layers.iter().map(|layer| layer.name.clone()).collect()
     }
 
-    /// What the device can do at most: `{gflops, gbps}`.
+    /// Peak rates of the device: `{gflops, gbps}`.
     pub fn roofline(&self) -> Result<JsValue, JsError> {
         let rates = Rates { gflops: self.roofline.flops / 1e9, gbps: self.roofline.bytes / 1e9 };
         Ok(serde_wasm_bindgen::to_value(&rates)?)
     }
 
-    /// Highest rate in GFLOP/s for so many operations on each byte.
+    /// Highest rate in GFLOP/s at this many operations per byte.
     #[wasm_bindgen(js_name = roofAt)]
     pub fn roof_at(&self, intensity: f64) -> f64 {
         self.roofline.at(intensity) / 1e9
@@ -110,7 +110,7 @@ impl Bench {
     async fn new(gpu: Gpu, seconds: f64) -> conv1d::Result<Bench> {
         let timer = Timer::new(&gpu);
         let roofline = gpu.roofline_async(ROOFLINE).await?;
-        // NaN and what no clock can count end as a minute.
+        // NaN, negative and longer times become a minute.
         let total = Duration::try_from_secs_f64(seconds.min(60.0)).unwrap_or(Duration::from_secs(60));
         let effort = Effort { fewest: 3, sample: Effort::FULL.sample.min(total / 8), ..Effort::within(total) };
         let mut bench = Bench { gpu, timer, layers: layers(), roofline, effort, most_flops: f64::INFINITY };

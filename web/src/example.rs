@@ -1,4 +1,4 @@
-//! The worked example: a small convolution with its gradients, and every product that goes into them.
+//! The worked example: a small convolution with its gradients, and every product in their sums.
 
 use crate::Engine;
 use conv1d::reference::{Exact, Oracle, Padded};
@@ -6,10 +6,10 @@ use conv1d::{Conv1d, Error, Gpu, Operation, Padding, PaddingMode, PlanOptions, R
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
 
-/// More products than anybody would look at.
+/// Largest number of products that can be shown.
 const MOST_TERMS: u64 = 1 << 14;
 
-/// What is convolved with what.
+/// Parameters and data of an example.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Settings {
@@ -19,15 +19,15 @@ pub struct Settings {
     pub out_channels: usize,
     /// K.
     pub kernel_size: usize,
-    /// Distance of the windows of neighbouring outputs.
+    /// Input samples between neighbouring outputs.
     pub stride: usize,
-    /// Distance of neighbouring taps.
+    /// Input samples between neighbouring taps.
     pub dilation: usize,
     /// Groups of channels.
     pub groups: usize,
-    /// As `Padding` is parsed.
+    /// In the format that `Padding` parses.
     pub padding: String,
-    /// As `PaddingMode` is parsed.
+    /// In the format that `PaddingMode` parses.
     pub padding_mode: String,
     /// `[C_in, L]`.
     pub input: Vec<f32>,
@@ -35,11 +35,11 @@ pub struct Settings {
     pub weight: Vec<f32>,
     /// `[C_out]`.
     pub bias: Vec<f32>,
-    /// `[C_out, L_out]`; ones where there is none.
+    /// `[C_out, L_out]`; missing values are ones.
     pub output_gradient: Vec<f32>,
 }
 
-/// An example with its answers.
+/// An example with its results.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Example {
@@ -51,11 +51,11 @@ pub struct Example {
     pub output: [usize; 2],
     /// `[C_out, L_out]`.
     pub output_gradient: Vec<f32>,
-    /// What a row of the input holds once it is padded.
+    /// The positions of a padded row of the input.
     pub padded: Vec<Cell>,
     /// Every product, in the order of the outputs.
     pub terms: Vec<Term>,
-    /// The layer as a program would write it.
+    /// The layer as Rust code.
     pub code: String,
     /// `y`.
     pub forward: Answer,
@@ -72,14 +72,14 @@ pub struct Example {
 pub struct Cell {
     /// 0 is the first sample.
     pub position: i64,
-    /// The sample that is there, or that is copied there.
+    /// Index of the sample at this position, or of the sample that padding copies to it.
     pub sample: Option<usize>,
-    /// What is there where no sample is.
+    /// Value of a position without a sample.
     pub constant: f32,
 }
 
-/// One product of the convolution: of a weight and what the padded input holds at a position. In the gradients the same weight
-/// and sample meet the gradient of the same output.
+/// One product of the convolution: a weight times the value of the padded input at a position. The gradients multiply the same
+/// weight and value by the gradient of the same output.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Term {
@@ -91,9 +91,9 @@ pub struct Term {
     pub channel: usize,
     /// Position in the padded input.
     pub position: i64,
-    /// Index into the inputs, where a sample is there.
+    /// Index into the inputs, if the position holds a sample.
     pub sample: Option<usize>,
-    /// What is there.
+    /// Value at the position.
     pub value: f32,
     /// Weight times value: a term of the output.
     pub forward: f64,
@@ -103,40 +103,40 @@ pub struct Term {
     pub weight_gradient: f64,
 }
 
-/// A result beside the exact one.
+/// A result and the exact one.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Answer {
-    /// As computed.
+    /// Computed values.
     pub values: Vec<f32>,
-    /// As it is exactly.
+    /// Exact values.
     pub exact: Vec<f64>,
-    /// How far it may be from that.
+    /// Largest promised error of each value.
     pub bound: Vec<f64>,
-    /// What computed it.
+    /// The kernel variant that computed the values, or `reference`.
     pub by: String,
 }
 
-/// What is wrong with the settings.
+/// An error in the settings.
 #[derive(Debug, thiserror::Error)]
 pub enum Wrong {
-    /// The convolution cannot exist.
+    /// The convolution is invalid.
     #[error(transparent)]
     Convolution(#[from] Error),
-    /// A number that is none, or too large for `f32`.
-    #[error("{tensor} has a value that is no finite number")]
+    /// A value is not a number, infinite, or too large for `f32`.
+    #[error("{tensor} has a value that is not a finite number")]
     NotFinite {
         /// The tensor.
         tensor: &'static str,
     },
-    /// Too much to show.
+    /// The example has too many products to show.
     #[error("that makes {terms} products, more than the {MOST_TERMS} that can be shown")]
     TooMuch {
-        /// How many it would be.
+        /// Number of products.
         terms: u64,
     },
 }
 
-/// A convolution that exists, with the data that it needs.
+/// A valid convolution with its data.
 #[derive(Debug)]
 pub struct Checked {
     conv: Conv1d,
@@ -145,7 +145,7 @@ pub struct Checked {
 }
 
 impl Settings {
-    /// The convolution of these settings.
+    /// Checks the settings. An error if the convolution is invalid, a value is not finite, or there are too many products.
     pub fn check(mut self) -> Result<Checked, Wrong> {
         let padding: Padding = self.padding.parse()?;
         let mode: PaddingMode = self.padding_mode.parse()?;
@@ -165,7 +165,7 @@ impl Settings {
         let expected = |role: Role| role.shape(&shapes).iter().product::<usize>();
         let [_, channels, length] = shapes.output.ncl();
         if self.output_gradient.len() != expected(Role::Output) {
-            // Another length keeps what fits of each channel.
+            // If the length has changed, each channel keeps the values that fit.
             let before = self.output_gradient.len() / channels;
             let fits = self.output_gradient.len() == before * channels;
             let given = |o: usize, i: usize| self.output_gradient.get(o * before + i).filter(|_| fits && i < before);
@@ -196,7 +196,7 @@ impl Checked {
         self.oracle.shapes()
     }
 
-    /// Exactly, by the definition.
+    /// The exact result, by the definition.
     fn exact(&self, operation: Operation) -> conv1d::Result<Vec<Exact>> {
         let Settings { input, weight, bias, output_gradient, .. } = &self.settings;
         match operation {
@@ -211,7 +211,7 @@ impl Checked {
         }
     }
 
-    /// On a device: the values, and the kernel that computed them.
+    /// Runs an operation on a device: the values, and the kernel variant that computed them.
     async fn run(&self, gpu: &Gpu, operation: Operation) -> conv1d::Result<(Vec<f32>, String)> {
         let plan = gpu.plan(self.conv, operation, self.shapes().input, &PlanOptions::default())?;
         let mut tensors = Vec::new();
@@ -273,7 +273,7 @@ impl Checked {
         terms
     }
 
-    /// The layer in Rust.
+    /// The layer as Rust code, for [`Example::code`].
     fn code(&self) -> String {
         let c = &self.conv;
         let mut code = format!("Conv1d::new({}, {}, {})", c.in_channels, c.out_channels, c.kernel_size);
@@ -291,7 +291,7 @@ impl Checked {
         code
     }
 
-    /// The answers, on a device or, without one, by the reference.
+    /// Computes the results on a device or, without one, by the reference.
     pub async fn solve(&self, gpu: Option<&Gpu>) -> conv1d::Result<Example> {
         let padded: Vec<Cell> = self
             .oracle
@@ -376,7 +376,7 @@ mod tests {
         assert_eq!(example.code, "Conv1d::new(1, 1, 3)");
     }
 
-    /// What is shown as the terms of a sum are its terms, whatever the parameters.
+    /// The terms shown for a sum add up to it, for all parameters.
     #[test]
     fn terms_add_up_to_the_exact_values() {
         let mut seen = 0;
@@ -442,9 +442,9 @@ mod tests {
         assert_eq!(wrong(Settings { in_channels: 0, ..settings() }), "in_channels must be at least 1, got 0");
         assert_eq!(wrong(Settings { weight: vec![1.0], ..settings() }), "the kernel has 1 values, its shape needs 3");
         let infinite = Settings { bias: vec![f32::INFINITY], ..settings() };
-        assert_eq!(wrong(infinite), "the bias has a value that is no finite number");
+        assert_eq!(wrong(infinite), "the bias has a value that is not a finite number");
         let endless = Settings { padding_mode: "constant=inf".into(), ..settings() };
-        assert_eq!(wrong(endless), "the padding has a value that is no finite number");
+        assert_eq!(wrong(endless), "the padding has a value that is not a finite number");
         let much = Settings { padding: "9999".into(), ..settings() };
         assert_eq!(wrong(much), "that makes 60003 products, more than the 16384 that can be shown");
         let unknown = Settings { padding_mode: "mirror".into(), ..settings() };

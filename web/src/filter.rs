@@ -1,12 +1,30 @@
-//! Filters over recordings: taps convolved with every channel, and what such taps do to each frequency.
+//! Filters over recordings: convolves every channel with taps, and computes the frequency response of taps.
 
 use crate::Engine;
 use conv1d::{ConvTranspose1d, Error, Gpu, Padding};
 use std::f64::consts::PI;
 use wasm_bindgen::prelude::*;
 
-/// Taps of a filter at most.
+/// Most taps of a filter.
 const MOST_TAPS: usize = 4095;
+
+/// Why a recording cannot be filtered, or a filter cannot be designed.
+#[derive(Debug, thiserror::Error)]
+enum FilterError {
+    /// The convolution or the recording.
+    #[error(transparent)]
+    Convolution(#[from] Error),
+    /// A number is out of its range.
+    #[error("{argument} must be {expected}, got {value}")]
+    Argument {
+        /// Name of the argument.
+        argument: &'static str,
+        /// Its value.
+        value: f64,
+        /// Its range.
+        expected: &'static str,
+    },
+}
 
 /// A recording in memory.
 #[wasm_bindgen]
@@ -17,7 +35,7 @@ pub struct Recording {
     samples: Vec<f32>,
 }
 
-/// Taps with their distance, centred: as many before the sample as after it.
+/// Taps and their distance in samples. The filter is centred: as many taps before a sample as after it.
 #[derive(Debug, Clone, Copy)]
 struct Filter<'a> {
     taps: &'a [f32],
@@ -25,7 +43,7 @@ struct Filter<'a> {
 }
 
 impl Filter<'_> {
-    /// Samples that it sees on each side.
+    /// Samples that the filter reads on each side of a sample.
     fn reach(&self) -> usize {
         (self.taps.len() / 2).saturating_mul(self.dilation)
     }
@@ -33,20 +51,20 @@ impl Filter<'_> {
 
 #[wasm_bindgen]
 impl Recording {
-    /// Of samples `[channels, length]`.
+    /// Takes samples `[channels, length]`. An error if `channels` is 0 or does not divide the number of samples.
     #[wasm_bindgen(constructor)]
     pub fn new(samples: Vec<f32>, channels: usize) -> Result<Recording, JsError> {
         Ok(Recording::checked(samples, channels)?)
     }
 
-    /// Samples of a channel.
+    /// Samples per channel.
     #[wasm_bindgen(getter)]
     pub fn length(&self) -> usize {
         self.samples.len() / self.channels
     }
 
-    /// The samples `from..to` of every channel, `[channels, to - from]`, through a filter of an odd number of taps `dilation`
-    /// samples apart: their convolution, as long as the recording and centred, with silence beyond its ends.
+    /// Convolves every channel with an odd number of taps, `dilation` samples apart, and returns the samples `from..to` of the
+    /// result, `[channels, to - from]`. The result is centred and as long as the recording, with silence beyond its ends.
     pub async fn filtered(
         &self,
         engine: &Engine,
@@ -71,17 +89,17 @@ impl Recording {
         Ok(Recording { channels, samples })
     }
 
-    async fn excerpt(&self, gpu: &Gpu, filter: Filter<'_>, from: usize, to: usize) -> Result<Vec<f32>, Error> {
+    async fn excerpt(&self, gpu: &Gpu, filter: Filter<'_>, from: usize, to: usize) -> Result<Vec<f32>, FilterError> {
         let Filter { taps, dilation } = filter;
         if taps.len().is_multiple_of(2) {
             let value = taps.len() as f64;
-            return Err(Error::Argument { argument: "the number of taps", value, expected: "odd" });
+            return Err(FilterError::Argument { argument: "the number of taps", value, expected: "odd" });
         }
         let to = to.min(self.length());
         if from >= to {
             return Ok(Vec::new());
         }
-        // The excerpt with what the filter sees around it. A transposed convolution is a true one: no taps are reversed.
+        // The excerpt with the samples that the filter reads around it. A transposed convolution does not reverse the taps.
         let reach = filter.reach();
         let (first, end) = (from.saturating_sub(reach), to.saturating_add(reach).min(self.length()));
         let rows: Vec<f32> =
@@ -90,19 +108,20 @@ impl Recording {
         let convolution = ConvTranspose1d::new(1, 1, taps.len()).dilation(dilation).padding(crop);
         let x = gpu.tensor(&rows, [self.channels, 1, end - first])?;
         let w = gpu.tensor(taps, [1, 1, taps.len()])?;
-        gpu.conv_transpose1d(&convolution, &x, &w, None)?.read_async().await
+        Ok(gpu.conv_transpose1d(&convolution, &x, &w, None)?.read_async().await?)
     }
 }
 
-/// Taps of a filter by its name, an odd number of them: `low-pass`, `high-pass` (at `cutoff`, in cycles per sample), `smooth` (the
-/// mean), `difference`, `echo` (a third as loud as what it repeats) and `identity`.
+/// Taps of a filter by its name: `low-pass`, `high-pass` (at `cutoff`, in cycles per sample), `smooth` (the mean), `difference`,
+/// `echo` (each repetition a third as loud as the last) and `identity`. An even number of taps is rounded up to an odd one.
 #[wasm_bindgen]
 pub fn design(name: &str, taps: usize, cutoff: f64) -> Result<Vec<f32>, JsError> {
     if taps > MOST_TAPS {
         return Err(Error::TooLarge { what: "the number of taps", value: taps as u64, limit: MOST_TAPS as u64 }.into());
     }
     if !(cutoff > 0.0 && cutoff <= 0.5) {
-        return Err(Error::Argument { argument: "cutoff", value: cutoff, expected: "above 0 and at most 0.5" }.into());
+        let expected = "above 0 and at most 0.5";
+        return Err(FilterError::Argument { argument: "cutoff", value: cutoff, expected }.into());
     }
     designed(name, taps, cutoff).ok_or_else(|| JsError::new(&format!("no filter is called {name:?}")))
 }
@@ -140,7 +159,7 @@ fn designed(name: &str, taps: usize, cutoff: f64) -> Option<Vec<f32>> {
     })
 }
 
-/// The sinc of the cutoff under a Blackman window, scaled to let a constant through unchanged.
+/// The sinc of the cutoff times a Blackman window, scaled so that a constant passes unchanged.
 fn low_pass(taps: usize, cutoff: f64) -> Vec<f32> {
     let middle = (taps / 2) as f64;
     let tap = |i: usize| {
@@ -154,8 +173,8 @@ fn low_pass(taps: usize, cutoff: f64) -> Vec<f32> {
     raw.iter().map(|tap| (tap / sum) as f32).collect()
 }
 
-/// How loud a filter leaves `points` frequencies from 0 to half the sample rate, evenly spread, in decibels; at least -120. Of taps
-/// further apart these are the frequencies up to half the rate divided by their distance, and the response repeats, folded.
+/// Gain of a filter in decibels, at least -120, at `points` evenly spaced frequencies from 0 to half the sample rate. With a
+/// dilation, the frequencies end at half the rate divided by it, and the response repeats mirrored beyond them.
 #[wasm_bindgen]
 pub fn response(taps: &[f32], points: usize) -> Vec<f32> {
     let last = points.saturating_sub(1).max(1) as f64;
@@ -191,7 +210,7 @@ mod tests {
         assert!(designed("loud", 3, 0.1).is_none());
     }
 
-    /// Any excerpt is what the whole recording gives there.
+    /// An excerpt equals the same part of the whole filtered recording.
     #[test]
     fn excerpts_are_parts_of_the_whole() {
         let gpu = Gpu::new().unwrap();

@@ -1,7 +1,7 @@
-//! What the page calls: the worked example ([`example`]), filters over recordings ([`filter`]) and the benchmark
-//! ([`bench`](mod@bench)). Everything that convolves is `conv1d`; the page's scripts draw what comes out.
+//! Functions that the page calls: the worked example ([`example`]), filters over recordings ([`filter`]) and the benchmark
+//! ([`bench`](mod@bench)). All convolutions run in `conv1d`; the page's scripts draw the results.
 //!
-//! Objects go over as JSON would, with names in camelCase; tensors as flat arrays, row-major.
+//! Objects are passed as in JSON, with names in camelCase; tensors as flat row-major arrays.
 
 pub mod bench;
 pub mod example;
@@ -19,7 +19,7 @@ pub struct Engine {
 
 #[wasm_bindgen]
 impl Engine {
-    /// Opens the adapter that the browser offers.
+    /// Opens the adapter that the browser offers; an error if there is none.
     pub async fn open() -> Result<Engine, JsError> {
         Ok(Engine { gpu: Gpu::open(&GpuOptions::default()).await? })
     }

@@ -1,4 +1,4 @@
-// The row from its other end extends it.
+// Circular padding: beyond one end, the row continues from its other end.
 // use: copied
 
 fn source(position: i32, last: i32) -> i32 {

@@ -1,4 +1,4 @@
-// A constant extends a row.
+// Constant padding: `input.fill` beyond the ends of a row.
 
 fn sample(row: u32, position: i32) -> Sum {
     // A negative position is a huge u32.

@@ -1,4 +1,4 @@
-// The row reflected at its first and last sample extends it.
+// Reflect padding: the row is reflected at its first and last sample, which are not repeated.
 // use: copied
 
 fn source(position: i32, last: i32) -> i32 {

@@ -1,4 +1,4 @@
-// The first and the last sample of a row extend it.
+// Replicate padding: the first and last sample of the row continue beyond its ends.
 // use: copied
 
 fn source(position: i32, last: i32) -> i32 {

@@ -1,4 +1,4 @@
-// The row mirrored beyond its first and last sample, which are repeated, extends it.
+// Symmetric padding: the row is mirrored at its ends, so the first and last sample are repeated.
 // use: copied
 
 fn source(position: i32, last: i32) -> i32 {

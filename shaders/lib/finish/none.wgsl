@@ -1,10 +1,10 @@
-// A complete sum is the output.
+// The output is the complete sum, without an activation.
 
 fn finish(z: Sum) -> Sum {
     return z;
 }
 
-/// The same plus a residual.
+/// The sum plus a residual.
 fn finish_onto(residual: Sum, z: Sum) -> Sum {
     return z + residual;
 }

@@ -1,4 +1,4 @@
-// The narrow operand is a gradient. Each element is multiplied by the derivative of an activation as it is loaded.
+// The narrow operand is a gradient. Each loaded element is multiplied by the derivative of an activation.
 // use: saved
 
 fn load_narrow(at: u32) -> Sum {

@@ -1,4 +1,4 @@
-// The narrow operand as it is stored.
+// The narrow operand as stored.
 
 fn load_narrow(at: u32) -> Sum {
     return loaded(narrow[at]);

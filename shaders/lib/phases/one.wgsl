@@ -1,4 +1,4 @@
-// A problem of one phase has it in its parameters.
+// A problem with one phase: the phase is a parameter.
 
 fn phase_at(index: u32) -> Phase {
     return params.phase;

@@ -1,4 +1,4 @@
-// A problem of several phases has a table of them.
+// A problem with several phases: the phases are in a table.
 
 @group(0) @binding(8) var<storage, read> phases: array<Phase>;
 

@@ -1,4 +1,4 @@
-// What goes into the activation is not kept.
+// The pre-activation is not stored.
 
 fn store_pre_activation(at: u32, z: Sum) {
 }

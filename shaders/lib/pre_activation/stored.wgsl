@@ -1,4 +1,4 @@
-// What goes into the activation is stored too, for the gradients. It has the layout of the output.
+// The pre-activation is stored for the gradients, in the layout of the output.
 
 @group(0) @binding(6) var<storage, read_write> pre_activation: array<Stored>;
 

@@ -1,4 +1,4 @@
-// The two textures of the workspace, read as sampled textures: every device of WebGPU can do that.
+// The two textures of the workspace, read as sampled textures, which every WebGPU device supports.
 
 @group(0) @binding(9) var input_texels: texture_2d<f32>;
 @group(0) @binding(10) var factor_texels: texture_2d<f32>;

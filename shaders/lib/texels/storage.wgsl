@@ -1,4 +1,4 @@
-// The two textures of the workspace, read as storage textures: an optional feature of WGSL.
+// The two textures of the workspace, read as storage textures, an optional feature of WGSL.
 
 @group(0) @binding(9) var input_texels: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(10) var factor_texels: texture_storage_2d<rgba32float, read>;

@@ -1,4 +1,4 @@
-//! Weight gradient from textures.
+//! Weight gradient with operands staged in textures.
 
 use super::staging::{INPUT, Rows, StagedRows};
 use super::{TEXEL, Texels, check, texels};
@@ -32,15 +32,15 @@ const TILES: [ContractTile; 4] = [
     ContractTile { rows: 4, columns: 4 },
 ];
 
-/// Steps that a split sums over at least: shorter ones spend their time adding up partial sums.
+/// Minimum steps of a split. In shorter splits, adding the partial sums dominates.
 const MIN_SPLIT: u64 = 128;
 
-/// What carrying a sum from step to step costs, in multiply-adds of which every fourth does.
+/// Cost of carrying a sum from one step to the next. The unit is a multiply-add in a loop with four multiply-adds per carried sum.
 const CARRIED_SUM: f64 = 0.8;
 
-/// Texels of a unit, so many at least: an odd number of cache lines, so that units that are walked over side by side do not
-/// meet in the same few sets of a cache. The weight gradient of 512 to 512 channels, K 1, two items of 4096 positions, took
-/// 297 ms without this and 219 with it (llvmpipe, two threads of an AMD EPYC, 2026-11-21).
+/// Rounds the texels of a unit up to an odd number of cache lines, so that units visited side by side do not map to the same few
+/// cache sets. The weight gradient of 512 to 512 channels, K 1, two items of 4096 positions, took 297 ms without this and 219 ms
+/// with it (llvmpipe, two threads of an AMD EPYC, 2026-11-21).
 fn odd_lines(texels: u64) -> u64 {
     let line = 4;
     (texels.div_ceil(line) | 1) * line
@@ -82,13 +82,13 @@ impl Variant<Contract> for ContractTile {
     }
 }
 
-/// How the wide side of a contraction lies in a texture.
+/// The layout of the wide side of a contraction in a texture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct ContractLayout {
     tile: ContractTile,
     /// Whether a texel holds four taps of a row; otherwise four rows.
     texel_taps: bool,
-    /// Positions from one texel, and from one column, to the next.
+    /// Positions from one texel to the next, and from one column to the next.
     texel_step: u32,
     column_step: u32,
     /// Columns of a unit.
@@ -104,7 +104,7 @@ impl ContractLayout {
         ContractLayout { tile, texel_taps, texel_step, column_step, unit_columns }
     }
 
-    /// The layout that is fastest for a tile, and its prediction.
+    /// The layout with the fastest prediction for a tile, and that prediction.
     fn fastest(c: &Contract, tile: ContractTile, speed: &Speed) -> (Self, Prediction) {
         let [rows, taps] = [false, true].map(|texel_taps| ContractLayout::new(c, tile, texel_taps));
         let (by_rows, by_taps) = (rows.predict(c, speed), taps.predict(c, speed));
@@ -115,13 +115,13 @@ impl ContractLayout {
         if self.texel_taps { depth } else { depth.div_ceil(TEXEL) }
     }
 
-    /// Texels of a unit of the wide side that serves so many positions.
+    /// Texels of a unit of the wide side for `positions` positions.
     fn wide_texels(&self, c: &Contract, positions: u32) -> u64 {
         let last_position = u64::from(positions.saturating_sub(1)) * u64::from(c.stride / self.texel_step);
         odd_lines(last_position + u64::from(self.unit_columns - 1) * u64::from(self.column_step / self.texel_step) + 1)
     }
 
-    /// Texels of the sides of some ranges: the narrow, the wide.
+    /// Texels of the narrow and of the wide side for `ranges`.
     fn staged(&self, c: &Contract, ranges: &Ranges) -> [u64; 2] {
         let items = u64::from(ranges.batch()) * u64::from(ranges.groups());
         let narrow = u64::from(ranges.rows().div_ceil(TEXEL)) * odd_lines(ranges.positions().into());
@@ -129,7 +129,7 @@ impl ContractLayout {
         [items.saturating_mul(narrow), items.saturating_mul(wide)]
     }
 
-    /// Tiles along the rows and the columns of a group.
+    /// Number of tiles along the rows and along the columns of a group.
     fn tiles(&self, rows: u32, depth: u32) -> [u32; 2] {
         let columns = self.wide_units(depth) * self.unit_columns;
         [rows.div_ceil(self.tile.rows), columns.div_ceil(self.tile.columns / TEXEL)]
@@ -155,12 +155,12 @@ impl ContractLayout {
         work.on(speed)
     }
 
-    /// Positions of a step: as many as make 256 multiply-adds, which is what a processor keeps decoded of a loop's body.
+    /// Positions of a step: at most four, and at most 256 multiply-adds, the loop body that a processor keeps decoded.
     fn step(&self) -> u32 {
         (256 / (self.tile.rows * self.tile.columns)).min(4)
     }
 
-    /// Iterations of all loops of an invocation for each step.
+    /// Iterations of all loops of an invocation per step.
     fn iterations(&self) -> u32 {
         let (rows, columns) = (self.tile.rows / TEXEL, self.tile.columns / TEXEL);
         1 + self.step() * (1 + columns + rows * (1 + columns))
@@ -168,7 +168,7 @@ impl ContractLayout {
 
     fn emit(&self, c: &Contract, builder: &mut Builder<'_>) -> Result<()> {
         let max_range = builder.caps.max_range();
-        // A third of the rest of the workspace for each side, and one for partial sums.
+        // A third of the remaining workspace for each side, and a third for partial sums.
         let room = builder.available(Slot::InputTexels).min(builder.available(Slot::FactorTexels)) / 3;
         let amount = |ranges: &Ranges| self.staged(c, ranges).into_iter().fold(0, u64::max);
         let staged = Staged { amount: &amount, limit: room };
@@ -178,7 +178,7 @@ impl ContractLayout {
         Ok(())
     }
 
-    /// Slices that add up to the same part of the weight gradient.
+    /// Emits slices that are added to the same part of the weight gradient.
     fn emit_slices(&self, c: &Contract, slices: &[ContractSlice], builder: &mut Builder<'_>) -> Result<()> {
         let Some(ContractSlice { ranges: first, .. }) = slices.first() else { return Ok(()) };
         let [row_tiles, column_tiles] = self.tiles(first.rows(), first.depth());
@@ -228,7 +228,7 @@ impl ContractLayout {
         reduction.finish(builder)
     }
 
-    /// How both sides of some ranges lie in their textures.
+    /// The layout parameters of both sides for `ranges`.
     fn tile_params(&self, c: &Contract, ranges: &Ranges) -> Result<TexelTiles> {
         Ok(TexelTiles {
             narrow_units: ranges.rows().div_ceil(TEXEL),

@@ -1,4 +1,4 @@
-//! Correlation from textures.
+//! Correlation with operands staged in textures.
 
 use super::staging::{INPUT, Rows, StagedRows};
 use super::{TEXEL, Texels, check, texels};
@@ -33,15 +33,15 @@ tiles! {
     WeightTiles { row_tiles: u32, phase_workgroups: u32, units: u32, full_units: u32, unit_taps: u32, steps: u32 }
 }
 
-/// The cost of the taps of a residue for each sum, in multiply-adds, and how much slower the body of a loop runs that loads all samples
-/// of a tile of so many sums. On llvmpipe (Mesa 22.3.6, two threads of an AMD EPYC, 2026-11-21) a step of a run took 277 ns
-/// in tiles of 8 x 16 and the run itself 600; a step without shifts 235 ns in tiles of 8 x 8, and 800 in tiles of 8 x 16,
-/// whose 3,000 instructions no longer fit what the processor keeps decoded.
+/// Cost of a residue of taps per sum, in multiply-adds. A loop body that loads all samples of a tile of at least `LARGE_BODY` sums
+/// is slower by the factor `LARGE_BODY_SLOWDOWN`. Measured on llvmpipe (Mesa 22.3.6, two threads of an AMD EPYC, 2026-11-21): with
+/// shifts, a step took 277 ns in tiles of 8 x 16 and the residue itself 600 ns. Without shifts, a step took 235 ns in tiles of 8 x 8
+/// and 800 ns in tiles of 8 x 16, whose 3,000 instructions are more than the processor keeps decoded.
 const RESIDUE: f64 = 5.5;
 const LARGE_BODY: f64 = 128.0;
 const LARGE_BODY_SLOWDOWN: f64 = 1.6;
 
-/// Tiles of 8 x 16 take llvmpipe a second to compile, and larger ones more than they win.
+/// llvmpipe takes a second to compile a tile of 8 x 16; larger tiles cost more compile time than they gain.
 const TILES: [CorrelateTile; 8] = [
     CorrelateTile { rows: 8, positions: 16, lanes_rows: 1 },
     CorrelateTile { rows: 4, positions: 16, lanes_rows: 1 },
@@ -69,7 +69,7 @@ impl Kernel<Correlate> for Texels {
     }
 }
 
-/// How the operands of a correlation lie in textures.
+/// The layout of the operands of a correlation in textures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct TexelLayout {
     tile: CorrelateTile,
@@ -81,15 +81,15 @@ struct TexelLayout {
     walk: Walk,
 }
 
-/// Rows of texels that an output row sums over.
+/// The units (rows of texels) that an output row sums over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Units {
-    /// Those with all taps, and all of them.
+    /// Units with all taps, and all units.
     full: u32,
     all: u32,
-    /// Texels of taps of a full unit, where a texel holds taps.
+    /// Texels of taps of a full unit, if a texel holds taps.
     taps: u32,
-    /// Taps of the others.
+    /// Taps of the other units.
     last_taps: u32,
     /// Texels of weights of an output row, all phases together.
     steps: u64,
@@ -97,7 +97,7 @@ struct Units {
 
 impl CorrelateLayout for TexelLayout {
     fn ranked(c: &Correlate, tile: CorrelateTile, speed: &Speed) -> Vec<(Self, Prediction)> {
-        // Phases differ in their taps, and so in which of them would share a texel.
+        // With several phases, a texel cannot hold taps: the phases differ in their taps.
         let texel_taps = [false, true].into_iter().filter(|&texel_taps| !texel_taps || c.phases.len() == 1);
         let layouts = texel_taps.flat_map(|texel_taps| {
             let texel = if texel_taps { TEXEL } else { 1 };
@@ -109,7 +109,7 @@ impl CorrelateLayout for TexelLayout {
     }
 
     fn emit(&self, c: &Correlate, builder: &mut Builder<'_>) -> Result<()> {
-        // Half of the rest of the workspace for the input, so that the weight has room.
+        // Half of the remaining workspace for the input, so that the weight has room.
         let room = builder.available(Slot::InputTexels) / 2;
         let amount = |ranges: &Ranges| self.input_texels(c, ranges);
         let limits = Limits {
@@ -149,17 +149,17 @@ impl TexelLayout {
         Units { full, all: full + last, taps, last_taps, steps }
     }
 
-    /// Lowest input position that a phase reads for the first output of its row.
+    /// Lowest input position that a phase reads for the first output of a row.
     fn lowest(c: &Correlate, phase: &Phase) -> i64 {
         i64::from(phase.in_first) + i64::from(phase.taps.saturating_sub(1)) * i64::from(c.tap_step.min(0))
     }
 
-    /// The lowest of all phases that have taps.
+    /// Lowest input position over all phases that have taps.
     fn first(c: &Correlate) -> i64 {
         c.phases.iter().filter(|p| p.taps > 0).map(|p| TexelLayout::lowest(c, p)).min().unwrap_or(0)
     }
 
-    /// Texels of a unit that serves so many positions: whole tiles of them.
+    /// Texels of a unit for `positions` positions, rounded up to whole tiles.
     fn unit_texels(&self, c: &Correlate, positions: u32) -> u64 {
         let whole = self.walk.position_tiles(positions) * u64::from(self.tile.positions);
         let last_position = whole.saturating_sub(1) * u64::from(c.in_step.unsigned_abs() / self.texel_step);
@@ -174,7 +174,7 @@ impl TexelLayout {
         last_position + reach + 1
     }
 
-    /// Texels of the input of some ranges.
+    /// Texels of the input of `ranges`.
     fn input_texels(&self, c: &Correlate, ranges: &Ranges) -> u64 {
         let rows =
             u64::from(ranges.batch()) * u64::from(ranges.groups()) * u64::from(self.units(c, ranges.depth()).all);
@@ -186,7 +186,7 @@ impl TexelLayout {
         rows * self.units(c, ranges.depth()).steps
     }
 
-    /// Iterations of all loops of an invocation that sums over so many input rows.
+    /// Iterations of all loops of an invocation that sums over `depth` input rows.
     fn iterations(&self, c: &Correlate, depth: u32) -> u64 {
         let units = self.units(c, depth);
         let taps = u64::from(if self.texel_taps { units.taps.max(1) } else { c.max_taps() });
@@ -235,7 +235,7 @@ impl TexelLayout {
             let nesting = [Level::DepthBlocks(TEXEL), residues, c.ascending_taps(), Level::Depth];
             return part.order(true, &nesting, builder);
         }
-        // Whole texels of taps of all rows first, then the last taps of all rows, counted from the lowest position.
+        // First the whole texels of taps of all rows, then the last taps of all rows, counted from the lowest position.
         let Range { start, end } = part.taps;
         let last = (end - start) % TEXEL;
         let (whole, last) = if c.tap_step < 0 {
@@ -307,7 +307,7 @@ impl TexelLayout {
         staged.emit(builder)
     }
 
-    /// Packs the weight of a slice, and returns the binding to read it by.
+    /// Packs the weight of a slice and returns the binding of the packed weight.
     fn pack(
         &self,
         c: &Correlate,

@@ -1,11 +1,11 @@
-//! `texels`: products of textures of four values a texel; the operands are staged there, extended by their padding.
+//! `texels`: products of texels of four values. The operands are staged in textures, extended by their padding.
 //!
-//! A processor that plays GPU reads buffers value by value and textures texel by texel; many mobile GPUs read textures through a cache
-//! that buffers do not have.
+//! A software driver on the processor reads buffers value by value, but textures texel by texel. Many mobile GPUs read textures through a
+//! cache that buffers do not have.
 //!
-//! A browser need not know how to read storage textures; every device has sampled ones. llvmpipe takes 1.1 to 1.6 times as long with
-//! sampled textures (12 rows of the suite, Mesa 22.3.6, 2026-11-27), so that storage textures are read where that is possible
-//! (`shaders/lib/texels`).
+//! Every device can read sampled textures; a browser may lack the optional WGSL feature that reads storage textures. llvmpipe takes 1.1 to
+//! 1.6 times as long with sampled textures (12 rows of the suite, Mesa 22.3.6, 2026-11-27), so storage textures are read where the device
+//! allows it (`shaders/lib/texels`).
 
 mod contract;
 mod correlate;
@@ -21,15 +21,15 @@ const TEXEL: u32 = 4;
 #[derive(Debug)]
 pub(crate) struct Texels;
 
-/// Whether a device has the textures, or why not.
+/// Fails with the reason if the device cannot have the workspace's textures.
 fn check(caps: &Caps) -> Result<(), String> {
     if caps.max_texture_side < TEXTURE_WIDTH {
-        return Err(format!("textures of {TEXTURE_WIDTH} texels a row are wider than the device's"));
+        return Err(format!("the device's textures are less than {TEXTURE_WIDTH} texels wide"));
     }
     Ok(())
 }
 
-/// A count of texels, which `reserve` has checked, as shaders take it.
+/// Converts a count of texels to the `u32` that shaders take.
 fn texels(count: u64) -> Result<u32> {
     let limit = u64::from(u32::MAX);
     u32::try_from(count).map_err(|_| Error::TooLarge { what: "texels", value: count, limit })

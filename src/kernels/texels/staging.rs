@@ -1,4 +1,4 @@
-//! Staging rows of a tensor in a texture of the workspace.
+//! Stages rows of a tensor in a texture of the workspace.
 
 use super::texels;
 use crate::error::Result;
@@ -19,7 +19,7 @@ tiles! {
     }
 }
 
-/// Texels of an invocation.
+/// Texels per invocation.
 const TILE: u32 = 4;
 
 /// A tensor `[N, groups * channels, length]` and the range of it that is bound.
@@ -27,14 +27,14 @@ const TILE: u32 = 4;
 pub(super) struct Rows {
     pub(super) read: Read,
     pub(super) range: ElementRange,
-    /// Positions of a row that are in the range.
+    /// Positions of a row that are in `range`.
     pub(super) touched: Range<i64>,
     /// First element of the first row.
     pub(super) first: u64,
     pub(super) groups: u32,
     pub(super) channels: u32,
     pub(super) length: u32,
-    /// What extends it.
+    /// The extension beyond the ends of a row.
     pub(super) extension: Extension,
 }
 
@@ -48,21 +48,21 @@ pub(super) struct StagedRows {
     pub(super) channels: u32,
     /// Whether a texel holds four taps of a row; otherwise four rows.
     pub(super) texel_taps: bool,
-    /// Rows of texels of a group, and those of them that hold all taps.
+    /// Units (rows of texels) of a group and batch item, and those of them that hold all taps.
     pub(super) units: u32,
     pub(super) full_units: u32,
     pub(super) unit_texels: u64,
-    /// Position of a unit's first texel, and positions from one texel, and one tap, to the next.
+    /// Input position of a unit's first texel, and positions from one texel to the next and from one tap to the next.
     pub(super) texel_first: i64,
     pub(super) texel_step: u32,
     pub(super) tap_step: u32,
-    /// First and number of the last taps, which units that are not full hold.
+    /// The first of the last taps, which the other units hold, and their number.
     pub(super) last_tap: u32,
     pub(super) last_taps: u32,
 }
 
 impl StagedRows {
-    /// Rows of texels.
+    /// Number of units of the whole batch.
     fn count(&self) -> u64 {
         u64::from(self.batch) * u64::from(self.groups) * u64::from(self.units)
     }

@@ -1,4 +1,4 @@
-//! Weight gradient from workgroup memory.
+//! Weight gradient with operands staged in workgroup memory.
 
 use super::{LANES_POSITIONS, Tiled, WORKGROUP_BYTES};
 use crate::caps::Caps;
@@ -23,11 +23,11 @@ tiles! {
 /// Positions that are staged at once.
 const STAGE: u32 = 16;
 
-/// Stages that a split sums over at least: fewer spend their time adding up partial sums.
+/// Minimum stages of a split. In shorter splits, adding the partial sums dominates.
 const MIN_SPLIT: u64 = 8;
 
-/// What a GPU's compiler makes of the first: of 287 issued instructions of the loop 256 are multiply-adds, 108 registers,
-/// nothing spilled, 10 waves (RDNA 3; on RDNA 2 of 285, 104 registers, 8 waves; Mesa's RADV, 2026-11-21).
+/// Compiled for RDNA 3, the loop of the first tile issues 287 instructions, of which 256 are multiply-adds, with 108 registers, no
+/// spills and 10 waves (RDNA 2: 285 instructions, 104 registers, 8 waves). Compiler: Mesa's RADV, 2026-11-21.
 const TILES: [ContractTile; 2] =
     [ContractTile { rows: 8, columns: 8, lanes_rows: 8 }, ContractTile { rows: 4, columns: 4, lanes_rows: 4 }];
 
@@ -46,7 +46,7 @@ impl Kernel<Contract> for Tiled {
         };
         let tiles: Vec<ContractTile> = TILES.into_iter().filter(fits).collect();
         if tiles.is_empty() {
-            return Err("a tile does not fit the workgroup memory, or has more invocations than a workgroup".into());
+            return Err("every tile needs more workgroup memory or invocations than the device has".into());
         }
         Ok(tiles.into_iter().map(|tile| Box::new(tile) as _).collect())
     }
@@ -72,7 +72,7 @@ impl Variant<Contract> for ContractTile {
         let lanes = f64::from(LANES_POSITIONS * self.lanes_rows);
         let stages = (u64::from(c.batch) * u64::from(c.positions)).div_ceil(STAGE.into()) as f64;
         let busy = speed.busy(workgroups * lanes * stages / MIN_SPLIT as f64, self.rows * self.columns);
-        // Of every position: the sums, their operands from workgroup memory, and a part of staging them.
+        // Per position: the sums, their operands from workgroup memory, and a share of the staging.
         let (rows, columns) = (f64::from(self.rows), f64::from(self.columns));
         let staged = f64::from(self.lanes_rows) * rows + f64::from(LANES_POSITIONS) * columns;
         let load = (rows + columns) / 4.0 * speed.staged_load + staged / lanes * (speed.load + speed.staged_load);
@@ -88,12 +88,12 @@ impl Variant<Contract> for ContractTile {
 }
 
 impl ContractTile {
-    /// Tiles along the rows and the columns of a group.
+    /// Number of tiles along the rows and along the columns of a group.
     fn tiles(&self, rows: u32, columns: u32) -> [u32; 2] {
         [rows.div_ceil(self.rows * self.lanes_rows), columns.div_ceil(self.columns * LANES_POSITIONS)]
     }
 
-    /// Iterations of all loops of an invocation for each stage.
+    /// Iterations of all loops of an invocation per stage.
     fn iterations(&self) -> u32 {
         let ContractTile { rows, columns, lanes_rows } = *self;
         let units = LANES_POSITIONS * lanes_rows / STAGE;
@@ -101,7 +101,7 @@ impl ContractTile {
         1 + vectors * 5 + STAGE * (2 + columns / 4 + rows / 4 * (1 + columns))
     }
 
-    /// Slices that add up to the same part of the weight gradient.
+    /// Emits slices that are added to the same part of the weight gradient.
     fn emit_slices(&self, c: &Contract, slices: &[ContractSlice], builder: &mut Builder<'_>) -> Result<()> {
         let Some(ContractSlice { ranges: first, .. }) = slices.first() else { return Ok(()) };
         let [row_tiles, column_tiles] = self.tiles(first.rows(), first.depth() * c.taps);

@@ -1,4 +1,4 @@
-//! Correlation from workgroup memory.
+//! Correlation with operands staged in workgroup memory.
 
 use super::{LANES_POSITIONS, Tiled, WORKGROUP_BYTES};
 use crate::caps::{Caps, Speed};
@@ -22,22 +22,22 @@ tiles! {
     }
 }
 
-/// Samples, and weights, that are staged at once: half of the workgroup memory that WebGPU promises for each.
+/// Samples that are staged at once, and also weights: each takes half of the workgroup memory that WebGPU guarantees.
 const STAGED: u32 = 2048;
 
-/// The reason where there is no variant.
-const TOO_LONG: &str = "the samples under a tile of positions do not fit the workgroup memory";
+/// The reason for having no variant.
+const TOO_LONG: &str = "the samples that a tile of positions reads do not fit the workgroup memory";
 
-/// The largest stride that is a constant of the shader: with it, samples are read at fixed distances. Every value is a
-/// compilation of its own.
+/// The largest stride that is compiled into the shader as a constant, so that samples are read at fixed distances. Every value
+/// needs a separate compilation.
 const MOST_CONSTANT_STEP: i32 = 2;
 
-/// Input rows that are staged at once at most: more save no barrier that matters.
+/// Maximum input rows that are staged at once. With more, the barriers saved are negligible.
 const MOST_DEPTH: u32 = 16;
 
-/// What a GPU's compiler makes of the first: of 112 issued instructions of the loop over taps 96 are multiply-adds, 132
-/// registers, nothing spilled, 8 waves (RDNA 3; on RDNA 2 the same with 128 registers; Mesa's RADV, 2026-11-21). With 16 positions it
-/// is 128 of 146, but 6 waves on RDNA 2; with 8 it is 64 of 78.
+/// Compiled for RDNA 3, the first tile's loop over taps issues 112 instructions, of which 96 are multiply-adds, with 132 registers, no
+/// spills and 8 waves (RDNA 2: the same, but 128 registers). With 16 positions, 128 of 146 instructions are multiply-adds, but RDNA 2
+/// has only 6 waves; with 8 positions, 64 of 78. Compiler: Mesa's RADV, 2026-11-21.
 const TILES: [CorrelateTile; 3] = [
     CorrelateTile { rows: 8, positions: 12, lanes_rows: 8 },
     CorrelateTile { rows: 8, positions: 8, lanes_rows: 8 },
@@ -67,13 +67,13 @@ impl Kernel<Correlate> for Tiled {
     }
 }
 
-/// What a workgroup stages at once.
+/// The input rows, taps and samples that a workgroup stages at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct TiledLayout {
     tile: CorrelateTile,
     depth: u32,
     taps: u32,
-    /// Samples of an input row.
+    /// Staged samples of an input row.
     samples: u32,
 }
 
@@ -99,7 +99,7 @@ impl CorrelateLayout for TiledLayout {
 }
 
 impl TiledLayout {
-    /// The taps that take the fewest samples each, and as many input rows as fit. `None` where not one row does.
+    /// Chooses the number of taps with the fewest samples per tap, and as many input rows as fit. `None` if not even one row fits.
     fn new(c: &Correlate, tile: CorrelateTile) -> Option<Self> {
         let (rows, positions) = (tile.rows * tile.lanes_rows, tile.positions * LANES_POSITIONS);
         let samples = |taps: u32| {
@@ -108,7 +108,7 @@ impl TiledLayout {
                 + 1
         };
         let fits = |taps: &u32| samples(*taps) <= STAGED.into();
-        // Of as many samples for each tap, the more taps: fewer barriers.
+        // For equal samples per tap, more taps are better: fewer barriers.
         let most = c.max_taps().clamp(1, STAGED / rows);
         let cost = |taps: u32| (samples(taps).div_ceil(taps.into()), most - taps);
         let taps = (1..=most).filter(fits).min_by_key(|&taps| cost(taps))?;
@@ -134,7 +134,7 @@ impl TiledLayout {
         let workgroups = blocks * f64::from(c.rows.div_ceil(self.rows())) * f64::from(c.groups);
         let busy = speed.busy(workgroups * lanes, rows * positions);
         let taps: f64 = c.phases.iter().map(|p| f64::from(p.taps)).sum::<f64>() / c.phases.len().max(1) as f64;
-        // Of every tap of an input row: the sums, the samples and weights from workgroup memory, and a part of staging them.
+        // Per tap of an input row: the sums, the samples and weights from workgroup memory, and a share of the staging.
         let staged = f64::from(self.samples) / f64::from(self.taps) + f64::from(self.rows()) / 4.0;
         let load =
             f64::from(positions + rows / 4) * speed.staged_load + staged / lanes * (speed.load + speed.staged_load);
@@ -150,7 +150,7 @@ impl TiledLayout {
         work.on(speed)
     }
 
-    /// Iterations of all loops of an invocation that sums over so many input rows.
+    /// Iterations of all loops of an invocation that sums over `depth` input rows.
     fn iterations(&self, c: &Correlate, depth: u32) -> u64 {
         let CorrelateTile { rows, positions, lanes_rows } = self.tile;
         let lanes = LANES_POSITIONS * lanes_rows;

@@ -1,12 +1,12 @@
-//! `tiled`: the implicit matrix product, its operands staged in workgroup memory.
+//! `tiled`: an implicit matrix product with operands staged in workgroup memory.
 
 mod contract;
 mod correlate;
 
-/// Invocations of a workgroup along positions, or columns: those that store next to each other.
+/// Invocations of a workgroup along positions, or columns. They store adjacent elements.
 const LANES_POSITIONS: u32 = 16;
 
-/// Bytes of workgroup memory that any of the shaders needs: what WebGPU promises.
+/// Bytes of workgroup memory that the shaders may need: WebGPU's guaranteed minimum.
 const WORKGROUP_BYTES: u32 = 16 << 10;
 
 #[derive(Debug)]

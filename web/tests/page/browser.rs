@@ -1,4 +1,4 @@
-//! Chromium without a window, told what to do over WebDriver (<https://www.w3.org/TR/webdriver2/>), and a plain static file server.
+//! Headless Chromium, controlled over WebDriver (<https://www.w3.org/TR/webdriver2/>), and a static file server.
 
 use base64::Engine;
 use serde_json::{Value, json};
@@ -12,18 +12,18 @@ use std::time::{Duration, Instant};
 /// The page as `make web` builds it.
 fn page() -> PathBuf {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/page");
-    assert!(page.join("conv1d_web_bg.wasm").exists(), "{} is not there: `make web` builds it", page.display());
+    assert!(page.join("conv1d_web_bg.wasm").exists(), "{} is missing: `make web` builds it", page.display());
     page
 }
 
-/// Serves the page's files for as long as the tests run; its address.
+/// Starts a server of the page's files, once for all tests; returns its address.
 fn server() -> &'static str {
     static ADDRESS: OnceLock<String> = OnceLock::new();
     ADDRESS.get_or_init(|| {
         let (page, listener) = (page(), TcpListener::bind("127.0.0.1:0").unwrap());
         let address = format!("http://localhost:{}/", listener.local_addr().unwrap().port());
         std::thread::spawn(move || {
-            // Each connection by itself, for one request: browsers open some that they do not use.
+            // One thread and one request per connection: browsers open connections that they do not use.
             for connection in listener.incoming().map_while(Result::ok) {
                 let page = page.clone();
                 std::thread::spawn(move || answer(connection, &page));
@@ -55,13 +55,13 @@ fn answer(mut connection: TcpStream, page: &Path) -> std::io::Result<()> {
     connection.write_all(&body)
 }
 
-/// How long something may take that is not there yet. A software adapter on a busy machine needs some of it.
+/// Longest wait for a condition. A software adapter on a busy machine is slow.
 const PATIENCE: Duration = Duration::from_secs(100);
 
-/// How a browser is started.
+/// Options of a browser.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Look {
-    /// As if it had no WebGPU.
+    /// Without WebGPU.
     pub(crate) without_gpu: bool,
     /// A phone of 390 by 844 points.
     pub(crate) phone: bool,
@@ -74,12 +74,12 @@ pub(crate) struct Browser {
     driver: Child,
     session: String,
     agent: ureq::Agent,
-    /// One at a time: they share the processor.
+    /// Browsers run one at a time: they share the processor.
     _turn: MutexGuard<'static, ()>,
 }
 
 impl Browser {
-    /// Opens the page at a part of it.
+    /// Opens the page at one of its parts.
     pub(crate) fn open(part: &str, look: Look) -> Browser {
         static TURN: Mutex<()> = Mutex::new(());
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -108,7 +108,7 @@ impl Browser {
         if look.without_gpu {
             args.retain(|arg| !arg.as_str().unwrap().contains("webgpu"));
         }
-        // A microphone that beeps and is allowed.
+        // A fake microphone that beeps, with permission to use it.
         args.extend(
             ["use-fake-ui-for-media-stream", "use-fake-device-for-media-stream", "window-size=1200,900"]
                 .map(Value::from),
@@ -135,12 +135,12 @@ impl Browser {
         answer["value"].take()
     }
 
-    /// What a script returns, or what its promise does.
+    /// Runs a script; returns its value, or that of its promise.
     pub(crate) fn run(&self, script: &str) -> Value {
         self.command("/execute/sync", json!({"script": script, "args": []}))
     }
 
-    /// The text that something shows.
+    /// The visible text of an element.
     pub(crate) fn text(&self, selector: &str) -> String {
         let text = self.run(&format!("return document.querySelector({selector:?}).innerText"));
         text.as_str().unwrap_or_else(|| panic!("{selector} has no text")).trim().to_owned()
@@ -162,7 +162,7 @@ impl Browser {
         format!("/element/{}", id.as_str().unwrap())
     }
 
-    /// Clicks as a hand would: what is hidden or covered cannot be clicked.
+    /// Clicks an element as a user would: a hidden or covered one is an error.
     pub(crate) fn click(&self, selector: &str) {
         self.command(&format!("{}/click", self.element(selector)), json!({}));
     }
@@ -172,9 +172,9 @@ impl Browser {
         self.command(&format!("{}/value", self.element(selector)), json!({"text": keys}));
     }
 
-    /// Replaces what is in a field, and leaves it.
+    /// Replaces the text of a field and presses Enter.
     pub(crate) fn fill(&self, selector: &str, text: &str) {
-        // Control and A, let go, the text, Enter.
+        // Control+A, release, the text, Enter.
         self.keys(selector, &format!("\u{e009}a\u{e000}{text}\u{e007}"));
     }
 
@@ -199,7 +199,7 @@ impl Browser {
         self.command("/actions", json!({"actions": [{"type": "pointer", "id": "hand", "actions": actions}]}));
     }
 
-    /// Keeps a picture of the whole page, to be looked at.
+    /// Saves a screenshot of the whole page.
     pub(crate) fn picture(&self, name: &str) {
         let size = self.run("return [innerWidth, document.documentElement.scrollHeight]");
         let clip = json!({"x": 0, "y": 0, "width": size[0], "height": size[1], "scale": 1});
@@ -211,7 +211,7 @@ impl Browser {
         std::fs::write(folder.join(format!("{name}.png")), png).unwrap();
     }
 
-    /// Errors and warnings in the browser's console since the last time.
+    /// Errors and warnings in the browser's console since the last call.
     pub(crate) fn complaints(&self) -> Vec<String> {
         let log = self.command("/se/log", json!({"type": "browser"}));
         let loud =

@@ -1,5 +1,5 @@
-//! The page in headless Chromium: clicked through, and what it shows held against the exact reference. `make test-web` builds the page,
-//! installs the browser and runs this; pictures are left in target/page-screenshots.
+//! Operates the page in headless Chromium and compares the shown values with the exact reference. `make test-web` builds the page,
+//! installs the browser and runs these tests; screenshots are left in target/page-screenshots.
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -13,19 +13,19 @@ use conv1d_web::filter;
 
 const SHOWS_RESULTS: &str = "document.querySelector('#steps-results tbody tr')";
 
-/// A number as the page writes it.
+/// Parses a number as the page writes it.
 fn read(text: &str) -> f64 {
     let plain = text.trim().replace('\u{2212}', "-");
-    plain.parse().unwrap_or_else(|_| panic!("{text:?} is no number"))
+    plain.parse().unwrap_or_else(|_| panic!("{text:?} is not a number"))
 }
 
-/// All numbers of a text, whatever is between them.
+/// All numbers in a text.
 fn numbers(text: &str) -> Vec<f64> {
     let is_part = |c: char| c.is_ascii_digit() || ".e-\u{2212}".contains(c);
     text.split(|c| !is_part(c)).filter(|part| !part.is_empty()).map(read).collect()
 }
 
-/// Values as they are shown, with seven digits, are these.
+/// Asserts that values shown with seven digits are these.
 fn assert_shown(shown: &[f64], exact: &[Exact], what: &str) {
     assert_eq!(shown.len(), exact.len(), "{what}: {shown:?}");
     for (&shown, exact) in shown.iter().zip(exact) {
@@ -34,7 +34,7 @@ fn assert_shown(shown: &[f64], exact: &[Exact], what: &str) {
     }
 }
 
-/// An example, as it is typed in.
+/// An example to type into the form.
 #[derive(Clone)]
 struct Example {
     conv: Conv1d,
@@ -93,7 +93,7 @@ impl Example {
         rows("dy-", &self.dy, self.dy.len() / c.out_channels);
     }
 
-    /// What the page shows is what the reference says: the table, and every step of every operation.
+    /// Asserts that the table and every step of every operation show the values of the reference.
     fn assert_on(&self, page: &Browser) {
         let oracle = self.oracle();
         let answers = [
@@ -136,7 +136,7 @@ impl Example {
         }
     }
 
-    /// The products that are written out add up to the result.
+    /// Asserts that the products written out add up to the result.
     fn assert_products(&self, page: &Browser, exact: Exact, what: &str) {
         let equation = page.text("#steps-equation");
         let products = equation.lines().nth(1).unwrap().trim_start_matches(" = ").trim_start_matches("= ").to_owned();
@@ -169,7 +169,7 @@ fn the_worked_example_and_every_parameter() {
         bias: vec![0.0],
         dy: vec![1.0; 3],
     };
-    // It is there at once, and nothing needs to be typed in.
+    // It is shown at once, without any input.
     assert_eq!(page.text("#steps-results tr[data-operation=forward] td:nth-child(2)"), "[[−2, −2, −2]]");
     worked.assert_on(&page);
     page.picture("steps-worked-example");
@@ -227,7 +227,7 @@ fn what_cannot_be_is_said_and_a_link_keeps_what_can() {
     page.wait(SHOWS_RESULTS);
     page.fill("#steps-x-0", "1 two 3");
     page.wait("!document.getElementById('steps-error').hidden");
-    assert_eq!(page.text("#steps-error"), "x[0]: “two” is no number");
+    assert_eq!(page.text("#steps-error"), "x[0]: “two” is not a number");
     page.fill("#steps-x-0", "1 2");
     page.wait("document.getElementById('steps-error').innerText.includes('kernel spans')");
     assert_eq!(page.text("#steps-error"), "the kernel spans 3 samples, the padded input has only 2");
@@ -242,14 +242,14 @@ fn what_cannot_be_is_said_and_a_link_keeps_what_can() {
     page.run("location.reload()");
     page.wait(SHOWS_RESULTS);
     assert_eq!(shown(&page), before);
-    // A damaged address is said to be one, and shows the worked example.
+    // A damaged address is reported, and shows the worked example.
     for damaged in ["%7B%22input%22%3A%5B%22x%22%5D%7D", "%7B%22stride", "{\"operation\":\"toString\"}"] {
         page.run(&format!("location.hash = '#steps?{damaged}'; location.reload()"));
         page.wait(SHOWS_RESULTS);
         assert_eq!(page.text("#steps-results tr[data-operation=forward] td:nth-child(2)"), "[[−2, −2, −2]]");
         assert_eq!(page.text("#steps-linked").is_empty(), damaged.contains("toString"), "{damaged}");
     }
-    // Changes while something is computed: what is shown in the end is of the last.
+    // Changes during a computation: in the end, the result of the last one is shown.
     page.choose("#steps-preset", "two groups");
     page.run(
         "const set = (id, value) => { const field = document.getElementById(id); field.value = value; field.dispatchEvent(new Event('change')); };
@@ -257,14 +257,14 @@ fn what_cannot_be_is_said_and_a_link_keeps_what_can() {
     );
     page.wait("document.querySelector('#steps-results td:nth-child(2)').innerText === '[[3, 5]]'");
     assert_eq!(page.text("#steps-code"), "Conv1d::new(1, 1, 2)");
-    // A shorter length and back loses nothing, and an example can be chosen again.
+    // A shorter length and back loses no values, and an example can be chosen again.
     page.fill("#steps-length", "1");
     page.fill("#steps-length", "3");
     page.wait("document.querySelector('#steps-results td:nth-child(2)')?.innerText === '[[3, 5]]'");
     page.choose("#steps-preset", "the worked example");
     page.wait("document.querySelector('#steps-results td:nth-child(2)').innerText === '[[−2, −2, −2]]'");
     assert_eq!(page.text("#steps-results tr[data-operation=forward] td:nth-child(2)"), "[[−2, −2, −2]]");
-    // Played, it goes on by itself.
+    // While playing, the steps advance by themselves.
     page.click("#steps-play");
     page.wait("document.getElementById('steps-count').innerText === '3 of 3'");
     page.wait("document.getElementById('steps-play').innerText === 'Play'");
@@ -282,7 +282,7 @@ fn a_recording_through_a_filter() {
     let page = Browser::open("filter", Look::default());
     let filtered = "document.getElementById('filter-loudness').dataset.done";
     page.wait(filtered);
-    // A file of its own, opened as a visitor would.
+    // A file, opened as a user would.
     let length = 30_000;
     let channels = recording(length);
     let path = std::env::temp_dir().join(format!("conv1d-page-{}.wav", std::process::id()));
@@ -306,7 +306,7 @@ fn a_recording_through_a_filter() {
     std::fs::remove_file(&path).unwrap();
     assert!(page.text("#filter-status").contains("0.625 s, stereo at 48 kHz"), "{}", page.text("#filter-status"));
 
-    // What is shown at the cursor, before and after, is what the reference says of these taps, that far off at most.
+    // Asserts that the values at the cursor are those of the reference for these taps, each within `taps_off` of the page's.
     let assert_filtered = |taps: &[f32], dilation: usize, taps_off: f64| {
         let reversed: Vec<f32> = taps.iter().rev().copied().collect();
         let conv = Conv1d::new(1, 1, taps.len()).dilation(dilation).padding(Padding::both(taps.len() / 2 * dilation));
@@ -346,7 +346,7 @@ fn a_recording_through_a_filter() {
     }
     page.picture("filter-smooth");
 
-    // By hand: the fourth of nine taps dragged down, the last one by keys. The taps are shown with four decimals.
+    // Taps set by hand: the fourth of nine by dragging, the last one by keys. The page shows taps with four decimals.
     let shown = |page: &Browser| -> Vec<f32> {
         let taps = page.run("return [...document.querySelectorAll('#filter-taps .tap')].map((t) => Number(t.getAttribute('aria-valuenow')))");
         serde_json::from_value(taps).unwrap()
@@ -366,7 +366,7 @@ fn a_recording_through_a_filter() {
     assert_filtered(&typed, 7, 5.1e-5);
     page.picture("filter-own-taps");
 
-    // Heard, stopped, saved.
+    // Play, stop, save.
     page.click("#filter-play-after");
     page.wait("document.getElementById('filter-play-after').getAttribute('aria-pressed') === 'true'");
     page.click("#filter-play-before");
@@ -384,7 +384,7 @@ fn a_recording_through_a_filter() {
     let samples: Vec<f32> = wav.samples().map(Result::unwrap).collect();
     assert_eq!(samples, [0.25, 1.0, -2.0, 0.5]);
 
-    // What is no sound is said, and what was there stays.
+    // A file without sound is reported, and the recording stays.
     let text = std::env::temp_dir().join(format!("conv1d-page-{}.txt", std::process::id()));
     std::fs::write(&text, "no sound").unwrap();
     page.keys("#filter-file", text.to_str().unwrap());
@@ -404,10 +404,10 @@ fn a_recording_through_a_filter() {
     })
     .unwrap();
     page.keys("#filter-file", text.to_str().unwrap());
-    page.wait("document.getElementById('filter-error').innerText.endsWith('samples that are no finite numbers')");
+    page.wait("document.getElementById('filter-error').innerText.endsWith('samples that are not finite numbers')");
     std::fs::remove_file(&text).unwrap();
 
-    // Dropped on the page.
+    // A file dropped on the page.
     let dropped = "return import('./sound.js').then(({ wav }) => {
       const dataTransfer = new DataTransfer();
       dataTransfer.items.add(new File([wav([new Float32Array(960).fill(0.5)])], 'dropped.wav'));
@@ -455,7 +455,7 @@ fn the_benchmark() {
     }
     assert_eq!(page.run("return document.querySelectorAll('#bench-roofline circle').length"), rows.len());
     page.picture("bench");
-    // The file has the same rows, as `conv1d bench --compare` reads them.
+    // The file has the same rows, in the format that `conv1d bench --compare` reads.
     let file = page.run("return import('./bench.js').then(({ file }) => file())");
     let saved: usize =
         file["results"].as_array().unwrap().iter().map(|layer| layer["ops"].as_object().unwrap().len()).sum();
@@ -463,12 +463,12 @@ fn the_benchmark() {
     let first = &file["results"][0];
     assert_eq!(first["name"], rows[0][0].as_str());
     assert!((first["ops"]["fwd"]["ms"].as_f64().unwrap() / read(&rows[0][3]) - 1.0).abs() < 1e-3, "{first}");
-    // Again, with nothing left of before.
+    // A run without a selected operation is an error.
     page.click("#bench-operations label:nth-of-type(2)");
     page.click("#bench-operations label:nth-of-type(1)");
     page.click("#bench-run");
     page.wait("!document.getElementById('bench-error').hidden");
-    assert_eq!(page.text("#bench-error"), "Nothing is chosen to be measured.");
+    assert_eq!(page.text("#bench-error"), "Select at least one operation to measure.");
     assert_eq!(page.complaints(), Vec::<String>::new());
 }
 
@@ -503,7 +503,7 @@ fn on_a_phone_in_the_dark_and_by_keyboard() {
         }
         let wide = page.run("return document.documentElement.scrollWidth - innerWidth");
         assert!(wide.as_i64().unwrap() <= 0, "{part} is {wide} points too wide");
-        // What a finger is to meet is not too small for it, and has a name.
+        // Controls are large enough for a finger, and have a name.
         let small = page.run(
             "return [...document.querySelectorAll('button, select, input:not([type=file])')]
                .filter((e) => e.checkVisibility() && !['range', 'checkbox', 'radio'].includes(e.type) && e.getBoundingClientRect().height < 36)

@@ -1,0 +1,30 @@
+//! The shape of an input, with a batch or without.
+
+use crate::error::{Error, Result};
+
+/// The shape of an input. Without a batch it is a batch of one, whose axis callers do not see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Input {
+    /// `[N, C, L]`.
+    pub(crate) shape: [usize; 3],
+    batched: bool,
+}
+
+impl Input {
+    /// Of `[N, C, L]` or `[C, L]`.
+    pub(crate) fn of(shape: &[usize]) -> Result<Input> {
+        match *shape {
+            [batch, channels, length] => Ok(Input { shape: [batch, channels, length], batched: true }),
+            [channels, length] => Ok(Input { shape: [1, channels, length], batched: false }),
+            _ => Err(Error::shape("the input", shape, "[N, C, L] or, without a batch, [C, L]")),
+        }
+    }
+
+    /// The shape that a caller sees of a value. Values that depend on the input begin with the batch.
+    pub(crate) fn seen<'s>(&self, shape: &'s [usize], follows_input: bool) -> &'s [usize] {
+        match shape {
+            [1, rest @ ..] if follows_input && !self.batched => rest,
+            _ => shape,
+        }
+    }
+}

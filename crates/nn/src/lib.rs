@@ -1,0 +1,84 @@
+//! Networks of 1-D convolutions on the GPU: built from layers, loaded from PyTorch, run and trained, with nothing read back between
+//! layers.
+//!
+//! ```
+//! use conv1d::Gpu;
+//! use conv1d_nn::{Network, Tcn};
+//!
+//! let gpu = Gpu::new()?;
+//! let network = Network::new(&gpu, &Tcn::new(8, 16, 1).layers(3), 42)?; // started as PyTorch starts it
+//! println!("{}", network.summary([32, 8, 100])?);                       // shapes, parameters, FLOPs, kernels
+//! # let file = std::env::temp_dir().join(format!("conv1d-doc-{}.safetensors", std::process::id()));
+//! # network.save(&file)?;
+//! network.load(&file)?;                                                 // a state dictionary under PyTorch's names
+//! let session = network.session([32, 8, 100])?;                         // all memory and every dispatch, once
+//! println!("{}", session.memory());
+//! session.input().write(&vec![0.5; 32 * 8 * 100])?;
+//! session.forward()?;                                                   // queued
+//! assert_eq!(session.output().read()?.len(), 32);                       // waits
+//! # std::fs::remove_file(file).ok();
+//! # Ok::<(), conv1d_nn::Error>(())
+//! ```
+//!
+//! A [`Module`] describes itself to a [`Graph`]: the layers here, [`Conv1d`](conv1d::Conv1d),
+//! [`ConvTranspose1d`](conv1d::ConvTranspose1d)
+//! and [`Activation`](conv1d::Activation) themselves, [`Sequential`] and [`Parallel`] rows of them, and whatever implements the trait. A
+//! [`Network`] has the parameters of a graph on a device. A [`Session`] is a network bound to an input shape: activations go into the
+//! convolutions before them, sums into the convolutions that give one side, batch normalisation into the weights where nothing is
+//! trained; memory is planned once. A [`Trainer`] adds a loss and an optimiser.
+//!
+//! Training of one's own needs no more than a session with gradients ([`SessionOptions::training`]) and an [`Optimizer`]: the loss
+//! is whatever writes [`Session::output_gradient`].
+//!
+//! The convolutions are the kernels and plans of [`conv1d`], through its public API alone; the operations between them are small shaders
+//! of this crate. Every call works on the devices, tensors and encoders of [`conv1d`], whose `wgpu` is [`conv1d::wgpu`].
+//!
+//! # The modules
+//!
+//! Each uses only those before it: errors, random numbers; the graph and its fusions; layers and networks of them; update rules and
+//! losses; the layout of parameters; launches and shaders; the schedule of a pass, and its memory; state dictionaries; the network, its
+//! gradients; sessions, optimisers, trainers.
+
+mod data;
+mod error;
+mod fuse;
+mod gradients;
+mod graph;
+mod input;
+mod launch;
+mod layers;
+mod layout;
+mod loss;
+mod memory;
+mod network;
+mod networks;
+mod optimizer;
+mod random;
+mod rule;
+mod schedule;
+mod session;
+mod shaders;
+mod state;
+mod summary;
+mod train;
+#[cfg(test)]
+mod validation;
+
+pub use conv1d;
+pub use data::Dataset;
+pub use error::{Error, Result};
+pub use gradients::Gradients;
+pub use graph::{Graph, Init, Mode, Module, Value};
+pub use layers::{
+    BatchNorm1d, CausalConv1d, Convolution, Dropout, LastStep, Linear, Parallel, SeparableConv1d, Sequential, Skip,
+};
+pub use loss::{Loss, Target, TargetKind};
+pub use network::Network;
+pub use networks::{FeatureExtractor, Tcn, TcnBlock, WaveNetStack};
+pub use optimizer::{Optimizer, OptimizerOptions, ParameterGroup};
+pub use rule::{Adam, AdamW, Sgd, UpdateRule};
+pub use session::{Memory, Session, SessionOptions};
+pub use shaders::shader_files;
+pub use state::{Entry, Incompatible, StateDict, Values};
+pub use summary::{LayerSummary, Summary};
+pub use train::{Checkpoints, Progress, Trainer, TrainerOptions};

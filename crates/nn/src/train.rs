@@ -1,0 +1,475 @@
+//! Training: steps that run on the device from the batch to the new parameters.
+
+use crate::data::{Dataset, Loader};
+use crate::error::{Error, Result};
+use crate::graph::Mode;
+use crate::input::Input;
+use crate::loss::{Loss, Target, TargetKind};
+use crate::network::Network;
+use crate::optimizer::{Optimizer, OptimizerOptions, ParameterGroup};
+use crate::rule::UpdateRule;
+use crate::schedule::KEPT_LOSSES;
+use crate::session::{Memory, Session, SessionOptions};
+use crate::state::{Incompatible, StateDict};
+#[cfg(not(target_arch = "wasm32"))]
+use conv1d::block_on;
+use conv1d::{Bound, PlanOptions, Submission, Tensor};
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+#[cfg(not(target_arch = "wasm32"))]
+use std::path::Path;
+use std::path::PathBuf;
+
+/// Options of a [`Trainer`].
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct TrainerOptions {
+    /// Clipping, and groups of parameters with rules of their own.
+    pub optimizer: OptimizerOptions,
+    /// The factor of all learning rates in each step, by the number of steps before it (`torch.optim.lr_scheduler.LambdaLR`).
+    pub schedule: Option<fn(u64) -> f64>,
+    /// Decides which elements dropout drops, and the order of the samples.
+    pub seed: u64,
+    /// How convolutions are planned.
+    pub plan: PlanOptions,
+}
+
+impl TrainerOptions {
+    /// Sets the largest norm of all gradients together.
+    #[must_use]
+    pub fn clip_norm(mut self, norm: f32) -> Self {
+        self.optimizer.clip_norm = Some(norm);
+        self
+    }
+
+    /// Adds a group of parameters with a rule of its own.
+    #[must_use]
+    pub fn group(self, group: ParameterGroup) -> Self {
+        TrainerOptions { optimizer: self.optimizer.group(group), ..self }
+    }
+
+    /// Sets the factor of all learning rates in each step.
+    #[must_use]
+    pub fn schedule(self, factor: fn(u64) -> f64) -> Self {
+        TrainerOptions { schedule: Some(factor), ..self }
+    }
+
+    /// Sets the seed.
+    #[must_use]
+    pub fn seed(self, seed: u64) -> Self {
+        TrainerOptions { seed, ..self }
+    }
+
+    /// Sets how convolutions are planned.
+    #[must_use]
+    pub fn plan(self, plan: PlanOptions) -> Self {
+        TrainerOptions { plan, ..self }
+    }
+}
+
+/// Where [`Trainer::fit`] writes checkpoints, and how often.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Checkpoints {
+    /// The file; each replaces the one before.
+    pub path: PathBuf,
+    /// Steps from one to the next.
+    pub every: u64,
+}
+
+impl Checkpoints {
+    /// Into a file, every so many steps and at the end.
+    pub fn new(path: impl Into<PathBuf>, every: u64) -> Self {
+        Checkpoints { path: path.into(), every }
+    }
+}
+
+/// A step that was done.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct Progress {
+    /// Steps done, this one included.
+    pub step: u64,
+    /// The loss of its batch, before the step.
+    pub loss: f32,
+}
+
+/// Prefixes of the tensors of a checkpoint: the parameters and statistics, and the state of the optimiser.
+const MODEL: &str = "model.";
+const OPTIMIZER: &str = "optimizer.";
+/// Steps that may be queued on the device: one that runs, and one that waits for it.
+const QUEUED: usize = 2;
+/// Steps whose losses are read in one go.
+const LOSSES_AT_ONCE: u64 = 32;
+
+/// A network that is being trained on batches of one shape.
+///
+/// A [`Session`] that trains, with a loss and an [`Optimizer`]. Frozen parameters ([`Network::frozen`]) stay.
+///
+/// ```
+/// use conv1d::Gpu;
+/// use conv1d_nn::{Adam, Loss, Network, Tcn};
+/// let gpu = Gpu::new()?;
+/// let network = Network::new(&gpu, &Tcn::new(2, 8, 1).layers(2).dropout(0.0), 1)?;
+/// let mut trainer = network.trainer([4, 2, 20], Loss::MeanSquaredError, Adam::new(0.01))?;
+/// let (x, y) = (vec![0.5; 4 * 2 * 20], [1.0_f32; 4]);
+/// for _ in 0..20 {
+///     trainer.step(&x, &y)?; // queued: forward, loss, backward, update
+/// }
+/// let losses = trainer.losses()?;
+/// assert!(losses[19].loss < losses[0].loss);
+/// # Ok::<(), conv1d_nn::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Trainer {
+    network: Network,
+    session: Session,
+    step_pass: Bound,
+    loss: Loss,
+    optimizer: Optimizer,
+    memory: Memory,
+    schedule: Option<fn(u64) -> f64>,
+    seed: u64,
+    /// Steps whose losses were read.
+    read: u64,
+    /// The ends of the steps that may still be queued.
+    queued: VecDeque<Submission>,
+}
+
+impl Network {
+    /// A trainer of the network on batches `[N, C, L]`; or `[C, L]`, batches of one.
+    pub fn trainer(&self, input: impl AsRef<[usize]>, loss: Loss, rule: impl Into<UpdateRule>) -> Result<Trainer> {
+        self.trainer_with(input, loss, rule, &TrainerOptions::default())
+    }
+
+    /// As [`Network::trainer`], with options.
+    pub fn trainer_with(
+        &self,
+        input: impl AsRef<[usize]>,
+        loss: Loss,
+        rule: impl Into<UpdateRule>,
+        options: &TrainerOptions,
+    ) -> Result<Trainer> {
+        Trainer::new(self, Input::of(input.as_ref())?, loss, rule.into(), options)
+    }
+}
+
+impl Trainer {
+    fn new(network: &Network, input: Input, loss: Loss, rule: UpdateRule, options: &TrainerOptions) -> Result<Trainer> {
+        let optimizer = network.optimizer_with(rule, &options.optimizer)?;
+        let session = SessionOptions::default().mode(Mode::Training).parameter_gradients();
+        let session = session.seed(options.seed).plan(options.plan.clone());
+        let session = Session::new(network, input, &session, Some(loss))?;
+        let passes =
+            [session.forward_pass().clone(), session.backward_pass()?.clone(), optimizer.bind(session.gradients()?)?];
+        let step_pass = Bound::sequence(network.gpu(), passes)?;
+        let memory = Memory { optimizer: optimizer.bytes(), ..*session.memory() };
+        Ok(Trainer {
+            network: network.clone(),
+            session,
+            step_pass,
+            loss,
+            optimizer,
+            memory,
+            schedule: options.schedule,
+            seed: options.seed,
+            read: 0,
+            queued: VecDeque::new(),
+        })
+    }
+
+    /// The network.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// Its optimiser.
+    pub fn optimizer(&self) -> &Optimizer {
+        &self.optimizer
+    }
+
+    /// Its optimiser, to change learning rates.
+    pub fn optimizer_mut(&mut self) -> &mut Optimizer {
+        &mut self.optimizer
+    }
+
+    /// Steps done so far, those before a checkpoint included.
+    pub fn steps(&self) -> u64 {
+        self.optimizer.steps()
+    }
+
+    /// Sets the learning rate of the steps to come. Part of checkpoints.
+    pub fn set_learning_rate(&mut self, learning_rate: f64) -> Result<()> {
+        self.optimizer.set_learning_rate(learning_rate)
+    }
+
+    /// Its memory on the device. All of it is allocated already.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// Does a step on a batch: forward, loss, backward, update, all queued. It waits where the device is two steps behind; a
+    /// browser cannot wait, and queues them all.
+    ///
+    /// The batch has the trainer's shape, its target that of the output, or one of classes for [`Loss::CrossEntropy`].
+    pub fn step<T: Target>(&mut self, input: &[f32], target: &[T]) -> Result<()> {
+        self.enqueue(input, target)?;
+        #[cfg(not(target_arch = "wasm32"))]
+        block_on(self.wait_for_the_device())?;
+        self.queued.drain(..self.queued.len().saturating_sub(QUEUED));
+        Ok(())
+    }
+
+    /// As [`Trainer::step`], without blocking, also in a browser.
+    pub async fn step_async<T: Target>(&mut self, input: &[f32], target: &[T]) -> Result<()> {
+        self.enqueue(input, target)?;
+        self.wait_for_the_device().await
+    }
+
+    fn enqueue<T: Target>(&mut self, input: &[f32], target: &[T]) -> Result<()> {
+        self.check_target::<T>()?;
+        let words: &[f32] = bytemuck::cast_slice(target);
+        let place = self.session.target().ok_or(conv1d::Error::MissingBuffer { role: "the target" })?;
+        // Both are checked before either is written: a wrong call leaves everything as it was.
+        for (what, got, tensor) in
+            [("the batch", input.len(), self.session.input()), ("the target", words.len(), place)]
+        {
+            if got != tensor.len() {
+                return Err(conv1d::Error::DataLength { tensor: what, got, expected: tensor.len() }.into());
+            }
+        }
+        if T::KIND == TargetKind::Classes {
+            let classes = self.session.batch_output().get(1).copied().unwrap_or_default() as u64;
+            if let Some(&class) =
+                bytemuck::cast_slice::<T, u32>(target).iter().find(|&&class| u64::from(class) >= classes)
+            {
+                return Err(Error::too_large("a class", class.into(), classes.saturating_sub(1)));
+            }
+        }
+        let steps = self.steps();
+        if steps - self.read >= KEPT_LOSSES as u64 {
+            // Nobody asked for them.
+            self.read = steps - KEPT_LOSSES as u64 + 1;
+        }
+        if let Some(schedule) = self.schedule {
+            self.optimizer.set_learning_rate_factor(schedule(steps))?;
+        }
+        self.session.input().write(input)?;
+        place.write(words)?;
+        self.session.set_step(steps as u32)?;
+        self.optimizer.write_settings()?;
+        self.queued.push_back(self.network.gpu().submit(&self.step_pass)?);
+        self.optimizer.count_step();
+        Ok(())
+    }
+
+    /// Waits until no more than [`QUEUED`] steps are queued.
+    async fn wait_for_the_device(&mut self) -> Result<()> {
+        while self.queued.len() > QUEUED {
+            if let Some(end) = self.queued.pop_front() {
+                end.wait_async().await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_target<T: Target>(&self) -> Result<()> {
+        let wanted = self.loss.target();
+        if T::KIND == wanted { Ok(()) } else { Err(Error::TargetKind { expected: wanted.name(), got: T::KIND.name() }) }
+    }
+
+    /// Waits, and reads the losses of the steps since the last call, 1024 of them at most. Each is that of its batch before the
+    /// step.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn losses(&mut self) -> Result<Vec<Progress>> {
+        block_on(self.losses_async())
+    }
+
+    /// As `losses`, without blocking.
+    pub async fn losses_async(&mut self) -> Result<Vec<Progress>> {
+        let Some(losses) = self.session.losses().filter(|_| self.read < self.steps()) else { return Ok(Vec::new()) };
+        let kept = losses.read_async().await?;
+        let first = self.read.max(self.steps().saturating_sub(KEPT_LOSSES as u64));
+        let progress = (first..self.steps())
+            // The place on the device goes by the step's 32-bit word.
+            .map(|step| Progress { step: step + 1, loss: kept[step as u32 as usize % KEPT_LOSSES] })
+            .collect();
+        self.read = self.steps();
+        Ok(progress)
+    }
+
+    /// Waits, and reads the norm of all gradients together of the last step, before clipping.
+    ///
+    /// # Errors
+    /// [`Error::Unprepared`] without clipping, and before the first step.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn gradient_norm(&self) -> Result<f32> {
+        self.optimizer.gradient_norm()
+    }
+
+    /// As `gradient_norm`, without blocking.
+    pub async fn gradient_norm_async(&self) -> Result<f32> {
+        self.optimizer.gradient_norm_async().await
+    }
+
+    /// Trains until so many steps are done, on batches of a dataset in an order that follows from the seed: every sample once an
+    /// epoch, but for those that fill no batch. Batches are made on another thread while the device works.
+    ///
+    /// `observe` is told of every step, 32 steps at a time, and can end the training; steps that are done by then stay done. Checkpoints
+    /// are written as often as they say and at the end, but not once `observe` has ended it. A run that is resumed from a checkpoint
+    /// goes on with the batches where it stopped. What a dataset panics with comes through.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn fit<D: Dataset>(
+        &mut self,
+        data: &D,
+        until: u64,
+        checkpoints: Option<&Checkpoints>,
+        mut observe: impl FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<()> {
+        let loader = self.loader(data)?;
+        if checkpoints.is_some_and(|c| c.every == 0) {
+            return Err(Error::zero("steps between checkpoints"));
+        }
+        loader.run(self.steps()..until, |input, target| {
+            self.step(input, target)?;
+            let save = checkpoints.filter(|c| self.steps().is_multiple_of(c.every) || self.steps() == until);
+            let mut flow = ControlFlow::Continue(());
+            if save.is_some() || self.steps().is_multiple_of(LOSSES_AT_ONCE) || self.steps() == until {
+                let losses = self.losses()?;
+                flow = self.tell(losses, &mut observe);
+            }
+            // Whoever ends it may have seen what is not worth keeping.
+            if let Some(checkpoints) = save.filter(|_| flow.is_continue()) {
+                self.save(&checkpoints.path)?;
+            }
+            Ok(flow)
+        })
+    }
+
+    /// As `fit`, without blocking and without checkpoints; batches are made in between.
+    pub async fn fit_async<D: Dataset>(
+        &mut self,
+        data: &D,
+        until: u64,
+        mut observe: impl FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<()> {
+        let loader = self.loader(data)?;
+        for step in self.steps()..until {
+            let (input, target) = loader.make(step);
+            self.step_async(&input, &target).await?;
+            if self.steps().is_multiple_of(LOSSES_AT_ONCE) || self.steps() == until {
+                let losses = self.losses_async().await?;
+                if self.tell(losses, &mut observe).is_break() {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells of steps, one after another, until somebody has enough; the losses of the others can still be read.
+    fn tell(&mut self, steps: Vec<Progress>, observe: &mut impl FnMut(Progress) -> ControlFlow<()>) -> ControlFlow<()> {
+        steps.into_iter().try_for_each(|progress| {
+            self.read = progress.step;
+            observe(progress)
+        })
+    }
+
+    fn loader<'d, D: Dataset>(&self, data: &'d D) -> Result<Loader<'d, D>> {
+        self.check_target::<D::Target>()?;
+        let target = self.session.target().map_or(0, Tensor::len);
+        let [batch, input] = [self.session.batch()[0], self.session.input().len()];
+        Loader::new(data, batch, input, target, self.seed)
+    }
+
+    /// Writes a checkpoint, from which [`Trainer::resume`] goes on bit for bit: parameters, statistics, what the optimiser remembers,
+    /// and the step. A file that is there is replaced once the new one is whole.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        block_on(self.checkpoint_async())?.save(path)
+    }
+
+    /// What [`Trainer::resume_async`] goes on from: the tensors and notes of a checkpoint.
+    pub async fn checkpoint_async(&self) -> Result<StateDict> {
+        let mut dict = StateDict::default();
+        let mut add = |prefix: &str, part: StateDict| {
+            dict.entries.extend(part.entries.into_iter().map(|(name, entry)| (format!("{prefix}{name}"), entry)));
+            dict.metadata.extend(part.metadata);
+        };
+        add(MODEL, self.network.state_dict_async().await?);
+        add(OPTIMIZER, self.optimizer.state_dict_async().await?);
+        let notes = [("run", self.run()), ("checksum", dict.checksum().to_string())];
+        dict.metadata.extend(notes.map(|(name, value)| (name.to_owned(), value)));
+        Ok(dict)
+    }
+
+    /// Everything that decides the result of a step beside the numbers in a checkpoint.
+    fn run(&self) -> String {
+        let rule =
+            |rule: &UpdateRule| format!("{:?}", rule.with_learning_rate(0.0)).replace("learning_rate: 0.0, ", "");
+        let OptimizerOptions { clip_norm, groups } = self.optimizer.options();
+        let groups: String =
+            groups.iter().map(|group| format!(", group {:?} {}", group.names, rule(&group.rule))).collect();
+        let trained = self.network.trained_names().count();
+        let frozen = self.network.parameter_names().count() - trained;
+        let frozen = if frozen == 0 {
+            String::new()
+        } else {
+            format!(", trained {:?}", self.network.trained_names().collect::<Vec<_>>())
+        };
+        let (loss, seed, shape) = (self.loss, self.seed, self.session.batch());
+        let (network, rule) = (self.network.graph().fingerprint(), rule(self.optimizer.rule()));
+        format!(
+            "network {network:016x}, {loss:?}, {rule}{groups}{frozen}, clip {clip_norm:?}, seed {seed}, batches {shape:?}"
+        )
+    }
+
+    /// Goes on where a checkpoint was written: of the same network, with the same loss, optimiser (but for the learning rate, which is
+    /// the checkpoint's), clipping, seed and batch. An error leaves everything as it was.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn resume(&mut self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        let resumed = block_on(self.resume_async(StateDict::load(path)?));
+        resumed.map_err(|error| match error {
+            error @ (Error::Parameter { .. } | Error::StateKeys { .. }) => Error::file(path, error),
+            error => error,
+        })
+    }
+
+    /// As `resume`, from a checkpoint in memory.
+    pub async fn resume_async(&mut self, dict: StateDict) -> Result<()> {
+        let wrong = |message: String| Error::parameter("the checkpoint", message);
+        let note =
+            |name: &str| dict.metadata.get(name).ok_or_else(|| wrong(format!("it has no {name}: no checkpoint")));
+        for name in ["step", "learning_rate"] {
+            note(name)?;
+        }
+        if note("checksum")?.parse() != Ok(dict.checksum()) {
+            return Err(wrong("it is damaged: its checksum is another".into()));
+        }
+        let (run, own) = (note("run")?, self.run());
+        if *run != own {
+            return Err(wrong(format!("it is of another run: {run}; this one is {own}")));
+        }
+        let mut model = StateDict::default();
+        let mut optimizer = StateDict { metadata: dict.metadata, ..StateDict::default() };
+        for (name, entry) in dict.entries {
+            let part = [(MODEL, &mut model), (OPTIMIZER, &mut optimizer)]
+                .into_iter()
+                .find_map(|(prefix, part)| Some((name.strip_prefix(prefix)?.to_owned(), part)));
+            match part {
+                Some((name, part)) => drop(part.entries.insert(name, entry)),
+                None => return Err(Error::StateKeys { missing: Vec::new(), unexpected: vec![name] }),
+            }
+        }
+        // Everything is checked before anything is written.
+        let optimizer = self.optimizer.checked(&optimizer)?;
+        let mut state = self.network.state().read_async().await?;
+        let (graph, layout) = (self.network.graph(), self.network.layout());
+        drop(graph.fill(layout, &mut state, &model.entries, |_| true, Incompatible::refuse)?);
+        self.network.state().write(&state)?;
+        optimizer.apply(&mut self.optimizer)?;
+        self.read = self.steps();
+        Ok(())
+    }
+}
