@@ -16,6 +16,7 @@ mod limits;
 mod one_buffer;
 mod oracle;
 mod order;
+mod own_shader;
 mod packed;
 mod processor;
 mod random;

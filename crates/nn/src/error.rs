@@ -1,13 +1,13 @@
-//! One error type: the causes that a network adds, and those of the kernels' library.
+//! The error type: errors of networks, and those of `conv1d`.
 
 /// The result of every call of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a call failed. Nothing was changed then, unless the call says otherwise.
+/// The cause of a failed call. A failed call changes nothing, unless its documentation says otherwise.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An error of the library of kernels: a shape, a limit, a file, the device.
+    /// An error of [`conv1d`]: a shape, a limit, a file, the device.
     #[error(transparent)]
     Conv1d(#[from] conv1d::Error),
     /// An error in one layer of a network.
@@ -18,25 +18,25 @@ pub enum Error {
         /// The error.
         error: Box<Error>,
     },
-    /// A number is out of its range.
+    /// An argument is out of range.
     #[error("{argument} must be {expected}, got {value}")]
     Argument {
         /// Name of the argument.
         argument: &'static str,
-        /// Its value.
+        /// The value.
         value: f64,
-        /// Its range.
+        /// The valid range.
         expected: &'static str,
     },
     /// A parameter has the wrong name, shape or contents.
     #[error("{name}: {message}")]
     Parameter {
-        /// Its name.
+        /// Name of the parameter.
         name: String,
-        /// What is wrong.
+        /// The cause.
         message: String,
     },
-    /// A state dictionary has other names than the network.
+    /// The names in a state dictionary differ from those of the network.
     #[error("the state dictionary is of another network: missing {missing:?}, unexpected {unexpected:?}")]
     StateKeys {
         /// Names that the network has and the dictionary lacks.
@@ -44,18 +44,18 @@ pub enum Error {
         /// Names that the dictionary has and the network lacks.
         unexpected: Vec<String>,
     },
-    /// A batch normalisation that trains has too few values for a variance.
+    /// Batch normalisation in training mode has too few values per channel for a variance.
     #[error("batch normalisation needs 2 values of each channel to train on, the batch has {positions}")]
     TooFewPositions {
-        /// Batch times length.
+        /// Values per channel: batch times length.
         positions: u64,
     },
     /// A dataset does not fill one batch.
     #[error("{samples} samples do not fill a batch of {batch}")]
     TooFewSamples {
-        /// Samples of the dataset.
+        /// Number of samples in the dataset.
         samples: usize,
-        /// Samples of a batch.
+        /// Number of samples in a batch.
         batch: usize,
     },
     /// The loss needs targets of another type.
@@ -69,21 +69,22 @@ pub enum Error {
     /// A call needs an option or another call before it.
     #[error("{what} need {needs}")]
     Unprepared {
-        /// The values that were asked for.
+        /// The requested values.
         what: &'static str,
         /// The option or the call that they need.
         needs: &'static str,
     },
-    /// Parameters, gradients, sessions and optimisers of different networks were put together.
+    /// Parameters, gradients, sessions or optimisers of different networks were combined.
     #[error("{what} of another network")]
     WrongNetwork {
-        /// What belongs to another network.
+        /// The object that belongs to another network.
         what: &'static str,
     },
 }
 
 impl Error {
-    /// This error, with the name of the layer where it happened. The innermost layer stays.
+    /// Adds the name of the layer to this error. An error that already names a layer is unchanged, so the innermost
+    /// layer stays.
     pub(crate) fn in_layer(self, layer: &str) -> Self {
         match self {
             error @ Error::Layer { .. } => error,

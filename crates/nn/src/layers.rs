@@ -1,14 +1,14 @@
-//! Layers: what they are called in PyTorch, with the parameters that they have there and started as they are there.
+//! Layers with PyTorch's names, parameters and initialisation.
 
 use crate::graph::{Graph, Init, Kind, Module, Norm, Op, Value};
 use conv1d::{Activation, Conv1d, ConvTranspose1d, Layer, Padding};
 use std::sync::Arc;
 
-/// A convolution, or a transposed one, with what PyTorch lets one choose beside its geometry.
+/// A convolution or transposed convolution, with PyTorch's options for bias and weight normalisation.
 ///
-/// Parameters `weight` and, with a bias, `bias`; with weight normalisation `parametrizations.weight.original0` (the norms) and
-/// `original1` (the directions) in place of `weight`. [`Conv1d`] and [`ConvTranspose1d`] are modules by themselves: with a bias,
-/// without weight normalisation.
+/// Parameters: `weight` and, with a bias, `bias`. With weight normalisation, `parametrizations.weight.original0` (the
+/// norms) and `original1` (the directions) replace `weight`. [`Conv1d`] and [`ConvTranspose1d`] are modules too: with a
+/// bias, without weight normalisation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Convolution {
@@ -41,7 +41,7 @@ impl Convolution {
 
 impl Module for Convolution {
     fn add_to(&self, graph: &mut Graph, x: Value) -> Value {
-        // A group that splits nothing evenly is told where the shapes are checked.
+        // A number of groups that does not divide the channels is an error when the shapes are checked.
         let (rows, columns, kernel, channels) = match self.layer {
             Layer::Conv(c) => (c.out_channels, c.in_channels.div_ceil(c.groups.max(1)), c.kernel_size, c.out_channels),
             Layer::Transposed(c) => {
@@ -80,20 +80,20 @@ impl Module for Activation {
     }
 }
 
-/// A convolution whose output at `t` sees nothing after `t`: padded on the left alone. Its parameters are `conv.weight` and
-/// `conv.bias`.
+/// A causal convolution: padded only on the left, so that the output at `t` depends on no input after `t`. Parameters:
+/// `conv.weight` and `conv.bias`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CausalConv1d {
-    /// C_in.
+    /// Input channels, C_in.
     pub in_channels: usize,
-    /// C_out.
+    /// Output channels, C_out.
     pub out_channels: usize,
-    /// K.
+    /// Kernel size, K.
     pub kernel_size: usize,
-    /// Distance of neighbouring outputs, in samples of the input.
+    /// Distance between neighbouring outputs, in input samples.
     pub stride: usize,
-    /// Distance of neighbouring taps, in samples.
+    /// Distance between neighbouring taps, in samples.
     pub dilation: usize,
     /// Number of groups of channels.
     pub groups: usize,
@@ -107,7 +107,8 @@ impl CausalConv1d {
         CausalConv1d { in_channels, out_channels, kernel_size, stride: 1, dilation: 1, groups: 1, bias: true }
     }
 
-    /// Sets the stride: the output at `t` sees nothing after `t * stride`, and `[N, C, L]` has `ceil(L / stride)` outputs.
+    /// Sets the stride. The output at `t` depends on no input after `t * stride`; an input `[N, C, L]` gives `ceil(L /
+    /// stride)` output positions.
     #[must_use]
     pub const fn stride(self, stride: usize) -> Self {
         CausalConv1d { stride, ..self }
@@ -146,21 +147,22 @@ impl Module for CausalConv1d {
     }
 }
 
-/// A depthwise convolution and a pointwise one (1 x 1) on top of it: `depthwise.weight [C_in, 1, K]`,
-/// `pointwise.weight [C_out, C_in, 1]`, and their biases. Stride and dilation are the depthwise convolution's. `[N, C_in, L]` gives
-/// `[N, C_out, ceil(L / stride)]`: as [`Padding::Same`] pads it, the odd sample on the right.
+/// A depthwise convolution followed by a pointwise (1 x 1) convolution. Parameters: `depthwise.weight [C_in, 1, K]`,
+/// `pointwise.weight [C_out, C_in, 1]`, and their biases. Stride and dilation apply to the depthwise convolution. `[N,
+/// C_in, L]` gives `[N, C_out, ceil(L / stride)]`: the input is padded by [`Padding::Same`], with an odd sample on the
+/// right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SeparableConv1d {
-    /// C_in.
+    /// Input channels, C_in.
     pub in_channels: usize,
-    /// C_out.
+    /// Output channels, C_out.
     pub out_channels: usize,
-    /// K.
+    /// Kernel size, K.
     pub kernel_size: usize,
-    /// Distance of neighbouring outputs, in samples of the input.
+    /// Distance between neighbouring outputs, in input samples.
     pub stride: usize,
-    /// Distance of neighbouring taps, in samples.
+    /// Distance between neighbouring taps, in samples.
     pub dilation: usize,
     /// Whether both convolutions have a bias.
     pub bias: bool,
@@ -202,19 +204,20 @@ impl Module for SeparableConv1d {
     }
 }
 
-/// Batch normalisation over batch and positions, `torch.nn.BatchNorm1d`: by the batch's own statistics while training, by running
-/// ones otherwise. Parameters `weight` and `bias`; statistics `running_mean`, `running_var` and `num_batches_tracked`.
+/// Batch normalisation over batch and positions (`torch.nn.BatchNorm1d`). It uses the statistics of the batch in
+/// training mode and the running statistics otherwise. Parameters: `weight` and `bias`; statistics: `running_mean`,
+/// `running_var` and `num_batches_tracked`.
 ///
-/// Right after a convolution or a linear layer it goes into the weights where no gradients are wanted: a pass over them, none over the
-/// values.
+/// Directly after a convolution or a linear layer, in evaluation without gradients, it is folded into the weights: one
+/// pass over the weights, none over the values.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct BatchNorm1d {
-    /// C.
+    /// Channels, C.
     pub channels: usize,
-    /// What is added to the variance.
+    /// Added to the variance.
     pub eps: f32,
-    /// Share of a batch in the running statistics.
+    /// Weight of a batch in the running statistics.
     pub momentum: f32,
 }
 
@@ -224,13 +227,13 @@ impl BatchNorm1d {
         BatchNorm1d { channels, eps: 1e-5, momentum: 0.1 }
     }
 
-    /// Sets what is added to the variance.
+    /// Sets the number that is added to the variance.
     #[must_use]
     pub const fn eps(self, eps: f32) -> Self {
         BatchNorm1d { eps, ..self }
     }
 
-    /// Sets the share of a batch in the running statistics.
+    /// Sets the weight of a batch in the running statistics.
     #[must_use]
     pub const fn momentum(self, momentum: f32) -> Self {
         BatchNorm1d { momentum, ..self }
@@ -251,11 +254,11 @@ impl Module for BatchNorm1d {
     }
 }
 
-/// Elements set to 0 with this probability while training, the others divided by what is left of 1. Which ones follows from the
-/// seed, the step and the place alone: nothing is stored, and gradients see the same.
+/// Dropout. In training mode, elements are set to 0 with probability p, and the others are divided by 1 - p. Seed,
+/// step, layer and element index determine the mask: it is not stored, and gradients use the same mask.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Dropout(
-    /// The probability.
+    /// The probability p.
     pub f32,
 );
 
@@ -265,13 +268,13 @@ impl Module for Dropout {
     }
 }
 
-/// `y = x w^T + b` of `x [N, in]`: `weight [out, in]` and `bias [out]`.
+/// A linear layer: `y = x w^T + b` for `x [N, in]`. Parameters: `weight [out, in]` and `bias [out]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Linear {
-    /// Features of the input.
+    /// Number of input features.
     pub in_features: usize,
-    /// Features of the output.
+    /// Number of output features.
     pub out_features: usize,
     /// Whether it has a bias.
     pub bias: bool,
@@ -309,19 +312,19 @@ impl Module for LastStep {
     }
 }
 
-/// Modules one after another, called by names: `torch.nn.Sequential`. Clones share the modules.
+/// Named modules applied one after another (`torch.nn.Sequential`). Clones share the modules.
 #[derive(Clone, Default)]
 pub struct Sequential {
     modules: Vec<(String, Arc<dyn Module>)>,
 }
 
 impl Sequential {
-    /// Nothing yet: gives its input.
+    /// An empty sequence: its output is its input.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a module, called by the number of those before it.
+    /// Adds a module, named by its index.
     #[must_use]
     pub fn then(self, module: impl Module + 'static) -> Self {
         let name = self.modules.len().to_string();
@@ -348,14 +351,15 @@ impl Module for Sequential {
     }
 }
 
-/// Modules on the same input, their outputs one after another along the channels. Clones share the modules.
+/// Named modules applied to the same input, with their outputs concatenated along the channels. Clones share the
+/// modules.
 #[derive(Clone, Default)]
 pub struct Parallel {
     modules: Vec<(String, Arc<dyn Module>)>,
 }
 
 impl Parallel {
-    /// Nothing yet.
+    /// No modules yet. A network needs at least one.
     pub fn new() -> Self {
         Self::default()
     }
@@ -381,10 +385,10 @@ impl Module for Parallel {
     }
 }
 
-/// A module whose input is added to its output: `x + f(x)`. Both need the same shape.
+/// A residual connection: `x + f(x)`. Input and output of the module must have the same shape.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Skip<M>(
-    /// f.
+    /// The module f.
     pub M,
 );
 

@@ -1,17 +1,17 @@
-//! Networks of 1-D convolutions on the GPU: built from layers, loaded from PyTorch, run and trained, with nothing read back between
-//! layers.
+//! Networks of 1-D convolutions on the GPU: built from layers, loaded from PyTorch, run and trained. Nothing is read
+//! back to the host between layers.
 //!
 //! ```
 //! use conv1d::Gpu;
 //! use conv1d_nn::{Network, Tcn};
 //!
 //! let gpu = Gpu::new()?;
-//! let network = Network::new(&gpu, &Tcn::new(8, 16, 1).layers(3), 42)?; // started as PyTorch starts it
+//! let network = Network::new(&gpu, &Tcn::new(8, 16, 1).layers(3), 42)?; // initialised as in PyTorch
 //! println!("{}", network.summary([32, 8, 100])?);                       // shapes, parameters, FLOPs, kernels
 //! # let file = std::env::temp_dir().join(format!("conv1d-doc-{}.safetensors", std::process::id()));
 //! # network.save(&file)?;
-//! network.load(&file)?;                                                 // a state dictionary under PyTorch's names
-//! let session = network.session([32, 8, 100])?;                         // all memory and every dispatch, once
+//! network.load(&file)?;                                                 // a state dictionary with PyTorch's names
+//! let session = network.session([32, 8, 100])?;                         // allocates all memory, binds every dispatch
 //! println!("{}", session.memory());
 //! session.input().write(&vec![0.5; 32 * 8 * 100])?;
 //! session.forward()?;                                                   // queued
@@ -20,24 +20,25 @@
 //! # Ok::<(), conv1d_nn::Error>(())
 //! ```
 //!
-//! A [`Module`] describes itself to a [`Graph`]: the layers here, [`Conv1d`](conv1d::Conv1d),
-//! [`ConvTranspose1d`](conv1d::ConvTranspose1d)
-//! and [`Activation`](conv1d::Activation) themselves, [`Sequential`] and [`Parallel`] rows of them, and whatever implements the trait. A
-//! [`Network`] has the parameters of a graph on a device. A [`Session`] is a network bound to an input shape: activations go into the
-//! convolutions before them, sums into the convolutions that give one side, batch normalisation into the weights where nothing is
-//! trained; memory is planned once. A [`Trainer`] adds a loss and an optimiser.
+//! A [`Module`] adds its operations to a [`Graph`]. Modules are the layers of this crate, [`Conv1d`](conv1d::Conv1d),
+//! [`ConvTranspose1d`](conv1d::ConvTranspose1d) and [`Activation`](conv1d::Activation), their combinations with
+//! [`Sequential`] and [`Parallel`], and any type that implements the trait. A [`Network`] holds the parameters of a
+//! graph on a device. A [`Session`] is a network bound to an input shape: activations are fused into the operation
+//! before them, sums into the convolution that computes one of their terms, and, in evaluation without gradients, batch
+//! normalisation into the weights; memory is planned once. A [`Trainer`] adds a loss and an optimiser.
 //!
-//! Training of one's own needs no more than a session with gradients ([`SessionOptions::training`]) and an [`Optimizer`]: the loss
-//! is whatever writes [`Session::output_gradient`].
+//! A custom training loop needs only a session with gradients ([`SessionOptions::training`]) and an [`Optimizer`]. Any
+//! code that writes [`Session::output_gradient`] can serve as the loss.
 //!
-//! The convolutions are the kernels and plans of [`conv1d`], through its public API alone; the operations between them are small shaders
-//! of this crate. Every call works on the devices, tensors and encoders of [`conv1d`], whose `wgpu` is [`conv1d::wgpu`].
+//! Convolutions use the kernels and plans of [`conv1d`] through its public API; the operations between them are small
+//! shaders of this crate. Every call works on the devices, tensors and encoders of [`conv1d`], whose `wgpu` is
+//! [`conv1d::wgpu`].
 //!
 //! # The modules
 //!
-//! Each uses only those before it: errors, random numbers; the graph and its fusions; layers and networks of them; update rules and
-//! losses; the layout of parameters; launches and shaders; the schedule of a pass, and its memory; state dictionaries; the network, its
-//! gradients; sessions, optimisers, trainers.
+//! Each module uses only those before it in this list: errors, random numbers; the graph and its fusions; layers and
+//! networks of them; update rules and losses; the layout of parameters; launches and shaders; the schedule of a pass,
+//! and its memory; state dictionaries; the network, its gradients; sessions, optimisers, trainers.
 
 mod data;
 mod error;

@@ -20,8 +20,8 @@ pub struct Network {
 }
 
 impl Network {
-    /// A network whose parameters start as PyTorch starts them, with random numbers that follow from the seed. Arguments of layers and
-    /// their shapes are checked where it is bound to an input.
+    /// Creates a network with PyTorch's initialisation, whose random numbers the seed determines. The arguments and
+    /// shapes of layers are checked when the network is bound to an input.
     pub fn new(gpu: &Gpu, network: &(impl Module + ?Sized), seed: u64) -> Result<Network> {
         let graph = Graph::of(network);
         let layout = ArenaLayout::of(&graph);
@@ -42,16 +42,15 @@ impl Network {
         &self.graph
     }
 
-    /// Names of the parameters that are learnt, in the order in which the network declares them; those of
-    /// [frozen](Network::frozen) ones too.
+    /// Names of the learnt parameters, including [frozen](Network::frozen) ones, in the order of their declaration.
     pub fn parameter_names(&self) -> impl Iterator<Item = &str> {
         self.graph.parameters.iter().filter(|p| p.kind == Kind::Trained).map(|p| &*p.name)
     }
 
-    /// A parameter, or a running statistic, on the device: other code may read and write it.
+    /// A parameter or running statistic on the device. It may be read and written.
     ///
     /// # Errors
-    /// [`Error::Parameter`] where the network has no tensor of that name.
+    /// [`Error::Parameter`] if the network has no tensor of that name.
     ///
     /// ```
     /// use conv1d_nn::Network;
@@ -66,12 +65,12 @@ impl Network {
         self.named(&self.state, name, |parameter| parameter.kind != Kind::Count)
     }
 
-    /// The same network, with the same parameters in the same memory, of which these are not trained: sessions compute no gradients
-    /// of them, and optimisers leave them as they are (`requires_grad_(False)`). Batch normalisation that trains still updates its
-    /// running statistics.
+    /// The same network, with the same parameters in the same memory, but with the named parameters frozen
+    /// (`requires_grad_(False)`): sessions compute no gradients for them, and optimisers do not change them. Batch
+    /// normalisation in training mode still updates its running statistics.
     ///
     /// # Errors
-    /// [`Error::Parameter`] where the network learns no parameter of a name.
+    /// [`Error::Parameter`] if a name is not that of a learnt parameter.
     ///
     /// ```
     /// use conv1d_nn::{Network, Tcn};
@@ -91,12 +90,12 @@ impl Network {
         Ok(network)
     }
 
-    /// Names of the parameters that are learnt and not [frozen](Network::frozen).
+    /// Names of the learnt parameters that are not [frozen](Network::frozen).
     pub fn trained_names(&self) -> impl Iterator<Item = &str> {
         self.graph.parameters.iter().filter(|p| p.is_trained()).map(|p| &*p.name)
     }
 
-    /// The index of a parameter that is learnt.
+    /// The index of a learnt parameter.
     pub(crate) fn trained_index(&self, name: &str) -> Result<usize> {
         let of_that_name = |p: &Parameter| p.name == name && p.kind == Kind::Trained;
         self.graph.parameters.iter().position(of_that_name).ok_or_else(|| {
@@ -105,7 +104,7 @@ impl Network {
         })
     }
 
-    /// The tensor of a parameter in memory that is laid out as the parameters are.
+    /// The tensor of a parameter in `arena`, which has the layout of the parameters.
     pub(crate) fn named(&self, arena: &Tensor, name: &str, only: impl Fn(&Parameter) -> bool) -> Result<Tensor> {
         let mut parameters = self.graph.parameters.iter().zip(&self.layout.offsets).filter(|(p, _)| only(p));
         match parameters.clone().find(|(parameter, _)| parameter.name == name) {
@@ -122,7 +121,7 @@ impl Network {
         self.state.buffer() == other.state.buffer()
     }
 
-    /// Reads parameters and statistics back, by PyTorch's names.
+    /// Reads parameters and statistics back, under PyTorch's names.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn state_dict(&self) -> Result<StateDict> {
         block_on(self.state_dict_async())
@@ -134,11 +133,11 @@ impl Network {
         Ok(StateDict { entries: self.graph.entries(&self.layout, &state, |_| true), ..StateDict::default() })
     }
 
-    /// Takes all parameters and statistics from a dictionary: those of this network, all and no others.
+    /// Loads all parameters and statistics from a dictionary. It must have all names of this network and no others.
     ///
     /// # Errors
-    /// [`Error::StateKeys`] lists what is missing and unexpected, [`Error::Parameter`] names a tensor of another shape. Nothing is
-    /// changed then.
+    /// [`Error::StateKeys`] lists missing and unexpected names; [`Error::Parameter`] names a tensor of another shape or
+    /// type. On an error nothing is changed.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn load_state_dict(&self, dict: &StateDict) -> Result<()> {
         block_on(self.load_state_dict_async(dict))
@@ -149,11 +148,11 @@ impl Network {
         self.fill(dict, Incompatible::refuse).await.map(drop)
     }
 
-    /// Takes the parameters and statistics that both the network and a dictionary have, and returns the names of all others:
-    /// `load_state_dict(strict=False)` of PyTorch.
+    /// Loads the parameters and statistics that both the network and the dictionary have, as PyTorch's
+    /// `load_state_dict(strict=False)`. Returns the names of all others.
     ///
     /// # Errors
-    /// [`Error::Parameter`] names a tensor that both have in different shapes. Nothing is changed then.
+    /// [`Error::Parameter`] names a tensor of another shape or type. On an error nothing is changed.
     ///
     /// ```
     /// use conv1d_nn::{Network, Tcn};
@@ -194,7 +193,8 @@ impl Network {
         self.load_state_dict(&StateDict::load(path)?)
     }
 
-    /// Reads what the network has of a safetensors file, as [`Network::load_state_dict_partial`] does.
+    /// Loads the tensors that both the network and a safetensors file have, as [`Network::load_state_dict_partial`]
+    /// does.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn load_partial(&self, path: impl AsRef<Path>) -> Result<Incompatible> {
         self.load_state_dict_partial(&StateDict::load(path)?)

@@ -10,14 +10,14 @@ pub struct Sgd {
     pub learning_rate: f64,
     /// Momentum factor.
     pub momentum: f32,
-    /// The multiple of the parameter that is added to its gradient.
+    /// Factor of the parameter in the term that is added to its gradient.
     pub weight_decay: f32,
-    /// Whether momentum is Nesterov's.
+    /// Whether to use Nesterov momentum.
     pub nesterov: bool,
 }
 
 impl Sgd {
-    /// Without momentum.
+    /// Without momentum and weight decay.
     pub const fn new(learning_rate: f64) -> Self {
         Sgd { learning_rate, momentum: 0.0, weight_decay: 0.0, nesterov: false }
     }
@@ -34,7 +34,7 @@ impl Sgd {
         Sgd { weight_decay, ..self }
     }
 
-    /// Sets whether momentum is Nesterov's.
+    /// Sets whether to use Nesterov momentum.
     #[must_use]
     pub const fn nesterov(self, nesterov: bool) -> Self {
         Sgd { nesterov, ..self }
@@ -53,7 +53,7 @@ macro_rules! adam {
             pub beta1: f64,
             /// Decay of the second moment.
             pub beta2: f64,
-            /// Added to the root of the second moment.
+            /// Added to the square root of the second moment.
             pub epsilon: f32,
             $(#[$decay_doc])*
             pub weight_decay: f32,
@@ -89,7 +89,7 @@ macro_rules! adam {
 adam! {
     /// Adam (`torch.optim.Adam`).
     Adam, decay: 0.0,
-    /// The multiple of the parameter that is added to its gradient.
+    /// Factor of the parameter in the term that is added to its gradient.
     ;
     /// With PyTorch's betas of 0.9 and 0.999, epsilon of 1e-8 and no weight decay.
 }
@@ -97,13 +97,13 @@ adam! {
 adam! {
     /// Adam with decoupled weight decay (`torch.optim.AdamW`).
     AdamW, decay: 0.01,
-    /// The multiple of the parameter and the learning rate that is subtracted from the parameter.
+    /// Weight decay times learning rate times parameter is subtracted from the parameter.
     ;
     /// With PyTorch's betas of 0.9 and 0.999, epsilon of 1e-8 and weight decay of 0.01.
 }
 
 impl AdamW {
-    /// Adam with the same numbers: the two differ in the weight decay alone.
+    /// Adam with the same hyperparameters. The two rules differ only in how they apply the weight decay.
     const fn coupled(self) -> Adam {
         let AdamW { learning_rate, beta1, beta2, epsilon, weight_decay } = self;
         Adam { learning_rate, beta1, beta2, epsilon, weight_decay }
@@ -122,7 +122,7 @@ pub enum UpdateRule {
     AdamW(AdamW),
 }
 
-/// The rules by their shaders.
+/// The update rules, grouped by shader.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Rule {
     Sgd(Sgd),
@@ -170,7 +170,7 @@ impl UpdateRule {
         }
     }
 
-    /// PyTorch's names of the state that it keeps for every element of a parameter.
+    /// PyTorch's names of the state tensors. Each has one element for every element of the parameters.
     pub(crate) fn state_names(&self) -> &'static [&'static str] {
         match self.rule() {
             Rule::Sgd(sgd) if sgd.momentum == 0.0 => &[],
@@ -186,7 +186,7 @@ impl UpdateRule {
                 not_negative("momentum", sgd.momentum.into())?;
                 not_negative("the weight decay", sgd.weight_decay.into())?;
                 if sgd.nesterov && sgd.momentum == 0.0 {
-                    return Err(Error::argument("momentum", 0.0, "more than 0 where it is Nesterov's"));
+                    return Err(Error::argument("momentum", 0.0, "more than 0 for Nesterov momentum"));
                 }
             }
             Rule::Adam { adam, .. } => {
@@ -195,7 +195,7 @@ impl UpdateRule {
                         return Err(Error::argument(argument, beta, "at least 0 and less than 1"));
                     }
                 }
-                // What the first step multiplies its mean by.
+                // Factor of the mean in the first step.
                 not_negative("the learning rate over 1 - beta1", adam.learning_rate / (1.0 - adam.beta1))?;
                 not_negative("epsilon", adam.epsilon.into())?;
                 not_negative("the weight decay", adam.weight_decay.into())?;
@@ -204,7 +204,7 @@ impl UpdateRule {
         Ok(())
     }
 
-    /// This one with another learning rate.
+    /// This rule with another learning rate.
     pub(crate) fn with_learning_rate(self, learning_rate: f64) -> Self {
         match self {
             UpdateRule::Sgd(sgd) => UpdateRule::Sgd(Sgd { learning_rate, ..sgd }),
@@ -213,7 +213,8 @@ impl UpdateRule {
         }
     }
 
-    /// Words of a group of parameters in the settings of a step, counted from 1.
+    /// Settings of a parameter group for a step, counted from 1: learning rate, step size of Adam, factor of the root,
+    /// padding.
     pub(crate) fn settings(&self, step: u64, factor: f64) -> [f32; SETTINGS] {
         let learning_rate = self.learning_rate() * factor;
         let exponent = step.min(i32::MAX as u64) as i32;
@@ -227,7 +228,7 @@ impl UpdateRule {
         [learning_rate as f32, first as f32, second as f32, 0.0]
     }
 
-    /// Whether both are of one kind: the same shader, and the same state of each parameter.
+    /// Whether both rules are of the same kind: the same shader and the same state for each parameter.
     pub(crate) fn is_like(&self, other: &UpdateRule) -> bool {
         match (self.rule(), other.rule()) {
             (Rule::Sgd(a), Rule::Sgd(b)) => (a.momentum == 0.0) == (b.momentum == 0.0),
@@ -237,10 +238,10 @@ impl UpdateRule {
     }
 }
 
-/// Words of a group in the settings.
+/// Number of words in the settings of a parameter group.
 pub(crate) const SETTINGS: usize = 4;
 
-/// Arguments are finite on the device, too, and not negative.
+/// Checks that an argument is not negative and finite as an `f32`.
 fn not_negative(argument: &'static str, value: f64) -> Result<()> {
     let fine = (value as f32).is_finite() && value >= 0.0;
     if fine { Ok(()) } else { Err(Error::argument(argument, value, "finite and not negative")) }

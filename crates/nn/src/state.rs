@@ -1,4 +1,4 @@
-//! State dictionaries: the parameters and statistics of a network by the names that PyTorch gives them, in memory and in safetensors
+//! State dictionaries: the parameters and statistics of a network under PyTorch's names, in memory and in safetensors
 //! files.
 
 use crate::error::{Error, Result};
@@ -14,9 +14,9 @@ use std::path::Path;
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Values {
-    /// Numbers.
+    /// Floating-point numbers.
     Floats(Vec<f32>),
-    /// Counts.
+    /// Integers: counts.
     Integers(Vec<i64>),
 }
 
@@ -31,12 +31,12 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Of numbers.
+    /// A tensor of floating-point numbers.
     pub fn floats(shape: impl Into<Vec<usize>>, values: Vec<f32>) -> Self {
         Entry { shape: shape.into(), values: Values::Floats(values) }
     }
 
-    /// Of counts.
+    /// A tensor of integers.
     pub fn integers(shape: impl Into<Vec<usize>>, values: Vec<i64>) -> Self {
         Entry { shape: shape.into(), values: Values::Integers(values) }
     }
@@ -49,14 +49,14 @@ impl Entry {
     }
 }
 
-/// Tensors by their names, and what a file says beside them.
+/// Named tensors, and the metadata of a file.
 ///
 /// ```
 /// use conv1d_nn::{Entry, Network, StateDict};
 /// # let gpu = conv1d::Gpu::new()?;
 /// let network = Network::new(&gpu, &conv1d::Conv1d::new(1, 2, 3), 1)?;
 ///
-/// // PyTorch's names and shapes; a checkpoint of a model that was wrapped has a prefix.
+/// // PyTorch's names and shapes. In a checkpoint of a wrapped model, the names have a prefix.
 /// let dict: StateDict = [
 ///     ("model.weight".to_owned(), Entry::floats([2, 1, 3], vec![0.5; 6])),
 ///     ("model.bias".to_owned(), Entry::floats([2], vec![0.0; 2])),
@@ -76,7 +76,7 @@ impl Entry {
 pub struct StateDict {
     /// The tensors.
     pub entries: BTreeMap<String, Entry>,
-    /// Notes beside them.
+    /// Metadata of the file.
     pub metadata: HashMap<String, String>,
 }
 
@@ -86,7 +86,7 @@ impl FromIterator<(String, Entry)> for StateDict {
     }
 }
 
-/// The names that only one of a network and a state dictionary has; nothing of them was loaded.
+/// The names that only the network or only the state dictionary has. None of these tensors was loaded.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 #[must_use = "missing parameters keep their old values"]
@@ -103,7 +103,7 @@ impl Incompatible {
         self.missing.is_empty() && self.unexpected.is_empty()
     }
 
-    /// An error, unless both have the same names.
+    /// Returns an error unless both have the same names.
     pub(crate) fn refuse(&self) -> Result<()> {
         let Incompatible { missing, unexpected } = self.clone();
         if self.is_empty() { Ok(()) } else { Err(Error::StateKeys { missing, unexpected }) }
@@ -111,39 +111,42 @@ impl Incompatible {
 }
 
 impl StateDict {
-    /// Reads a safetensors file: what [`StateDict::from_bytes`] reads.
+    /// Reads a safetensors file, with the element types of [`StateDict::from_bytes`].
     ///
     /// # Errors
-    /// [`conv1d::Error::File`] says why it cannot be read. Files of `torch.save` (`.pt`, `.pth`, `.bin`) cannot: PyTorch converts them with
-    /// `safetensors.torch.save_file(model.state_dict(), "x.safetensors")`.
+    /// [`conv1d::Error::File`] with the cause if the file cannot be read. Files of `torch.save` (`.pt`, `.pth`, `.bin`)
+    /// are not supported: convert them in PyTorch with `safetensors.torch.save_file(model.state_dict(),
+    /// "x.safetensors")`.
     pub fn load(path: impl AsRef<Path>) -> Result<StateDict> {
         let path = path.as_ref();
         parse(&files::read(path)?).map_err(|message| Error::file(path, message))
     }
 
-    /// Writes a safetensors file, beside the one that it then replaces: whoever stops it leaves the old one.
+    /// Writes a safetensors file. It is written to a temporary file beside an existing one and then replaces it, so
+    /// that an interrupted call leaves the old file.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         let bytes = self.serialize().map_err(|message| Error::file(path, message))?;
         Ok(files::write(path, &bytes)?)
     }
 
-    /// Takes a safetensors file that is in memory: tensors of 32 or 64 bits floating point, which are rounded, of `bfloat16` and
-    /// `float16`, and of integers of 32 and 64 bits.
+    /// Reads a safetensors file in memory. Element types: floating point of 32 bits, of 64 bits (rounded to 32),
+    /// `bfloat16` and `float16`, and integers of 32 and 64 bits.
     pub fn from_bytes(bytes: &[u8]) -> Result<StateDict> {
         parse(bytes).map_err(damaged)
     }
 
-    /// A safetensors file, in memory.
+    /// Writes a safetensors file in memory.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         self.serialize().map_err(damaged)
     }
 
-    /// The same tensors, with a prefix taken from the names that begin with it: `module.`, `model.` or `_orig_mod.` of models that
-    /// were wrapped. Other names stay.
+    /// Removes a prefix from the names that begin with it: `module.`, `model.` or `_orig_mod.` of a wrapped model.
+    /// Other names are unchanged.
     ///
     /// # Errors
-    /// [`Error::Parameter`] where no name begins with the prefix, where nothing else is in a name, and where two names become one.
+    /// [`Error::Parameter`] if no name begins with the prefix, if a name is the prefix alone, or if two names become
+    /// equal.
     ///
     /// ```
     /// use conv1d_nn::{Entry, StateDict};
@@ -179,7 +182,7 @@ impl StateDict {
         Ok(StateDict { entries, metadata: self.metadata })
     }
 
-    /// A hash of all tensors.
+    /// A hash of all names, shapes and values.
     pub(crate) fn checksum(&self) -> u64 {
         hash(self.entries.iter().flat_map(|(name, entry)| {
             let shape = entry.shape.iter().flat_map(|&d| (d as u64).to_le_bytes());
@@ -207,17 +210,17 @@ fn parse(bytes: &[u8]) -> Result<StateDict, String> {
     let file = SafeTensors::deserialize(bytes).map_err(|e| unreadable(bytes, &e))?;
     let mut entries = BTreeMap::new();
     for (name, view) in file.iter() {
-        let values = values(&view).ok_or_else(|| format!("{name} is of {:?}, which is not read", view.dtype()))?;
+        let values = values(&view).ok_or_else(|| format!("{name} has the unsupported element type {:?}", view.dtype()))?;
         if overflows(&view, &values) {
-            return Err(format!("{name} has numbers beyond those of 32 bits"));
+            return Err(format!("{name} has values that do not fit 32-bit floats"));
         }
         entries.insert(name.to_owned(), Entry { shape: view.shape().to_vec(), values });
     }
     Ok(StateDict { entries, metadata: header.metadata().clone().unwrap_or_default() })
 }
 
-/// Why bytes are no safetensors file. The length of a header may look like the beginning of another file, so that its first brace
-/// decides.
+/// Describes why the bytes are not a safetensors file. The header length at the start can look like the signature of
+/// another format, so the brace after it is checked first.
 fn unreadable(bytes: &[u8], error: &SafeTensorError) -> String {
     let saved = match bytes {
         [_, _, _, _, _, _, _, _, b'{', ..] => return format!("the safetensors file is damaged: {error}"),
@@ -242,7 +245,7 @@ fn little_endian(entry: &Entry) -> (Dtype, Vec<u8>) {
     }
 }
 
-/// Whether a number of 64 bits has become infinite.
+/// Whether a finite 64-bit number became infinite in 32 bits.
 fn overflows(view: &TensorView<'_>, values: &Values) -> bool {
     match values {
         Values::Floats(values) if view.dtype() == Dtype::F64 => {
@@ -269,7 +272,7 @@ fn values(view: &TensorView<'_>) -> Option<Values> {
     })
 }
 
-/// How `torch.nn.utils.weight_norm`, which came before the parametrizations, calls norms and directions.
+/// Names of the norms and directions in `torch.nn.utils.weight_norm`, the predecessor of the parametrizations.
 const OLD_NAMES: [(&str, &str); 2] =
     [("parametrizations.weight.original0", "weight_g"), ("parametrizations.weight.original1", "weight_v")];
 
@@ -278,8 +281,8 @@ fn old_name(name: &str) -> Option<String> {
 }
 
 impl Graph {
-    /// The dictionary of what lies in memory as the layout says; counts are not numbers there, so their words are handed through
-    /// bit by bit.
+    /// The entries of `state`, which has the given layout. A count is stored there as the bits of a `u32`, not as a
+    /// float.
     pub(crate) fn entries(
         &self,
         layout: &ArenaLayout,
@@ -301,8 +304,8 @@ impl Graph {
         parameters.map(entry).collect()
     }
 
-    /// The other way round: every parameter of the kinds from its entry. Names that only one side has go to `judge`, before shapes are
-    /// compared; nothing is changed where there is an error.
+    /// The inverse of `entries`: fills `state` from the entries of the parameters that `only` selects. `judge` gets the
+    /// names that only one side has, before shapes are compared. On an error nothing is changed.
     pub(crate) fn fill(
         &self,
         layout: &ArenaLayout,
@@ -322,7 +325,7 @@ impl Graph {
                     used.insert(key);
                     found.push((parameter, offset as usize, entry));
                 }
-                // PyTorch of before 2018 does not count batches.
+                // PyTorch before 2018 did not count batches.
                 None if parameter.kind == Kind::Count => {}
                 None => missing.push(name.clone()),
             }
@@ -347,7 +350,7 @@ impl Graph {
 }
 
 impl Parameter {
-    /// Whether an entry can be its values.
+    /// Checks the shape and type of an entry.
     fn check(&self, entry: &Entry) -> Result<()> {
         let wrong = |message: String| Err(Error::Parameter { name: self.name.clone(), message });
         let shape: &[usize] = if self.kind == Kind::Count { &[] } else { &self.shape };
@@ -357,12 +360,12 @@ impl Parameter {
         }
         match (&entry.values, self.kind) {
             (Values::Integers(values), Kind::Count) => match values.iter().find(|&&v| u32::try_from(v).is_err()) {
-                Some(count) => wrong(format!("it counts {count}")),
+                Some(count) => wrong(format!("its count {count} does not fit 32 bits")),
                 None => Ok(()),
             },
             (Values::Floats(_), Kind::Trained | Kind::Statistic) => Ok(()),
-            (Values::Integers(_), _) => wrong("it holds integers".into()),
-            (Values::Floats(_), _) => wrong("it holds no integers".into()),
+            (Values::Integers(_), _) => wrong("it holds integers, the network needs floats".into()),
+            (Values::Floats(_), _) => wrong("it holds floats, the network needs integers".into()),
         }
     }
 }

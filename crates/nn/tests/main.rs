@@ -7,6 +7,7 @@ mod host;
 mod messages;
 mod networks;
 mod oracle;
+mod own_training;
 mod state;
 mod tape;
 mod training;
