@@ -145,7 +145,21 @@ pub fn shader_parts() -> impl Iterator<Item = (&'static str, &'static str)> {
     shader::public_parts()
 }
 
-/// The examples of the README, compiled and run with the documentation's.
+/// The examples of the README and of `docs`, compiled and run with the documentation's.
 #[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
+mod guides {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+    #[doc = include_str!("../docs/architecture.md")]
+    struct Architecture;
+    #[doc = include_str!("../docs/benchmark.md")]
+    struct Benchmark;
+    #[doc = include_str!("../docs/kernels.md")]
+    struct Kernels;
+    #[doc = include_str!("../docs/limits.md")]
+    struct Limits;
+    #[doc = include_str!("../docs/rejected.md")]
+    struct Rejected;
+    #[doc = include_str!("../docs/web.md")]
+    struct Web;
+}

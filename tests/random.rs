@@ -3,6 +3,7 @@
 use crate::harness::{Case, Data, assert_operation, gpu};
 use conv1d::{Caps, Conv1d, ConvTranspose1d, Layer, Operation, Padding, PaddingMode, Plan, PlanOptions};
 use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
 
 fn padding(most: usize) -> impl Strategy<Value = Padding> {
     prop_oneof![
@@ -97,8 +98,15 @@ fn absurd_layer() -> impl Strategy<Value = (Layer, [usize; 3])> {
     )
 }
 
+/// Seeds of failures are kept in `tests/proptest-regressions` and tried first in the next run, until the failure is a named case.
+fn config() -> ProptestConfig {
+    let kept =
+        FileFailurePersistence::Direct(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proptest-regressions/random.txt"));
+    ProptestConfig { failure_persistence: Some(Box::new(kept)), ..ProptestConfig::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 250, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 250, ..config() })]
 
     /// Every kernel computes every valid call correctly.
     #[test]
@@ -113,7 +121,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 20_000, ..config() })]
 
     /// Every call is planned or refused with an error, on devices with small and usual limits.
     #[test]

@@ -1,6 +1,6 @@
 use super::buffers::{Buffers, SlotMemory, Workspace};
 use super::{Gpu, PackedWeight, Pipeline};
-use crate::caps::limit;
+use crate::caps::{Caps, limit};
 use crate::error::{Error, Result};
 use crate::kernels::operands::Skips;
 use crate::kernels::program::{Binding, Dispatch, Resource, Shader};
@@ -315,7 +315,7 @@ fn shares_a_buffer(bound: &[(&'static str, BoundMemory<'_>)], dispatch: &Dispatc
             // A browser sees the ranges as they are bound: from the alignment on.
             if cfg!(target_arch = "wasm32") && range.start < beside.end && beside.start < range.end {
                 let [first, second] = [other, name].map(|name| dispatch.role_of(name));
-                let alignment = u64::from(crate::Caps::WEBGPU.storage_alignment);
+                let alignment = u64::from(Caps::WEBGPU.storage_alignment);
                 return Err(Error::AliasedByAlignment { first, second, alignment });
             }
         }

@@ -309,18 +309,6 @@ impl Plan {
     pub fn same_dispatches(&self, other: &Plan) -> bool {
         self.program == other.program
     }
-
-    /// Names and WGSL texts of the shaders as they are compiled; each text once.
-    pub fn shaders(&self) -> Result<Vec<(String, String)>> {
-        let mut shaders: Vec<(String, String)> = Vec::new();
-        for dispatch in &self.program.dispatches {
-            let text = crate::shader::compose(&dispatch.shader)?.text;
-            if !shaders.iter().any(|(_, known)| *known == text) {
-                shaders.push((dispatch.shader.name().to_owned(), text));
-            }
-        }
-        Ok(shaders)
-    }
 }
 
 impl Conv1d {

@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::kernels::operands::PhaseParams;
 use crate::kernels::params::fields;
 use crate::kernels::program::Shader;
+use crate::plan::Plan;
 use compose::failed;
 
 /// A binding that a shader declares in group 0.
@@ -66,6 +67,20 @@ impl Shader {
     /// [`Error::Shader`](crate::Error::Shader) names a part or a constant that does not exist.
     pub fn wgsl(&self) -> Result<String> {
         Ok(compose(self)?.text)
+    }
+}
+
+impl Plan {
+    /// Names and WGSL texts of the shaders as they are compiled; each text once.
+    pub fn shaders(&self) -> Result<Vec<(String, String)>> {
+        let mut shaders: Vec<(String, String)> = Vec::new();
+        for dispatch in &self.program.dispatches {
+            let text = dispatch.shader.wgsl()?;
+            if !shaders.iter().any(|(_, known)| *known == text) {
+                shaders.push((dispatch.shader.name().to_owned(), text));
+            }
+        }
+        Ok(shaders)
     }
 }
 
@@ -216,7 +231,7 @@ pub(crate) mod translation;
 mod tests {
     use super::*;
     use crate::kernels::program::{Binding, Dispatch};
-    use crate::{Caps, Conv1d, ConvTranspose1d, Layer, Operation, Padding, PaddingMode, Plan, PlanOptions};
+    use crate::{Caps, Conv1d, ConvTranspose1d, Layer, Operation, Padding, PaddingMode, PlanOptions};
     use naga::valid::{Capabilities, ValidationFlags, Validator};
     use std::collections::{BTreeMap, BTreeSet};
 

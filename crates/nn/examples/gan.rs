@@ -5,7 +5,7 @@
 
 use conv1d_nn::conv1d::{Activation, Bindings, Conv1d, Gpu, Padding, Shader, Tensor, Workgroups};
 use conv1d_nn::{Adam, LastStep, Linear, Network, Sequential, Session, SessionOptions};
-use rand::{Rng, SeedableRng, rngs::SmallRng};
+use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
 const BATCH: usize = 32;
 const LENGTH: usize = 16;

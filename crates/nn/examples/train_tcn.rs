@@ -18,7 +18,7 @@ use conv1d_nn::{
 use indicatif::{ProgressBar, ProgressStyle};
 use plotters::prelude::*;
 use rand::rngs::SmallRng;
-use rand::{Rng, SeedableRng};
+use rand::{RngExt, SeedableRng};
 use std::error::Error;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};

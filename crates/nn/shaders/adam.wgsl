@@ -1,18 +1,18 @@
-// A step of Adam (Kingma, Ba: Adam, ICLR 2015), or of AdamW (Loshchilov, Hutter: Decoupled Weight Decay Regularization, ICLR 2019),
-// as torch.optim does it. The host corrects for the bias of the first steps, in double precision.
+// A step of Adam (Kingma, Ba: Adam, ICLR 2015) or AdamW (Loshchilov, Hutter: Decoupled Weight Decay Regularization,
+// ICLR 2019), as in torch.optim. The host computes the bias correction in double precision.
 // use: element, optimizer/clipping/*, optimizer/settings, stored
 
-// 1 where the weight decay is decoupled from the gradient. Set by the program.
+// 1 if the weight decay is decoupled from the gradient. Set by the program.
 const DECOUPLED: u32 = 0u;
 
 struct Params {
     /// Elements.
     count: u32,
-    /// The group of parameters.
+    /// Index of the parameter group.
     group: u32,
     beta1: f32,
     beta2: f32,
-    /// 1 - beta1 and 1 - beta2, which would lose digits if they were computed here.
+    /// 1 - beta1 and 1 - beta2, computed on the host: the subtraction would lose digits in f32.
     rest1: f32,
     rest2: f32,
     epsilon: f32,
@@ -44,7 +44,7 @@ fn adam(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
     let square = params.beta2 * loaded(squares[i]) + params.rest2 * gradient * gradient;
     means[i] = stored(mean);
     squares[i] = stored(square);
-    // What never had a gradient stays, with an epsilon of 0 too.
+    // A parameter that never had a gradient does not change, even with an epsilon of 0.
     let step = select(step_size * mean / (sqrt(square) * square_scale + params.epsilon), 0.0, mean == 0.0);
     parameters[i] = stored(parameter - step);
 }

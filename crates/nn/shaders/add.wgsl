@@ -1,4 +1,4 @@
-// Adds a multiple of one tensor to another: gradients accumulated over several batches.
+// Adds a multiple of one tensor to another, to accumulate gradients over several batches.
 // use: element, stored
 
 struct Params {

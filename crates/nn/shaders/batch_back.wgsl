@@ -1,4 +1,5 @@
-// Gradients of batch normalisation, last pass: that of the input (Ioffe, Szegedy: Batch Normalization, ICML 2015, section 3).
+// Gradients of batch normalisation, last pass: the gradient of the input (Ioffe, Szegedy: Batch Normalization, ICML
+// 2015, section 3).
 // use: batch_norm/activation_gradient/*, batch_norm/correction/*, batch_norm/gamma, batch_norm/params, batch_norm/statistics
 // use: element, stored
 

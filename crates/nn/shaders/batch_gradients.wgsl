@@ -1,4 +1,5 @@
-// Gradients of batch normalisation, second pass: the sums of the splits of a channel added up, which are those of gamma and beta.
+// Gradients of batch normalisation, second pass: adds up the splits of a channel. The sums are the gradients of beta
+// and gamma.
 // use: batch_norm/parameter_gradients/*, batch_norm/partials, element
 
 @group(0) @binding(4) var<storage, read_write> sums: array<Stored>;

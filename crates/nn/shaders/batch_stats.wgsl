@@ -1,5 +1,5 @@
-// Batch normalisation, first pass: mean and sum of squared deviations of a split of the positions of a channel. A workgroup does
-// a split, in two loops: deviations from a mean that is known do not cancel.
+// Batch normalisation, first pass: mean and sum of squared deviations of a split of a channel's positions. One
+// workgroup per split, in two loops: deviations from a known mean do not cancel.
 // use: batch_norm/input, batch_norm/split, sum_lanes
 
 @compute @workgroup_size(LANES)

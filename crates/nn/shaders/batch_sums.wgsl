@@ -1,5 +1,5 @@
-// Gradients of batch normalisation, first pass: sums over a split of the positions of a channel of the output gradient, and of it
-// times the normalised input. A workgroup does a split.
+// Gradients of batch normalisation, first pass: for a split of a channel's positions, the sum of the output gradient
+// and the sum of its products with the normalised input. One workgroup per split.
 // use: batch_norm/activation_gradient/*, batch_norm/normalised, batch_norm/split, sum_lanes
 
 @group(0) @binding(5) var<storage, read> output_gradient: array<Stored>;

@@ -1,9 +1,9 @@
-// What gradients are multiplied by, so that their common norm is not above a limit: from partial sums of their squares, added up by
-// one workgroup.
+// Gradient clipping: the factor that keeps the norm of all gradients together within a limit. One workgroup adds up
+// partial sums of their squares.
 // use: stored, sum_splits
 
 struct Params {
-    /// Partial sums.
+    /// Number of partial sums.
     splits: u32,
     limit: f32,
 }
@@ -19,7 +19,7 @@ fn clip(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
     let sum = sum_splits(lane, params.splits);
     if (lane == 0u) {
         let norm = sqrt(sum);
-        // A norm that is no number makes all parameters none, as in PyTorch.
+        // A NaN norm makes all parameters NaN, as in PyTorch.
         clipping[0] = stored(select(params.limit / (norm + 1e-6), 1.0, norm + 1e-6 <= params.limit));
         clipping[1] = stored(norm);
     }

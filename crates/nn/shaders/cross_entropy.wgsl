@@ -1,5 +1,5 @@
-// The mean over positions of -log softmax of the right class, and its gradient. Classes are channels. A workgroup adds up a split
-// of the positions of all items.
+// Cross entropy: the mean over positions of -log softmax of the target class, and its gradient. Classes are channels.
+// One workgroup per split of the positions of all items.
 // use: stored, sum_split
 
 @group(0) @binding(1) var<storage, read> logits: array<Stored>;
@@ -23,7 +23,7 @@ fn term(i: u32) -> Sum {
         let likely = exp(loaded(logits[at]) - largest) / total;
         logits_gradient[at] = stored((likely - select(0.0, 1.0, c == wanted)) / Sum(params.count));
     }
-    // A class that does not exist has no loss that is a number.
+    // The loss of a class that does not exist is NaN.
     var loss = Sum(bitcast<f32>(0x7fc00000u | (params.count & 0u)));
     if (wanted < params.classes) {
         loss = largest - loaded(logits[row + wanted * params.length]) + log(total);

@@ -1,4 +1,5 @@
-// Batch normalisation by running statistics, folded into the convolution before it: an element of its weight, or of its bias.
+// Batch normalisation by running statistics, folded into the convolution before it. Each invocation computes an element
+// of its weight or bias.
 // use: element, fold_batch_norm/folded/*, stored
 
 struct Params {
@@ -9,7 +10,7 @@ struct Params {
     rows_per_group: u32,
     kernel: u32,
     channels_per_group: u32,
-    /// The number that is added to a variance before its root is taken.
+    /// Added to a variance before the square root.
     epsilon: f32,
 }
 

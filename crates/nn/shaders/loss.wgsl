@@ -1,10 +1,10 @@
-// The partial sums of a loss added up by one workgroup, into the place of this step.
+// One workgroup adds up the partial sums of a loss and stores the loss of this step.
 // use: step, stored, sum_splits
 
 struct Params {
     /// Partial sums.
     splits: u32,
-    /// Losses that are kept.
+    /// Number of losses that are kept.
     kept: u32,
 }
 

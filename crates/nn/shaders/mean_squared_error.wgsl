@@ -1,4 +1,4 @@
-// The mean of squared errors, and its gradient. A workgroup adds up a split of the elements.
+// Mean squared error, and its gradient. One workgroup per split of the elements.
 // use: stored, sum_split
 
 @group(0) @binding(1) var<storage, read> prediction: array<Stored>;

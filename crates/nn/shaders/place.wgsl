@@ -1,21 +1,22 @@
-// A box [N, C, L] of elements from one tensor to another, each somewhere in its own [N, .., ..]; where the source ends, zeros.
+// Copies a box [N, C, L] of elements from one tensor [N, .., ..] to another. Elements outside the source are zeros.
 // use: element, stored
 
 struct Params {
-    /// Elements of the box, and its channels and length.
+    /// Elements, channels and length of the box.
     count: u32,
     channels: u32,
     length: u32,
-    /// Where the box lies in the output, and how large that is.
+    /// Channels and length of the output, and the first channel of the box in it.
     out_channels: u32,
     out_length: u32,
     out_channel: u32,
-    /// What is subtracted from a channel and a position of the box for those of the input, and how large that is.
+    /// Channels and length of the input, and the numbers subtracted from a channel and a position of the box to get
+    /// those of the input.
     in_channels: u32,
     in_length: u32,
     in_channel: i32,
     in_position: i32,
-    /// 1 where the output is added to.
+    /// 1 to add to the output instead of replacing it.
     accumulate: u32,
 }
 
@@ -32,7 +33,7 @@ fn place(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
     let position = i % params.length;
     let channel = i / params.length % params.channels;
     let item = i / params.length / params.channels;
-    // What lies before the start is a huge u32.
+    // Negative indices wrap to large u32, which fail the comparison below.
     let from_channel = u32(i32(channel) - params.in_channel);
     let from_position = u32(i32(position) - params.in_position);
     var value = Sum(0);

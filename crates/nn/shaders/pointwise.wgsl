@@ -1,4 +1,4 @@
-// Element by element: dropout of `a`, `b` added to it, an activation; whichever of them there are.
+// Element by element: activation(dropout(a) + b), where dropout, `b` and activation are optional.
 // use: activation/*, element, pointwise/params, pointwise/pre_activation, stored
 
 @group(0) @binding(4) var<storage, read_write> output: array<Stored>;

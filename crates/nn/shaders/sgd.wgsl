@@ -1,10 +1,10 @@
-// A step of stochastic gradient descent with momentum, as torch.optim.SGD does it.
+// A step of stochastic gradient descent with momentum, as in torch.optim.SGD.
 // use: element, optimizer/clipping/*, optimizer/momentum/*, optimizer/settings, stored
 
 struct Params {
     /// Elements.
     count: u32,
-    /// The group of parameters.
+    /// Index of the parameter group.
     group: u32,
     momentum: f32,
     weight_decay: f32,

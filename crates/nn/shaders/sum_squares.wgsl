@@ -1,4 +1,4 @@
-// Squares of all elements. A workgroup adds up a split of them.
+// Sum of squares. One workgroup per split of the elements.
 // use: stored, sum_split
 
 @group(0) @binding(1) var<storage, read> input: array<Stored>;

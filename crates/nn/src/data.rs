@@ -1,4 +1,4 @@
-//! Batches of samples, made on one thread while another feeds the device.
+//! Batches of samples, made on one thread while another thread feeds the device.
 
 use crate::error::{Error, Result};
 use crate::loss::Target;
@@ -13,11 +13,11 @@ use std::sync::mpsc::sync_channel;
 /// ```
 /// use conv1d_nn::Dataset;
 ///
-/// /// Rising and falling lines, and which they are.
+/// /// Rising and falling lines, with the direction as the class.
 /// struct Lines;
 ///
 /// impl Dataset for Lines {
-///     type Target = u32; // classes, for Loss::CrossEntropy; f32 are numbers
+///     type Target = u32; // classes, for Loss::CrossEntropy; numbers are f32
 ///
 ///     fn len(&self) -> usize {
 ///         1000
@@ -34,35 +34,35 @@ use std::sync::mpsc::sync_channel;
 /// assert_eq!((input[1], target), (-0.1, [1]));
 /// ```
 pub trait Dataset: Sync {
-    /// The element of targets.
+    /// Element type of the targets.
     type Target: Target;
 
     /// Number of samples.
     fn len(&self) -> usize;
 
-    /// Whether there are none.
+    /// Whether there are no samples.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Writes a sample, `[C, L]`, and its target. It must depend on the index alone, for a run to be repeatable.
+    /// Writes a sample `[C, L]` and its target. Both must depend only on the index, so that a run is repeatable.
     fn sample(&self, index: usize, input: &mut [f32], target: &mut [Self::Target]);
 }
 
-/// Batches made ready ahead of the device.
+/// Number of batches prepared ahead of the device.
 #[cfg(not(target_arch = "wasm32"))]
 const AHEAD: usize = 2;
 
-/// Stream of the random numbers that order the samples of the first epoch; those of layers and dropouts are other ones.
+/// Random stream of the sample order in the first epoch. Parameters and dropouts use other streams.
 const ORDER: u32 = 0x4000_0000;
 
-/// Makes the batches of a run: which samples are in one follows from the step alone.
+/// Makes the batches of a run. For a given seed, the step alone determines the samples of a batch.
 #[derive(Debug)]
 pub(super) struct Loader<'a, D> {
     data: &'a D,
     samples: u64,
     batch: usize,
-    /// Elements of an input and of a target of a batch.
+    /// Elements of the input and of the target of a batch.
     input: usize,
     target: usize,
     seed: u64,
@@ -77,7 +77,8 @@ impl<'a, D: Dataset> Loader<'a, D> {
         Ok(Loader { data, samples: samples as u64, batch, input, target, seed })
     }
 
-    /// Gives the batches of the steps to `each`, which may end it. They are made on another thread where there can be one.
+    /// Passes the batch of each step to `each`, which may stop the loop. Batches are made on another thread if one can
+    /// be started.
     #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn run(
         &self,
@@ -88,7 +89,7 @@ impl<'a, D: Dataset> Loader<'a, D> {
             let (sender, receiver) = sync_channel(AHEAD);
             let ahead = steps.clone();
             let make = move || {
-                // Once nobody listens any more, the run has ended.
+                // Sending fails once the run has ended.
                 ahead.map(|step| sender.send(self.make(step))).take_while(|sent| sent.is_ok()).count()
             };
             let Ok(maker) = std::thread::Builder::new().name("conv1d batches".into()).spawn_scoped(scope, make) else {
@@ -97,7 +98,7 @@ impl<'a, D: Dataset> Loader<'a, D> {
             let done = all(receiver.into_iter(), &mut each);
             match maker.join() {
                 Ok(_) => done,
-                // As if the dataset had panicked here.
+                // Continue a panic of the dataset on this thread.
                 Err(panic) => std::panic::resume_unwind(panic),
             }
         })

@@ -1,11 +1,11 @@
-//! What of a graph remains to be done: what does nothing is left out, what fits into the operation before it goes there.
+//! Fusion: removes operations that do nothing, and merges operations into the one before them.
 
 use crate::graph::{Graph, Mode, Node, Op, Origin, Value};
 use conv1d::{Activation, Residual};
 
 impl Graph {
-    /// The graph that is run: the same numbers, in fewer passes over memory. Without gradients, batch normalisation goes into the
-    /// weights of the convolution before it.
+    /// The graph that is run: the same function in fewer passes over memory. In evaluation without gradients, batch
+    /// normalisation is folded into the weights of the convolution before it.
     pub(crate) fn fused(&self, mode: Mode, gradients: bool) -> Graph {
         let mut graph = self.apart(mode);
         graph.fuse_activations();
@@ -17,7 +17,7 @@ impl Graph {
         graph
     }
 
-    /// The graph with every operation by itself, but those that do nothing.
+    /// The graph without fusion. In evaluation, operations that do nothing are removed.
     pub(crate) fn apart(&self, mode: Mode) -> Graph {
         let mut graph = self.clone();
         if mode == Mode::Evaluation {
@@ -27,7 +27,7 @@ impl Graph {
         graph
     }
 
-    /// The output is a value of its own, even where all that leads to it does nothing.
+    /// Makes an operation compute the output, even if it equals the input or a parameter.
     fn compute_output(&mut self) {
         if self.origins[self.output.0] != Origin::Node {
             let op = Op::Pointwise { dropout: None, add: false, activation: Activation::Identity };
@@ -37,7 +37,7 @@ impl Graph {
         }
     }
 
-    /// Dropout does nothing outside training.
+    /// Removes dropout, and operations that do nothing.
     fn drop_nothing(&mut self) {
         for node in &mut self.nodes {
             if let Op::Pointwise { dropout, .. } = &mut node.op {
@@ -51,7 +51,7 @@ impl Graph {
         }
     }
 
-    /// An activation goes into the operation before it, where nobody else wants what goes into it.
+    /// Fuses an activation into the operation before it, if nothing else uses the activation's input.
     fn fuse_activations(&mut self) {
         let mut index = 0;
         while index < self.nodes.len() {
@@ -68,7 +68,7 @@ impl Graph {
         }
     }
 
-    /// Dropout goes into the sum after it.
+    /// Fuses dropout into the sum after it.
     fn fuse_dropout_into_sums(&mut self) {
         let mut index = 0;
         while index < self.nodes.len() {
@@ -97,7 +97,7 @@ impl Graph {
         }
     }
 
-    /// Batch normalisation by running statistics goes into the convolution before it.
+    /// Folds batch normalisation by running statistics into the convolution before it.
     fn fold_batch_norms(&mut self) {
         let mut index = 0;
         while index < self.nodes.len() {
@@ -131,7 +131,7 @@ impl Graph {
         Node { name, op, inputs, output: Value(self.origins.len() - 1), terms: [""; 2] }
     }
 
-    /// A sum goes into the convolution that gives one side of it, as its residual.
+    /// Fuses a sum into the convolution that computes one of its terms: the other term becomes the residual.
     fn fuse_sums_into_convolutions(&mut self) {
         let mut index = 0;
         while index < self.nodes.len() {
@@ -153,7 +153,7 @@ impl Graph {
                     let fused = fused.activation(activation).residual(Residual::BeforeActivation);
                     let inputs = convolution.inputs.iter().copied().chain([residual]).collect();
                     let output = self.nodes[index].output;
-                    // Where the sum stood: there both sides of it are known.
+                    // At the position of the sum, where both of its terms are known.
                     let op = Op::Convolution { fused, flat: false };
                     self.nodes[index] = Node { op, inputs, output, ..convolution };
                     self.nodes.remove(before);
@@ -164,7 +164,7 @@ impl Graph {
         }
     }
 
-    /// The operation that gives a value which is used once.
+    /// Index of the operation that computes a value, if the value is used once.
     fn only_for(&self, value: Value) -> Option<usize> {
         let before = self.nodes.iter().position(|node| node.output == value)?;
         (self.uses(value) == 1).then_some(before)
@@ -184,7 +184,7 @@ impl Graph {
 impl Op {
     fn activation_mut(&mut self) -> Option<&mut Activation> {
         match self {
-            // What comes after a residual that is added to the activation's value is another activation.
+            // If the residual is added after the activation, an activation of the sum is a second one.
             Op::Convolution { fused, .. } if fused.residual != Residual::AfterActivation => Some(&mut fused.activation),
             Op::BatchNorm { activation, .. } | Op::Pointwise { activation, .. } => Some(activation),
             _ => None,

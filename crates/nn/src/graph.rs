@@ -1,54 +1,54 @@
-//! A network as a graph: values, the operations between them, and the parameters by the names that PyTorch gives them. Pure
-//! description; nothing of it is on a device.
+//! A network as a graph: values, the operations between them, and the parameters under PyTorch's names. A pure
+//! description: nothing is on a device.
 
 use crate::error::{Error, Result};
 use conv1d::{Activation, Fused, Layer, Residual};
 use std::sync::Arc;
 
-/// A value of a [`Graph`]: its input, a parameter, or what an operation gives. It means nothing in another graph, where it is either
-/// refused or taken for the value of the same number.
+/// A value of a [`Graph`]: its input, a parameter, or the output of an operation. It has no meaning in another graph,
+/// where it is either refused or taken for the value with the same index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Value(pub(crate) usize);
 
-/// Whether a network is being trained.
+/// Training or evaluation mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Mode {
     /// Dropout drops; batch normalisation uses the statistics of its batch and updates the running ones.
     Training,
-    /// Neither.
+    /// Dropout does nothing; batch normalisation uses the running statistics.
     #[default]
     Evaluation,
 }
 
-/// How a parameter starts.
+/// Initial values of a parameter.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum Init {
-    /// Every element is this.
+    /// Every element has this value.
     Constant(f32),
-    /// Uniform between minus and plus `1 / sqrt(fan_in)`: how PyTorch starts weights and biases of convolutions and linear layers
-    /// (`kaiming_uniform_` with `a = sqrt(5)`).
+    /// Uniform between minus and plus `1 / sqrt(fan_in)`: PyTorch's initialisation of weights and biases of
+    /// convolutions and linear layers (`kaiming_uniform_` with `a = sqrt(5)`).
     FanIn(usize),
     /// The norms of the rows of another parameter.
     NormsOf(Value),
 }
 
-/// The name of what is no tensor in a safetensors file.
+/// The key of the metadata in a safetensors file. No tensor can have this name.
 pub(crate) const RESERVED: &str = "__metadata__";
 
-/// A hash that stays what it is: FNV-1a.
+/// FNV-1a, a stable hash.
 pub(crate) fn hash(bytes: impl IntoIterator<Item = u8>) -> u64 {
     bytes.into_iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }
 
-/// What a parameter is for.
+/// Kind of a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// It is learnt.
+    /// A learnt parameter.
     Trained,
-    /// It follows the data: running statistics.
+    /// A running statistic.
     Statistic,
-    /// It counts batches: one `u32`, which files hold as an integer of 64 bits.
+    /// A count of batches: one `u32`, stored in files as a 64-bit integer.
     Count,
 }
 
@@ -59,7 +59,7 @@ pub(crate) struct Parameter {
     pub(crate) shape: Vec<usize>,
     pub(crate) init: Init,
     pub(crate) kind: Kind,
-    /// Whether it stays as it is, though it is one that is learnt.
+    /// Whether training leaves this learnt parameter unchanged.
     pub(crate) frozen: bool,
 }
 
@@ -74,24 +74,24 @@ impl Parameter {
     }
 }
 
-/// An operation. Inputs are in the order that its variant names.
+/// An operation. Each variant lists its inputs in order.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Op {
-    /// `x, w`, a bias where there is one, a residual where `fused` has one. `flat` is a linear layer: `x [N, C]`.
+    /// `x, w`, a bias if there is one, a residual if `fused` has one. `flat` marks a linear layer with `x [N, C]`.
     Convolution { fused: Fused, flat: bool },
     /// `g, v`: a weight whose rows have the norms `g` and the directions of the rows of `v`.
     WeightNorm,
     /// `x, gamma, beta, running mean, running variance, batches`.
     BatchNorm { norm: Norm, activation: Activation },
-    /// `a`, and `b` where `add`: `activation(dropout(a) + b)`.
+    /// `a`, and `b` if `add`: `activation(dropout(a) + b)`.
     Pointwise { dropout: Option<Dropped>, add: bool, activation: Activation },
-    /// Any number of values that differ in channels at most.
+    /// One or more values that differ in their channels at most.
     Concat,
-    /// `x [N, C, L]`, of which the last position is `[N, C]`.
+    /// `x [N, C, L]`: gives its last position, `[N, C]`.
     LastStep,
-    /// `w, gamma, beta, running mean, running variance`: the weight of a layer that normalises as well.
+    /// `w, gamma, beta, running mean, running variance`: the weight of a layer with batch normalisation folded into it.
     FoldWeight { layer: Layer, norm: Norm },
-    /// `gamma, beta, running mean, running variance`, and a bias where there is one: the bias of such a layer.
+    /// `gamma, beta, running mean, running variance`, and a bias if there is one: the bias of that layer.
     FoldBias { norm: Norm },
 }
 
@@ -106,7 +106,7 @@ pub(crate) struct Norm {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Dropped {
     pub(crate) probability: f32,
-    /// Which of the dropouts of the network this is: each has random numbers of its own.
+    /// Index of this dropout in the network. Each dropout has its own random stream.
     pub(crate) index: u32,
 }
 
@@ -117,14 +117,14 @@ pub(crate) struct Node {
     pub(crate) op: Op,
     pub(crate) inputs: Vec<Value>,
     pub(crate) output: Value,
-    /// The names of the two terms of a sum in its errors.
+    /// Names of the two terms of a sum, for error messages.
     pub(crate) terms: [&'static str; 2],
 }
 
-/// Names of the terms of a sum that no module names better.
+/// Default names of the terms of a sum.
 const TERMS: [&str; 2] = ["the first", "the second value of the sum"];
 
-/// Where a value comes from.
+/// Source of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Origin {
     Input,
@@ -132,9 +132,9 @@ pub(crate) enum Origin {
     Node,
 }
 
-/// A network being written: a [`Module`] adds its operations and parameters to one.
+/// The graph of a network. A [`Module`] adds its operations and parameters to it.
 ///
-/// Adding never fails; the whole is checked where it is used.
+/// Adding never fails; the graph is checked when it is used.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Graph {
     pub(crate) origins: Vec<Origin>,
@@ -153,7 +153,7 @@ pub struct Graph {
 /// use conv1d_nn::{Graph, Module, Value};
 /// use conv1d::{Activation, Conv1d, Padding};
 ///
-/// /// Two convolutions, the second on what the first gives, and their sum.
+/// /// Two convolutions in a row, and the sum of their outputs.
 /// struct Twice {
 ///     channels: usize,
 /// }
@@ -170,9 +170,9 @@ pub struct Graph {
 /// assert_eq!(Graph::of(&Twice { channels: 8 }).parameter_count(), 2 * (8 * 8 * 3 + 8));
 /// ```
 ///
-/// A module is a plain description, which threads share: networks of modules are cheap to clone.
+/// A module is a plain description that threads can share. Networks of modules are cheap to clone.
 pub trait Module: Send + Sync {
-    /// Adds it to a graph, on top of `x`, and returns what it gives.
+    /// Adds the module to a graph, with input `x`, and returns its output.
     fn add_to(&self, graph: &mut Graph, x: Value) -> Value;
 }
 
@@ -217,14 +217,15 @@ impl Graph {
         trained.fold(0, |n, p| n.saturating_add(p.len()))
     }
 
-    /// A number that other networks do not have: a hash of all operations, and of the parameters but for how they start.
+    /// Identifies the network: a hash of all operations and of all parameters except their initial values.
     pub(crate) fn fingerprint(&self) -> u64 {
         let parameters: Vec<_> = self.parameters.iter().map(|p| (&p.name, &p.shape, p.kind)).collect();
         let text = format!("{parameters:?} {:?} {:?}", self.nodes, self.output);
         hash(text.bytes())
     }
 
-    /// Adds a module whose parameters are called `name.` and what it calls them.
+    /// Adds a module. The names of its parameters get the prefix `name.`, and its output is the output of the layer
+    /// `name`.
     pub fn module(&mut self, name: impl Into<String>, module: &(impl Module + ?Sized), x: Value) -> Value {
         self.scope.push(name.into());
         let y = module.add_to(self, x);
@@ -244,42 +245,43 @@ impl Graph {
         self.value(Origin::Parameter(self.parameters.len() - 1))
     }
 
-    /// A convolution of `x [N, C_in, L]`, or a transposed one, with a weight and a bias, if any.
+    /// Adds a convolution or transposed convolution of `x [N, C_in, L]`, with a weight and an optional bias.
     pub fn convolution(&mut self, layer: impl Into<Layer>, x: Value, weight: Value, bias: Option<Value>) -> Value {
         let op = Op::Convolution { fused: layer.into().into(), flat: false };
         self.node(op, [x, weight].into_iter().chain(bias))
     }
 
-    /// A linear layer: `x [N, in]` times a weight `[out, in]`, and a bias `[out]`, if any.
+    /// Adds a linear layer with `features` `[in, out]`: `x [N, in]`, a weight `[out, in]` and an optional bias `[out]`.
     pub fn linear(&mut self, features: [usize; 2], x: Value, weight: Value, bias: Option<Value>) -> Value {
         let [inputs, outputs] = features;
         let op = Op::Convolution { fused: conv1d::Conv1d::new(inputs, outputs, 1).into(), flat: true };
         self.node(op, [x, weight].into_iter().chain(bias))
     }
 
-    /// A weight of the norms `g [rows, 1, 1]` and the directions `v [rows, .., ..]`: `g * v / |v|`, row by row.
+    /// Adds a weight with the norms `g [rows, 1, 1]` and the directions `v [rows, .., ..]`: `g * v / |v|`, row by row.
     pub fn weight_norm(&mut self, g: Value, v: Value) -> Value {
         self.node(Op::WeightNorm, [g, v])
     }
 
-    /// Elements set to 0 with this probability while training, and the others divided by what is left of 1.
+    /// Adds dropout: in training mode, elements are set to 0 with this probability, and the others are divided by
+    /// `1 - probability`.
     pub fn dropout(&mut self, x: Value, probability: f32) -> Value {
         let dropout = Some(Dropped { probability, index: self.dropouts });
         self.dropouts += 1;
         self.node(Op::Pointwise { dropout, add: false, activation: Activation::Identity }, [x])
     }
 
-    /// An activation.
+    /// Adds an activation.
     pub fn activation(&mut self, x: Value, activation: Activation) -> Value {
         self.node(Op::Pointwise { dropout: None, add: false, activation }, [x])
     }
 
-    /// The sum of two values of one shape.
+    /// Adds the sum of two values of the same shape.
     pub fn add(&mut self, a: Value, b: Value) -> Value {
         self.sum([a, b], TERMS)
     }
 
-    /// A sum whose errors name its terms.
+    /// Adds a sum whose error messages name its terms.
     pub(crate) fn sum(&mut self, values: [Value; 2], terms: [&'static str; 2]) -> Value {
         let sum = self.node(Op::Pointwise { dropout: None, add: true, activation: Activation::Identity }, values);
         if let Some(node) = self.nodes.last_mut() {
@@ -288,12 +290,12 @@ impl Graph {
         sum
     }
 
-    /// The channels of several values, one after another.
+    /// Concatenates values along the channels.
     pub fn concat(&mut self, values: &[Value]) -> Value {
         self.node(Op::Concat, values.iter().copied())
     }
 
-    /// The last position of `[N, C, L]`: `[N, C]`.
+    /// Takes the last position of `[N, C, L]`, which gives `[N, C]`.
     pub fn last_step(&mut self, x: Value) -> Value {
         self.node(Op::LastStep, [x])
     }
@@ -314,7 +316,7 @@ impl Graph {
         self.scope.iter().map(String::as_str).chain([last]).collect::<Vec<_>>().join(".")
     }
 
-    /// Which parameter a value is.
+    /// Index of the parameter that a value is, if it is one.
     pub(crate) fn parameter_of(&self, value: Value) -> Option<usize> {
         match self.origins.get(value.0) {
             Some(&Origin::Parameter(index)) => Some(index),
@@ -322,13 +324,13 @@ impl Graph {
         }
     }
 
-    /// How often a value is used; the network's output counts as a use.
+    /// Number of uses of a value. The network's output counts as a use.
     pub(crate) fn uses(&self, value: Value) -> usize {
         let inputs = self.nodes.iter().flat_map(|node| &node.inputs);
         inputs.filter(|&&input| input == value).count() + usize::from(self.output == value)
     }
 
-    /// For every value, whether it depends on the input: its first axis is the batch then.
+    /// For every value, whether it depends on the input. If it does, its first axis is the batch.
     pub(crate) fn follows_input(&self) -> Vec<bool> {
         let mut follows: Vec<bool> = self.origins.iter().map(|origin| *origin == Origin::Input).collect();
         for node in &self.nodes {
@@ -337,7 +339,7 @@ impl Graph {
         follows
     }
 
-    /// Shapes of all values for an input `[N, C, L]`; empty for those that nothing computes.
+    /// Shapes of all values for an input `[N, C, L]`; empty for values that no operation computes.
     pub(crate) fn shapes(&self, input: [usize; 3]) -> Result<Vec<Vec<usize>>> {
         self.check_parameters()?;
         for (argument, size) in [("channels", input[1]), ("length", input[2])] {
@@ -368,7 +370,7 @@ impl Graph {
         Ok(shapes)
     }
 
-    /// Names are there once, and shapes can be.
+    /// Checks that names are unique and shapes are valid.
     pub(crate) fn check_parameters(&self) -> Result<()> {
         let mut names = std::collections::HashSet::new();
         for parameter in &self.parameters {
@@ -385,7 +387,9 @@ impl Graph {
             if let Init::NormsOf(of) = parameter.init {
                 let rows = self.parameter_of(of).and_then(|index| self.parameters[index].shape.first());
                 if rows.is_none_or(|&rows| rows as u64 != parameter.len()) {
-                    return Err(wrong("it is to start as the norms of rows that are not there, or not as many"));
+                    return Err(wrong(
+                        "it starts as the norms of rows that do not exist, or of another number of rows",
+                    ));
                 }
             }
             if parameter.shape.contains(&0) {
@@ -399,12 +403,13 @@ impl Graph {
 }
 
 impl Node {
-    /// The node's output's shape.
+    /// Shape of the node's output.
     fn shape(&self, inputs: &[&[usize]]) -> Result<Vec<usize>> {
         let wrong = |tensor, got: &[usize], expected: String| Error::shape(tensor, got, expected);
         match (&self.op, inputs) {
             (Op::Convolution { fused, flat }, [x, w, rest @ ..]) => {
-                // Values of a network have a batch always: two axes are features, not a signal without a batch.
+                // Values of a network always have a batch axis: two axes are `[N, features]`, not a signal without a
+                // batch.
                 let signal = if *flat { flat_input(x, fused)? } else { x.to_vec() };
                 if signal.len() != 3 {
                     return Err(wrong("the input", x, "[N, C, L]".into()));
@@ -475,14 +480,14 @@ impl Node {
     }
 }
 
-/// One item must be addressable even where the batch is empty: strides are computed all the same.
+/// Checks that one item is addressable, even if the batch is empty: strides are computed all the same.
 fn check_size(shape: &[usize]) -> Result<()> {
     let item: Vec<usize> = shape.iter().enumerate().map(|(i, &d)| if i == 0 { d.max(1) } else { d }).collect();
     conv1d::geometry::elements("elements of a value of a network", &item)?;
     Ok(())
 }
 
-/// The input of a linear layer as a convolution sees it.
+/// The input shape of a linear layer as that of a convolution: `[N, C, 1]`.
 pub(crate) fn flat_input(x: &[usize], fused: &Fused) -> Result<Vec<usize>> {
     match *x {
         [n, c] => Ok(vec![n, c, 1]),

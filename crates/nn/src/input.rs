@@ -1,8 +1,8 @@
-//! The shape of an input, with a batch or without.
+//! The shape of an input, with or without a batch axis.
 
 use crate::error::{Error, Result};
 
-/// The shape of an input. Without a batch it is a batch of one, whose axis callers do not see.
+/// The shape of an input. An input without a batch is a batch of one, whose batch axis is hidden from callers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Input {
     /// `[N, C, L]`.
@@ -11,7 +11,7 @@ pub(crate) struct Input {
 }
 
 impl Input {
-    /// Of `[N, C, L]` or `[C, L]`.
+    /// From `[N, C, L]` or `[C, L]`.
     pub(crate) fn of(shape: &[usize]) -> Result<Input> {
         match *shape {
             [batch, channels, length] => Ok(Input { shape: [batch, channels, length], batched: true }),
@@ -20,7 +20,7 @@ impl Input {
         }
     }
 
-    /// The shape that a caller sees of a value. Values that depend on the input begin with the batch.
+    /// The shape of a value as callers see it. Only values that depend on the input have a batch axis.
     pub(crate) fn seen<'s>(&self, shape: &'s [usize], follows_input: bool) -> &'s [usize] {
         match shape {
             [1, rest @ ..] if follows_input && !self.batched => rest,

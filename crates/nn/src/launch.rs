@@ -10,11 +10,11 @@ pub(crate) struct TensorId(pub(crate) usize);
 /// The memory that holds a tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Home {
-    /// Memory that other tensors use before and after.
+    /// Memory that other tensors reuse before and after.
     Pool,
-    /// Memory of its own, which the caller can reach.
+    /// Its own memory, which the caller can access.
     Own,
-    /// An arena, from this element on.
+    /// A part of an arena, from this element on.
     Arena(Arena, u64),
 }
 
@@ -26,13 +26,13 @@ pub(crate) struct TensorInfo {
 }
 
 impl TensorInfo {
-    /// Elements; at least 1, the fewest that can be bound.
+    /// Number of elements; at least 1, the minimum for a binding.
     pub(crate) fn elements(&self) -> u64 {
         elements(&self.shape).max(1)
     }
 }
 
-/// Elements of a shape that was checked.
+/// Number of elements of a checked shape.
 pub(crate) fn elements(shape: &[usize]) -> u64 {
     if shape.contains(&0) { 0 } else { shape.iter().map(|&d| d as u64).product() }
 }
@@ -46,7 +46,7 @@ pub(crate) struct Launch {
     pub(crate) shader: Shader,
     pub(crate) values: Values,
     pub(crate) workgroups: u64,
-    /// The tensor of each variable.
+    /// The tensor bound to each variable.
     pub(crate) tensors: Vec<(&'static str, TensorId)>,
 }
 

@@ -107,8 +107,8 @@ impl CausalConv1d {
         CausalConv1d { in_channels, out_channels, kernel_size, stride: 1, dilation: 1, groups: 1, bias: true }
     }
 
-    /// Sets the stride. The output at `t` depends on no input after `t * stride`; an input `[N, C, L]` gives `ceil(L /
-    /// stride)` output positions.
+    /// Sets the stride. The output at `t` depends on no input after `t * stride`; an input `[N, C, L]` gives
+    /// `ceil(L / stride)` output positions.
     #[must_use]
     pub const fn stride(self, stride: usize) -> Self {
         CausalConv1d { stride, ..self }
@@ -148,9 +148,9 @@ impl Module for CausalConv1d {
 }
 
 /// A depthwise convolution followed by a pointwise (1 x 1) convolution. Parameters: `depthwise.weight [C_in, 1, K]`,
-/// `pointwise.weight [C_out, C_in, 1]`, and their biases. Stride and dilation apply to the depthwise convolution. `[N,
-/// C_in, L]` gives `[N, C_out, ceil(L / stride)]`: the input is padded by [`Padding::Same`], with an odd sample on the
-/// right.
+/// `pointwise.weight [C_out, C_in, 1]`, and their biases. Stride and dilation apply to the depthwise convolution.
+/// `[N, C_in, L]` gives `[N, C_out, ceil(L / stride)]`: the input is padded by [`Padding::Same`], with an odd sample on
+/// the right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SeparableConv1d {

@@ -1,32 +1,33 @@
-//! Where the parameters of a network lie in memory, and what they start with.
+//! The memory layout and the initial values of a network's parameters.
 
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Init, Kind};
 use crate::random;
 use conv1d::Caps;
 
-/// Memory that outlives a step.
+/// Memory that persists between steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Arena {
-    /// Parameters and statistics, as [`ArenaLayout`] says.
+    /// Parameters and statistics, in the [`ArenaLayout`].
     State,
-    /// Gradients of the parameters, which lie as those do.
+    /// Gradients of the parameters, in the same layout.
     Gradients,
 }
 
-/// Where the parameters of a graph lie: those that are learnt first, each at a multiple of [`ArenaLayout::ALIGNMENT`].
+/// Memory layout of a graph's parameters: learnt ones first, each at a multiple of [`ArenaLayout::ALIGNMENT`].
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ArenaLayout {
     /// First element of each parameter.
     pub(crate) offsets: Vec<u64>,
-    /// Elements of those that are learnt.
+    /// Elements of the learnt parameters.
     pub(crate) trained: u64,
-    /// Elements of all.
+    /// Elements of all parameters.
     pub(crate) total: u64,
 }
 
 impl ArenaLayout {
-    /// In elements: no device asks for more than WebGPU's 256 bytes, and checkpoints lie alike on all.
+    /// Alignment in elements: 256 bytes, the most that a WebGPU device requires, so that the layout is the same on all
+    /// devices.
     const ALIGNMENT: u64 = 64;
 
     pub(crate) fn of(graph: &Graph) -> ArenaLayout {
@@ -48,7 +49,7 @@ impl ArenaLayout {
         ArenaLayout { offsets, trained, total: end }
     }
 
-    /// All parameters together must fit one binding.
+    /// Checks that all parameters together fit one binding.
     pub(crate) fn check(&self, caps: &Caps) -> Result<()> {
         let (value, limit) = (self.total, caps.max_range());
         if value > limit { Err(Error::too_large("elements of all parameters", value, limit)) } else { Ok(()) }
@@ -56,10 +57,10 @@ impl ArenaLayout {
 }
 
 impl Graph {
-    /// The values that parameters start with, in the order of the layout.
+    /// Initial values of the parameters, in the layout.
     pub(crate) fn initial(&self, layout: &ArenaLayout, seed: u64) -> Vec<f32> {
         let mut state = vec![0.0; layout.total as usize];
-        // Norms of others last.
+        // Norms come last: they depend on other parameters.
         for dependent in [false, true] {
             for (index, parameter) in self.parameters.iter().enumerate() {
                 let range = |index: usize| {

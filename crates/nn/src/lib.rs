@@ -83,3 +83,8 @@ pub use shaders::shader_files;
 pub use state::{Entry, Incompatible, StateDict, Values};
 pub use summary::{LayerSummary, Summary};
 pub use train::{Checkpoints, Progress, Trainer, TrainerOptions};
+
+/// The examples of `docs/networks.md`, compiled and run with the documentation's.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/networks.md")]
+struct Guide;

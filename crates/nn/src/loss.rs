@@ -1,13 +1,13 @@
 //! Losses and their targets.
 
-/// The number that training makes small: a mean over the batch.
+/// Training loss, averaged over the batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Loss {
     /// The mean of the squared differences to a target of the output's shape (`torch.nn.MSELoss`).
     MeanSquaredError,
-    /// The mean of `-log softmax` over the channels, at the right class (`torch.nn.CrossEntropyLoss`): of `[N, C]`, or at every position
-    /// of `[N, C, L]`. Targets are classes, `[N]` or `[N, L]`.
+    /// The mean of `-log softmax` over the channels, at the target class (`torch.nn.CrossEntropyLoss`), for outputs
+    /// `[N, C]`, or for every position of `[N, C, L]`. Targets are classes, `[N]` or `[N, L]`.
     CrossEntropy,
 }
 

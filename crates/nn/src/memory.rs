@@ -1,21 +1,22 @@
-//! Which tensors of a schedule share memory: one that is no longer needed gives its place to the next. Plain arithmetic.
+//! Memory reuse among the tensors of a schedule: a tensor that is no longer needed frees its place for another one.
+//! Plain arithmetic.
 
 use crate::launch::{Home, Step, TensorId};
 use crate::schedule::Schedule;
 use std::collections::HashMap;
 
-/// Places in memory, and which tensor lies in which.
+/// Places in memory, and the place of each tensor.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Placement {
     /// Elements of each place.
     pub(crate) places: Vec<u64>,
     pub(crate) place_of: HashMap<TensorId, usize>,
-    /// Elements of all tensors, did each have its own place.
+    /// Elements of all tensors, if each had its own place.
     pub(crate) apart: u64,
 }
 
 impl Placement {
-    /// Each tensor has a place from the first step that uses it to the last; or for good, where all are kept.
+    /// Each tensor holds a place from the first step that uses it to the last, or, with `keep`, until the end.
     pub(crate) fn new(schedule: &Schedule, keep: bool) -> Placement {
         let steps: Vec<&Step> = schedule.forward.iter().chain(&schedule.backward).collect();
         let mut last_use: HashMap<TensorId, usize> = HashMap::new();
@@ -78,7 +79,7 @@ mod tests {
         Schedule::new(&request, &Caps::WEBGPU, &planner).unwrap()
     }
 
-    /// No tensor lies where another one does that is still needed.
+    /// No tensor overwrites another one that is still needed.
     #[test]
     fn tensors_in_use_lie_apart() {
         for wanted in [WantedGradients::default(), WantedGradients { parameters: true, input: true }] {
@@ -92,7 +93,7 @@ mod tests {
                     let Some(&place) = placement.place_of.get(&tensor) else { continue };
                     assert!(placement.places[place] >= schedule.tensors[tensor.0].elements());
                     let before = held.insert(place, tensor);
-                    // Whoever comes back to a place must find it as it was left.
+                    // A tensor must not return to a place that another tensor has used since.
                     if before != Some(tensor) {
                         assert!(!written.contains(&tensor), "{tensor:?} was overwritten by {before:?}");
                         written.push(tensor);
@@ -102,7 +103,7 @@ mod tests {
         }
     }
 
-    /// A forward pass alone needs as many places as are alive at once, however many layers there are.
+    /// A forward pass without gradients needs as many places as tensors are alive at once, for any number of layers.
     #[test]
     fn inference_needs_few_places() {
         let placement = Placement::new(&schedule(WantedGradients::default()), false);

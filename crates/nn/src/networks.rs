@@ -1,4 +1,4 @@
-//! Networks of these layers, under the names that they have as the usual PyTorch classes.
+//! Common networks, with the parameter names of the usual PyTorch classes.
 
 use crate::graph::{Graph, Module, Value};
 use crate::layers::{BatchNorm1d, CausalConv1d, Convolution, Dropout, LastStep, Linear, Parallel, Sequential};
@@ -16,19 +16,19 @@ use conv1d::{Activation, Conv1d, Padding};
 pub struct WaveNetStack {
     /// Channels of every layer.
     pub channels: usize,
-    /// K.
+    /// Kernel size, K.
     pub kernel_size: usize,
     /// Number of layers; the last has the dilation `2^(layers - 1)`.
     pub layers: usize,
 }
 
 impl WaveNetStack {
-    /// Ten layers of kernels of 2: a receptive field of 1024.
+    /// Ten layers with kernel size 2: a receptive field of 1024 samples.
     pub const fn new(channels: usize) -> Self {
         WaveNetStack { channels, kernel_size: 2, layers: 10 }
     }
 
-    /// Sets K.
+    /// Sets the kernel size, K.
     #[must_use]
     pub const fn kernel_size(self, kernel_size: usize) -> Self {
         WaveNetStack { kernel_size, ..self }
@@ -50,16 +50,18 @@ impl Module for WaveNetStack {
     }
 }
 
-/// Layers of doubled dilations: the last of more would have one that no index reaches, and is refused with its name.
+/// Maximum number of layers added. Dilations double from layer to layer; in a deeper network one exceeds any index, and
+/// an error names its layer.
 const MOST_LAYERS: usize = 40;
 
-/// `2^layer`; beyond what an index can be, the largest number.
+/// `2^layer`, or the largest `usize` if that does not fit.
 fn dilation(layer: usize) -> usize {
     u32::try_from(layer).ok().and_then(|layer| 1usize.checked_shl(layer)).unwrap_or(usize::MAX)
 }
 
-/// A block of a temporal convolutional network (Bai, Kolter, Koltun, 2018): two causal convolutions with weight normalisation, ReLU
-/// and dropout, and the input added, through a convolution 1 x 1 where channels differ. `conv1.*`, `conv2.*`, `residual.*`.
+/// A block of a temporal convolutional network (Bai, Kolter, Koltun, 2018): two causal convolutions with weight
+/// normalisation, each followed by ReLU and dropout. The input is added to the result, through a 1 x 1 convolution if
+/// the channels differ, followed by ReLU. Parameters: `conv1.*`, `conv2.*`, `residual.*`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct TcnBlock {
@@ -67,11 +69,11 @@ pub struct TcnBlock {
     pub in_channels: usize,
     /// C_out.
     pub out_channels: usize,
-    /// K of both convolutions.
+    /// Kernel size K of both convolutions.
     pub kernel_size: usize,
-    /// Dilation of both.
+    /// Dilation of both convolutions.
     pub dilation: usize,
-    /// Probability of dropout after each.
+    /// Dropout probability after each convolution.
     pub dropout: f32,
 }
 
@@ -87,7 +89,7 @@ impl TcnBlock {
         TcnBlock { dilation, ..self }
     }
 
-    /// Sets the probability of dropout.
+    /// Sets the dropout probability.
     #[must_use]
     pub const fn dropout(self, dropout: f32) -> Self {
         TcnBlock { dropout, ..self }
@@ -104,7 +106,7 @@ impl Module for TcnBlock {
         for (name, inputs) in [("conv1", self.in_channels), ("conv2", self.out_channels)] {
             y = graph.module(name, &conv(inputs), y);
             y = graph.activation(y, Activation::Relu);
-            // A dropout of nothing is none.
+            // With a probability of 0 no dropout is added.
             if self.dropout != 0.0 {
                 y = Dropout(self.dropout).add_to(graph, y);
             }
@@ -119,41 +121,42 @@ impl Module for TcnBlock {
     }
 }
 
-/// A temporal convolutional network: blocks of dilations 1, 2, 4, ..., called `network.0`, `network.1`, ...; and a linear layer on
-/// the last time step, `output_layer`, unless the network is to give one output for every time step.
+/// A temporal convolutional network: blocks `network.0`, `network.1`, ... with dilations 1, 2, 4, ..., and a linear
+/// layer `output_layer` on the last time step. With `every_step`, `output_layer` is a 1 x 1 convolution on every time
+/// step.
 ///
 /// ```
 /// use conv1d_nn::{Graph, Tcn};
-/// let tcn = Tcn::new(8, 64, 1).layers(8); // 8 features of 256 days to a prediction
+/// let tcn = Tcn::new(8, 64, 1).layers(8); // from 8 features, say of 256 days, to one prediction
 /// assert_eq!(Graph::of(&tcn).receptive_field(), 1021);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Tcn {
-    /// Channels of the input.
+    /// Input channels.
     pub in_channels: usize,
     /// Channels of all blocks.
     pub hidden_channels: usize,
-    /// Features of the output.
+    /// Number of output features.
     pub output_size: usize,
-    /// K of all blocks.
+    /// Kernel size K of all blocks.
     pub kernel_size: usize,
     /// Number of blocks.
     pub layers: usize,
-    /// Probability of dropout.
+    /// Dropout probability.
     pub dropout: f32,
-    /// Whether the output is one of every time step, `[N, output_size, L]`, of a convolution 1 x 1; otherwise it is that of the last,
+    /// Whether the output has every time step, `[N, output_size, L]`. Otherwise it has only the last one,
     /// `[N, output_size]`.
     pub every_step: bool,
 }
 
 impl Tcn {
-    /// Six blocks of kernels of 3, dropout 0.2, one output of the last time step.
+    /// Six blocks with kernel size 3, dropout 0.2, output of the last time step only.
     pub const fn new(in_channels: usize, hidden_channels: usize, output_size: usize) -> Self {
         Tcn { in_channels, hidden_channels, output_size, kernel_size: 3, layers: 6, dropout: 0.2, every_step: false }
     }
 
-    /// Sets K.
+    /// Sets the kernel size, K.
     #[must_use]
     pub const fn kernel_size(self, kernel_size: usize) -> Self {
         Tcn { kernel_size, ..self }
@@ -165,7 +168,7 @@ impl Tcn {
         Tcn { layers, ..self }
     }
 
-    /// Sets the probability of dropout.
+    /// Sets the dropout probability.
     #[must_use]
     pub const fn dropout(self, dropout: f32) -> Self {
         Tcn { dropout, ..self }
@@ -196,23 +199,23 @@ impl Module for Tcn {
     }
 }
 
-/// Features of a series at three time scales: convolutions of 3, 5 and 21 samples as long as the input, each with batch
-/// normalisation and ReLU, one after another along the channels: `[N, 3 * hidden, L]`. `short_conv.0`, `short_conv.1`,
-/// `medium_conv.0`, ... It sees the future of a sample as well as its past.
+/// Features of a series at three time scales: convolutions with kernel sizes 3, 5 and 21 that keep the length, each
+/// with batch normalisation and ReLU, concatenated along the channels to `[N, 3 * hidden, L]`. Parameters:
+/// `short_conv.0.*`, `short_conv.1.*`, `medium_conv.0.*`, ... It is not causal: an output depends on later samples too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FeatureExtractor {
-    /// Channels of the input.
+    /// Input channels.
     pub in_channels: usize,
     /// Channels of each scale.
     pub hidden_channels: usize,
 }
 
 impl FeatureExtractor {
-    /// The three scales, and how they are called.
+    /// Name and kernel size of each scale.
     pub const SCALES: [(&'static str, usize); 3] = [("short_conv", 3), ("medium_conv", 5), ("long_conv", 21)];
 
-    /// Of so many channels at each scale.
+    /// An extractor with `hidden_channels` channels at each scale.
     pub const fn new(in_channels: usize, hidden_channels: usize) -> Self {
         FeatureExtractor { in_channels, hidden_channels }
     }

@@ -1,5 +1,5 @@
-//! Counter-based random numbers: every number is a function of a key and a counter, so that it needs no state and can be made again
-//! anywhere, by the shaders as by the host.
+//! Counter-based random numbers: every number is a function of a key and a counter. It needs no state, and both the
+//! shaders and the host can recompute it.
 
 /// Threefry-2x32 with 20 rounds (Salmon, Moraes, Dror, Shaw: *Parallel Random Numbers: As Easy as 1, 2, 3*, SC 2011).
 pub(crate) fn threefry(counter: [u32; 2], key: [u32; 2]) -> [u32; 2] {
@@ -17,12 +17,12 @@ pub(crate) fn threefry(counter: [u32; 2], key: [u32; 2]) -> [u32; 2] {
     [x, y]
 }
 
-/// The key of one of the streams of a seed.
+/// The key of a stream of a seed.
 pub(crate) fn key(seed: u64, stream: u32) -> [u32; 2] {
     threefry([stream, 0], [seed as u32, (seed >> 32) as u32])
 }
 
-/// A number of 0 to 1, 1 excluded, in steps of 2^-24.
+/// A number from 0 to 1, excluding 1, in steps of 2^-24.
 pub(crate) fn unit(counter: u64, key: [u32; 2]) -> f32 {
     let [word, _] = threefry([counter as u32, (counter >> 32) as u32], key);
     (word >> 8) as f32 / (1 << 24) as f32
@@ -31,9 +31,9 @@ pub(crate) fn unit(counter: u64, key: [u32; 2]) -> f32 {
 /// Rounds of the Feistel network below; four make it a strong pseudo-random permutation (Luby and Rackoff, 1988).
 const ROUNDS: u32 = 6;
 
-/// Where `index`, one of the numbers below `count`, goes in an order of them that the key decides. No list is made of it: a Feistel
-/// network permutes the numbers of the next even number of bits, and is walked until it is back below `count` (Black and Rogaway:
-/// *Ciphers with Arbitrary Finite Domains*, 2002).
+/// The position of `index` in a permutation of `0..count` that the key determines. No list is needed: a Feistel network
+/// permutes the numbers of the next even number of bits, and is applied again until the result is below `count` (Black
+/// and Rogaway: *Ciphers with Arbitrary Finite Domains*, 2002).
 pub(crate) fn permuted(index: u64, count: u64, key: [u32; 2]) -> u64 {
     let half = (64 - count.saturating_sub(1).leading_zeros()).div_ceil(2).max(1);
     let mask = u64::MAX >> (64 - half);

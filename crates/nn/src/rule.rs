@@ -10,7 +10,7 @@ pub struct Sgd {
     pub learning_rate: f64,
     /// Momentum factor.
     pub momentum: f32,
-    /// Factor of the parameter in the term that is added to its gradient.
+    /// Weight decay: this multiple of the parameter is added to its gradient.
     pub weight_decay: f32,
     /// Whether to use Nesterov momentum.
     pub nesterov: bool,
@@ -89,7 +89,7 @@ macro_rules! adam {
 adam! {
     /// Adam (`torch.optim.Adam`).
     Adam, decay: 0.0,
-    /// Factor of the parameter in the term that is added to its gradient.
+    /// Weight decay: this multiple of the parameter is added to its gradient.
     ;
     /// With PyTorch's betas of 0.9 and 0.999, epsilon of 1e-8 and no weight decay.
 }

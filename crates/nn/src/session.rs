@@ -1,4 +1,5 @@
-//! A network bound to an input shape: its memory is there, its dispatches are bound, and running it allocates nothing more.
+//! A network bound to an input shape: its memory is allocated and its dispatches are bound, so that a run allocates
+//! nothing.
 
 use crate::error::{Error, Result};
 use crate::gradients::Gradients;
@@ -19,18 +20,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub struct SessionOptions {
-    /// How layers behave that are different while training.
+    /// Training or evaluation mode of dropout and batch normalisation.
     pub mode: Mode,
     /// Whether gradients with respect to the parameters are computed.
     pub parameter_gradients: bool,
     /// Whether the gradient with respect to the input is computed.
     pub input_gradient: bool,
-    /// Whether every value between the layers keeps memory of its own, so that it can be looked at: [`Session::value`]. Nothing is
-    /// fused then.
+    /// Whether every value between the layers keeps its own memory, so that [`Session::value`] can return it. Nothing
+    /// is fused then.
     pub keep_values: bool,
-    /// Decides which elements dropout drops.
+    /// Seed of the dropout masks.
     pub seed: u64,
-    /// How convolutions are planned.
+    /// Options of the convolution plans.
     pub plan: PlanOptions,
 }
 
@@ -41,30 +42,30 @@ impl SessionOptions {
         SessionOptions { mode, ..self }
     }
 
-    /// For a training loop of one's own: training mode, and all gradients.
+    /// Options for a custom training loop: training mode and all gradients.
     pub fn training() -> Self {
         SessionOptions::default().mode(Mode::Training).gradients()
     }
 
-    /// Wants all gradients.
+    /// Enables all gradients.
     #[must_use]
     pub fn gradients(self) -> Self {
         self.parameter_gradients().input_gradient()
     }
 
-    /// Wants the gradients with respect to the parameters.
+    /// Enables the gradients with respect to the parameters.
     #[must_use]
     pub fn parameter_gradients(self) -> Self {
         SessionOptions { parameter_gradients: true, ..self }
     }
 
-    /// Wants the gradient with respect to the input.
+    /// Enables the gradient with respect to the input.
     #[must_use]
     pub fn input_gradient(self) -> Self {
         SessionOptions { input_gradient: true, ..self }
     }
 
-    /// Keeps every value.
+    /// Keeps every value between the layers.
     #[must_use]
     pub fn keep_values(self) -> Self {
         SessionOptions { keep_values: true, ..self }
@@ -76,35 +77,35 @@ impl SessionOptions {
         SessionOptions { seed, ..self }
     }
 
-    /// Sets how convolutions are planned.
+    /// Sets the options of the convolution plans.
     #[must_use]
     pub fn plan(self, plan: PlanOptions) -> Self {
         SessionOptions { plan, ..self }
     }
 }
 
-/// Bytes on the device.
+/// Memory on the device, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Memory {
-    /// Parameters and running statistics, which all sessions of a network share.
+    /// Parameters and running statistics, shared by all sessions of a network.
     pub parameters: u64,
     /// Gradients of the parameters.
     pub gradients: u64,
     /// State of the optimiser.
     pub optimizer: u64,
-    /// Values and gradients between the layers, in memory that they share one after another.
+    /// Values and gradients between the layers, which reuse memory one after another.
     pub values: u64,
-    /// The same, had each memory of its own.
+    /// The same, if each had its own memory.
     pub values_apart: u64,
     /// Input, output, target and their gradients.
     pub ends: u64,
-    /// Workspace of the convolutions, which they share.
+    /// Workspace, shared by the convolutions.
     pub workspace: u64,
 }
 
 impl Memory {
-    /// All of it.
+    /// Total of all fields except `values_apart`.
     pub fn total(&self) -> u64 {
         self.parameters + self.gradients + self.optimizer + self.values + self.ends + self.workspace
     }
@@ -153,11 +154,11 @@ pub struct Session {
     ends: Ends,
     keep_values: bool,
     wanted: WantedGradients,
-    /// Whether what the gradients need is there: the backward pass uses its memory up.
+    /// Whether the values of a forward pass are there for the gradients: the backward pass overwrites them.
     ran_forward: Arc<AtomicBool>,
 }
 
-/// Tensors that others write or read.
+/// Tensors that the caller writes or reads.
 #[derive(Debug, Clone)]
 struct Ends {
     input: Tensor,
@@ -169,7 +170,7 @@ struct Ends {
     losses: Option<Tensor>,
 }
 
-/// Memory that outlives a step.
+/// Memory that persists between steps.
 #[derive(Debug, Clone)]
 struct Arenas {
     state: Tensor,
@@ -177,12 +178,14 @@ struct Arenas {
 }
 
 impl Network {
-    /// The network for inputs `[N, C, L]`, forward alone.
+    /// Binds the network to inputs `[N, C, L]`, without gradients.
     ///
-    /// `[C, L]` is an input without a batch, as PyTorch takes it: a batch of one, whose axis no tensor of the session has.
+    /// `[C, L]` is an input without a batch, as in PyTorch: a batch of one, but the tensors of the session have no
+    /// batch axis.
     ///
     /// # Errors
-    /// [`conv1d::Error::Shape`] where the input has other dimensions; [`Error::Layer`] names the layer that cannot take its input.
+    /// [`conv1d::Error::Shape`] if the input has another number of dimensions; [`Error::Layer`] names the layer that
+    /// cannot take its input.
     ///
     /// ```
     /// use conv1d_nn::Network;
@@ -211,7 +214,7 @@ impl Session {
     ) -> Result<Session> {
         let gpu = network.gpu();
         let wanted = WantedGradients { parameters: options.parameter_gradients, input: options.input_gradient };
-        // Of the graph as it was written: errors name its layers, and what follows can rely on it.
+        // Checks the graph before fusion: errors name its layers, and the code below relies on valid shapes.
         network.graph().shapes(input.shape)?;
         let graph = if options.keep_values {
             network.graph().apart(options.mode)
@@ -298,22 +301,22 @@ impl Session {
         &self.network
     }
 
-    /// Where the input is written, `[N, C, L]` or `[C, L]`.
+    /// The input, `[N, C, L]` or `[C, L]`. Write it before [`Session::forward`].
     pub fn input(&self) -> &Tensor {
         &self.ends.input
     }
 
-    /// What the network gives.
+    /// The output of the network.
     pub fn output(&self) -> &Tensor {
         &self.ends.output
     }
 
-    /// Where the gradient with respect to the output is written, where gradients are computed.
+    /// The gradient with respect to the output, if gradients are computed. Write it before [`Session::backward`].
     pub fn output_gradient(&self) -> Option<&Tensor> {
         self.ends.output_gradient.as_ref()
     }
 
-    /// The gradient with respect to the input, where it is computed.
+    /// The gradient with respect to the input, if it is computed.
     pub fn input_gradient(&self) -> Option<&Tensor> {
         self.ends.input_gradient.as_ref()
     }
@@ -336,19 +339,20 @@ impl Session {
         self.ends.losses.as_ref()
     }
 
-    /// Runs the network on its input: queued, nothing waits for it.
+    /// Queues a forward pass on the input, without waiting for it.
     pub fn forward(&self) -> Result<()> {
         self.network.gpu().run(&self.forward)?;
         self.ran_forward.store(true, Ordering::Release);
         Ok(())
     }
 
-    /// Computes the gradients from the output gradient, once after each [`Session::forward`]: gradients take the memory of values that
-    /// are no longer needed. They are those of that pass as long as input, step and parameters stay the same. Each call replaces the
-    /// gradients of the call before; [`Gradients::add`] accumulates.
+    /// Queues a backward pass, which computes the gradients from the output gradient. It can run once after each
+    /// [`Session::forward`], because gradients reuse the memory of values that are no longer needed. Input, step and
+    /// parameters must not change between the two passes. Each call replaces the gradients of the previous call;
+    /// [`Gradients::add`] accumulates.
     ///
     /// # Errors
-    /// [`Error::Unprepared`] in a session without gradients, and where no forward pass went before.
+    /// [`Error::Unprepared`] in a session without gradients, or without a forward pass before.
     ///
     /// ```
     /// use conv1d_nn::{Network, SessionOptions};
@@ -358,7 +362,7 @@ impl Session {
     /// let session = network.session_with([1, 1, 3], &SessionOptions::default().gradients())?;
     /// session.input().write(&[1.0, 2.0, 3.0])?;
     /// session.forward()?;
-    /// session.output_gradient().unwrap().write(&[1.0, 1.0])?; // of a loss: here the sum of the outputs
+    /// session.output_gradient().unwrap().write(&[1.0, 1.0])?; // of the loss: here the sum of the outputs
     /// session.backward()?;
     /// assert_eq!(session.input_gradient().unwrap().read()?, [2.0, 5.0, 3.0]);
     /// assert_eq!(session.gradients()?.tensor("weight")?.read()?, [3.0, 5.0]);
@@ -377,8 +381,8 @@ impl Session {
         if self.wanted.any() { Ok(()) } else { Err(Error::Unprepared { what: "gradients", needs }) }
     }
 
-    /// The dispatches of [`Session::forward`], to record into a pass of one's own. Who records one of the two by hand records both:
-    /// [`Session::backward`] only knows of [`Session::forward`].
+    /// The dispatches of [`Session::forward`], to record into your own compute pass. If you record one of the two
+    /// passes, record both: [`Session::backward`] takes into account only calls of [`Session::forward`].
     pub fn forward_pass(&self) -> &Bound {
         &self.forward
     }
@@ -391,8 +395,8 @@ impl Session {
         self.computes_gradients().map(|()| &self.backward)
     }
 
-    /// Sets the step whose random numbers dropout uses, in both passes: 0 at first, and the same until this is called. (A [`Trainer`]
-    /// counts by itself.)
+    /// Sets the step, which determines the dropout masks of both passes. It is 0 at first and changes only by this
+    /// call. (A [`Trainer`](crate::Trainer) counts its steps itself.)
     pub fn set_step(&self, step: u32) -> Result<()> {
         Ok(self.ends.step.write(&[f32::from_bits(step)])?)
     }
@@ -400,7 +404,7 @@ impl Session {
     /// The gradients of the parameters, on the device. [`Session::backward`] writes them.
     ///
     /// # Errors
-    /// [`Error::Unprepared`] in a session without gradients of the parameters.
+    /// [`Error::Unprepared`] in a session that computes no gradients of the parameters.
     pub fn gradients(&self) -> Result<&Gradients> {
         self.computes_gradients()?;
         let needs = "a session made with SessionOptions::parameter_gradients";
@@ -408,11 +412,12 @@ impl Session {
         gradients.ok_or(Error::Unprepared { what: "gradients of parameters", needs })
     }
 
-    /// The output of a layer, where values are kept ([`SessionOptions::keep_values`]); that of the last layer is always there. Layers
-    /// go by the names of their modules: those that [`Network::summary`] lists, and the modules that contain them.
+    /// The output of a layer. This needs [`SessionOptions::keep_values`], except for the last layer. Layers have the
+    /// names of their modules: those that [`Network::summary`] lists, and the modules that contain them.
     ///
     /// # Errors
-    /// [`Error::Parameter`] where no layer has the name; [`Error::Unprepared`], in [`Error::Layer`], where its value is not kept.
+    /// [`Error::Parameter`] if no layer has the name; [`Error::Unprepared`], in [`Error::Layer`], if its value is not
+    /// kept.
     pub fn value(&self, layer: &str) -> Result<Tensor> {
         let wrong = |message: String| Error::parameter(layer, message);
         let named = self.schedule.values.iter().rfind(|named| named.name == layer).ok_or_else(|| {
@@ -440,7 +445,7 @@ impl Session {
         }
     }
 
-    /// What it takes on the device. All of it is there already.
+    /// Memory of the session on the device. All of it is already allocated.
     pub fn memory(&self) -> &Memory {
         &self.memory
     }
@@ -485,7 +490,7 @@ impl<'a> Binder<'a> {
     }
 }
 
-/// A tensor of the schedule without memory: a defect of this crate.
+/// The error for a tensor of the schedule without memory: a bug in this crate.
 fn missing() -> Error {
     conv1d::Error::MissingBuffer { role: "a tensor of the network" }.into()
 }

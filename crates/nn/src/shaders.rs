@@ -1,19 +1,21 @@
-//! The shaders of the operations between convolutions, and how they are started: element by element, and sums of splits.
+//! The shaders of the operations between convolutions, and their launches: one invocation per element, or one workgroup
+//! per split of a sum.
 
 use crate::error::{Error, Result};
 use crate::launch::{Launch, TensorId, Values};
 use conv1d::{Bindings, Bound, Caps, Gpu, Shader, Workgroups, wgpu};
 
-/// Invocations of a workgroup of all of them: `LANES` of the shaders' header.
+/// Workgroup size of all shaders: `LANES` in their header.
 const LANES: u64 = 64;
-/// The fewest iterations of a workgroup of a sum: 64 of each lane, so that the sum over its lanes costs little beside them.
+/// Minimum number of iterations of a workgroup in a sum: 64 per lane, so that the sum over the lanes costs little in
+/// comparison.
 const SPLIT: u64 = 64 * LANES;
-/// The most splits of a sum: one workgroup, or one invocation, then adds up their partial sums.
+/// Maximum number of splits of a sum. One workgroup or one invocation adds up their partial sums.
 const MOST_SPLITS: u64 = 1024;
 
 macro_rules! parts {
     ($($name:literal),* $(,)?) => {
-        /// The files of `shaders/lib`, beside the parts of the library of kernels. The first of a folder stands where no other is chosen.
+        /// The files of `shaders/lib`, in addition to the parts of `conv1d`. The first part of a folder is its default.
         static PARTS: &[(&str, &str)] = &[$(($name, include_str!(concat!("../shaders/lib/", $name, ".wgsl")))),*];
     };
 }
@@ -71,7 +73,7 @@ type Source = (&'static str, &'static str);
 macro_rules! sources {
     ($($source:ident $name:literal),* $(,)?) => {
         $(pub(crate) static $source: Source = ($name, include_str!(concat!("../shaders/", $name, ".wgsl")));)*
-        /// All of them.
+        /// All of these files.
         pub(crate) static SOURCES: &[&Source] = &[$(&$source),*];
     };
 }
@@ -102,35 +104,35 @@ sources! {
 /// A shader of a file of `shaders`.
 pub(crate) fn shader(&(name, text): &Source) -> Shader {
     let shader = Shader::new(name, text).library(PARTS);
-    // SAFETY: The texts are this crate's own files, and the values of their constants are 0 or 1.
+    // SAFETY: The texts are files of this crate, and their constants have the values 0 or 1.
     // - Every loop counts up to a bound that its body does not change.
-    // - Indices into workgroup memory are those of `sum_lanes`, a part of the library of kernels.
-    // - Invocations past `count`, `splits` or `rows` return. Other indices into storage follow from sizes in `Params`, which the schedule
-    //   takes from the shapes of the tensors that it binds. Classes of a target are compared with their number on the host and in the
-    //   shader. The tests run every shader with the checks on and off, with equal results.
+    // - Indices into workgroup memory are those of `sum_lanes`, a part of `conv1d`.
+    // - Invocations past `count`, `splits` or `rows` return. Other indices into storage follow from the sizes in `Params`, which the schedule
+    //   takes from the shapes of the tensors that it binds. The host and the shader compare target classes with the number of
+    //   classes. The tests run every shader with the checks on and off, with equal results.
     // - Workgroup memory is written by `sum_lanes` before it is read.
     unsafe { shader.trusted() }
 }
 
-/// File and text of every shader, composed with the first part of each folder that it chooses from: for editors and other tools.
+/// File name and text of every shader, composed with the default part of each folder: for editors and other tools.
 pub fn shader_files() -> Result<Vec<(String, String)>> {
     let file = |source: &&Source| Ok((format!("shaders/nn/{}.wgsl", source.0), shader(source).wgsl()?));
     SOURCES.iter().map(file).collect()
 }
 
-/// File and text of all files of `shaders`.
+/// Name and text of every file of `shaders`.
 #[cfg(test)]
 pub(crate) fn files() -> Vec<(String, &'static str)> {
     let parts = PARTS.iter().map(|(name, text)| (format!("lib/{name}"), *text));
     parts.chain(SOURCES.iter().map(|source| (source.0.to_owned(), source.1))).collect()
 }
 
-/// A launch with an invocation for each element.
+/// A launch with one invocation per element.
 pub(crate) fn each(shader: Shader, values: Values, elements: u64, tensors: &[(&'static str, TensorId)]) -> Launch {
     workgroups(shader, values, elements.div_ceil(LANES), tensors)
 }
 
-/// A launch of a number of workgroups.
+/// A launch with the given number of workgroups.
 pub(crate) fn workgroups(
     shader: Shader,
     values: Values,
@@ -160,12 +162,12 @@ impl Launch {
 pub(crate) struct Splits {
     /// Number of splits.
     pub(crate) count: u64,
-    /// Elements of each but the last.
+    /// Elements of each split but the last.
     pub(crate) split: u64,
 }
 
 impl Splits {
-    /// Splits of a number of elements, each of which takes a lane a number of iterations.
+    /// Splits a sum of `elements` terms, each of which costs a lane `iterations` iterations.
     pub(crate) fn of(elements: u64, iterations: u64, caps: &Caps) -> Result<Splits> {
         let least = (SPLIT / iterations.max(1)).next_multiple_of(LANES).max(LANES);
         let split = elements.div_ceil(MOST_SPLITS).max(least);
@@ -174,7 +176,8 @@ impl Splits {
         Ok(Splits { count: elements.div_ceil(split), split })
     }
 
-    /// `Params` of a shader that adds up a number of elements; classes and positions of a row for `cross_entropy`.
+    /// `Params` of a shader that adds up `elements` terms. Only `cross_entropy` uses the classes and the length of a
+    /// row.
     pub(crate) fn values(self, elements: u64, [classes, length]: [u32; 2]) -> Values {
         vec![
             ("splits", (self.count as u32).into()),
@@ -186,7 +189,7 @@ impl Splits {
     }
 }
 
-/// Checks the iterations of a workgroup that passes over a row in a number of loops.
+/// Checks the iterations of a workgroup that passes over a row in `loops` loops.
 pub(crate) fn check_row(elements: u64, loops: u64, caps: &Caps) -> Result<()> {
     check_iterations("iterations of a row", elements.div_ceil(LANES).saturating_mul(loops), caps)
 }

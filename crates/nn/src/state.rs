@@ -115,8 +115,8 @@ impl StateDict {
     ///
     /// # Errors
     /// [`conv1d::Error::File`] with the cause if the file cannot be read. Files of `torch.save` (`.pt`, `.pth`, `.bin`)
-    /// are not supported: convert them in PyTorch with `safetensors.torch.save_file(model.state_dict(),
-    /// "x.safetensors")`.
+    /// are not supported: convert them in PyTorch with
+    /// `safetensors.torch.save_file(model.state_dict(), "x.safetensors")`.
     pub fn load(path: impl AsRef<Path>) -> Result<StateDict> {
         let path = path.as_ref();
         parse(&files::read(path)?).map_err(|message| Error::file(path, message))
@@ -210,7 +210,8 @@ fn parse(bytes: &[u8]) -> Result<StateDict, String> {
     let file = SafeTensors::deserialize(bytes).map_err(|e| unreadable(bytes, &e))?;
     let mut entries = BTreeMap::new();
     for (name, view) in file.iter() {
-        let values = values(&view).ok_or_else(|| format!("{name} has the unsupported element type {:?}", view.dtype()))?;
+        let values =
+            values(&view).ok_or_else(|| format!("{name} has the unsupported element type {:?}", view.dtype()))?;
         if overflows(&view, &values) {
             return Err(format!("{name} has values that do not fit 32-bit floats"));
         }
@@ -360,7 +361,7 @@ impl Parameter {
         }
         match (&entry.values, self.kind) {
             (Values::Integers(values), Kind::Count) => match values.iter().find(|&&v| u32::try_from(v).is_err()) {
-                Some(count) => wrong(format!("its count {count} does not fit 32 bits")),
+                Some(count) => wrong(format!("its count {count} is not an unsigned 32-bit integer")),
                 None => Ok(()),
             },
             (Values::Floats(_), Kind::Trained | Kind::Statistic) => Ok(()),

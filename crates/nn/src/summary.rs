@@ -1,4 +1,4 @@
-//! What a network is, layer by layer, in numbers.
+//! The summary of a network: shapes, parameters and cost of each layer.
 
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Kind, Node, Op, flat_input};
@@ -12,31 +12,32 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct LayerSummary {
-    /// Its name, as its parameters begin.
+    /// Name of the layer: the prefix of its parameters.
     pub name: String,
-    /// What it is.
+    /// Kind of operation and its sizes.
     pub kind: String,
-    /// Shape of what it gives.
+    /// Shape of the output.
     pub output: Vec<usize>,
-    /// Values that it learns.
+    /// Number of learnt values. A parameter of several layers counts in the first.
     pub parameters: u64,
-    /// Floating-point operations of a forward pass, two for each multiply-add; of convolutions and linear layers alone.
+    /// Floating-point operations of a forward pass, two for each multiply-add. Only convolutions and linear layers
+    /// count.
     pub flops: u64,
-    /// Kernel and tile that the planner chose for the forward pass, where there is a choice.
+    /// Kernel variant that the planner chose for the forward pass of a convolution or linear layer.
     pub kernel: Option<String>,
 }
 
-/// A network, layer by layer. Its `Display` is a table.
+/// The summary of a network. Its `Display` is a table of the layers.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Summary {
-    /// The operations, as the network was written.
+    /// The operations of the network, in order and before fusion.
     pub layers: Vec<LayerSummary>,
-    /// Samples of the input that one output sees, where that is told.
+    /// Number of neighbouring input samples that one output depends on; see [`Graph::receptive_field`].
     pub receptive_field: u64,
-    /// All values that are learnt.
+    /// Number of all learnt values.
     pub parameters: u64,
-    /// All floating-point operations of a forward pass.
+    /// Floating-point operations of a forward pass of all layers.
     pub flops: u64,
 }
 
@@ -86,10 +87,11 @@ impl Summary {
 }
 
 impl Graph {
-    /// Number of neighbouring input samples that one output depends on: `1 + sum over layers of (span - 1) * product of the strides
-    /// before`, along the path that sees most. A transposed convolution divides what follows by its stride.
+    /// Number of neighbouring input samples that one output depends on:
+    /// `1 + sum over layers of (span - 1) * product of the strides before`, along the path with the largest result. A
+    /// transposed convolution divides the product by its stride.
     ///
-    /// What the statistics of a batch add while training is not counted.
+    /// Dependence through batch statistics in training mode is not counted.
     pub fn receptive_field(&self) -> u64 {
         let mut fields = vec![Field { samples: 1.0, step: 1.0 }; self.origins.len()];
         for node in &self.nodes {
@@ -105,7 +107,7 @@ impl Graph {
     }
 }
 
-/// Input samples that an element sees, and how far they move from one element to the next.
+/// Number of input samples that an element depends on, and their shift from one element to the next.
 #[derive(Debug, Clone, Copy)]
 struct Field {
     samples: f64,
@@ -120,7 +122,7 @@ impl Field {
                 step: self.step * conv.stride as f64,
             },
             Layer::Transposed(conv) => {
-                // An output reaches those inputs that lie within the span, `stride` apart.
+                // An output depends on the inputs within the span, which are `stride` apart.
                 let reached = conv.span().div_ceil(conv.stride.max(1) as u64);
                 Field {
                     samples: self.samples + reached.saturating_sub(1) as f64 * self.step,
@@ -194,7 +196,7 @@ impl fmt::Display for Summary {
         for row in &rows {
             let mut line = String::new();
             for (column, (cell, width)) in row.iter().zip(widths).enumerate() {
-                // Numbers end where they end.
+                // Numbers are right-aligned.
                 line +=
                     &if column == 3 || column == 4 { format!("{cell:>width$}  ") } else { format!("{cell:width$}  ") };
             }
@@ -220,12 +222,12 @@ mod tests {
     fn receptive_fields_are_counted_along_the_widest_path() {
         let field = |network: &dyn Module| Graph::of(network).receptive_field();
         assert_eq!(field(&WaveNetStack::new(4)), 1024);
-        // Two convolutions a block: 1 + 2 * 2 * (1 + 2 + ... + 128).
+        // Two convolutions per block: 1 + 2 * 2 * (1 + 2 + ... + 128).
         assert_eq!(field(&Tcn::new(8, 64, 1).layers(8)), 1021);
         assert_eq!(field(&FeatureExtractor::new(6, 9)), 21);
         let strided = Sequential::new().then(Conv1d::new(1, 1, 5).stride(4)).then(Conv1d::new(1, 1, 3));
         assert_eq!(field(&strided), 5 + 2 * 4);
-        // Up by 4 again: neighbours of the second's input are one input sample apart.
+        // Upsampled by 4: the five taps of the second layer span four quarters of an input sample.
         let up = Sequential::new().then(ConvTranspose1d::new(1, 1, 8).stride(4)).then(Conv1d::new(1, 1, 5));
         assert_eq!(field(&up), 2 + 1);
         assert_eq!(field(&Sequential::new()), 1);

@@ -1,4 +1,4 @@
-//! Training: steps that run on the device from the batch to the new parameters.
+//! Training: each step runs on the device, from the batch to the updated parameters.
 
 use crate::data::{Dataset, Loader};
 use crate::error::{Error, Result};
@@ -24,31 +24,31 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct TrainerOptions {
-    /// Clipping, and groups of parameters with rules of their own.
+    /// Gradient clipping, and groups of parameters with their own rules.
     pub optimizer: OptimizerOptions,
-    /// The factor of all learning rates in each step, by the number of steps before it (`torch.optim.lr_scheduler.LambdaLR`).
+    /// Factor of all learning rates, as a function of the number of steps done (`torch.optim.lr_scheduler.LambdaLR`).
     pub schedule: Option<fn(u64) -> f64>,
-    /// Decides which elements dropout drops, and the order of the samples.
+    /// Seed of the dropout masks and of the sample order.
     pub seed: u64,
-    /// How convolutions are planned.
+    /// Options of the convolution plans.
     pub plan: PlanOptions,
 }
 
 impl TrainerOptions {
-    /// Sets the largest norm of all gradients together.
+    /// Sets the maximum norm of all gradients together.
     #[must_use]
     pub fn clip_norm(mut self, norm: f32) -> Self {
         self.optimizer.clip_norm = Some(norm);
         self
     }
 
-    /// Adds a group of parameters with a rule of its own.
+    /// Adds a group of parameters with its own rule.
     #[must_use]
     pub fn group(self, group: ParameterGroup) -> Self {
         TrainerOptions { optimizer: self.optimizer.group(group), ..self }
     }
 
-    /// Sets the factor of all learning rates in each step.
+    /// Sets the factor of all learning rates, as a function of the number of steps done.
     #[must_use]
     pub fn schedule(self, factor: fn(u64) -> f64) -> Self {
         TrainerOptions { schedule: Some(factor), ..self }
@@ -60,7 +60,7 @@ impl TrainerOptions {
         TrainerOptions { seed, ..self }
     }
 
-    /// Sets how convolutions are planned.
+    /// Sets the options of the convolution plans.
     #[must_use]
     pub fn plan(self, plan: PlanOptions) -> Self {
         TrainerOptions { plan, ..self }
@@ -71,40 +71,41 @@ impl TrainerOptions {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Checkpoints {
-    /// The file; each replaces the one before.
+    /// The file. Each checkpoint replaces the previous one.
     pub path: PathBuf,
-    /// Steps from one to the next.
+    /// Number of steps between checkpoints.
     pub every: u64,
 }
 
 impl Checkpoints {
-    /// Into a file, every so many steps and at the end.
+    /// Checkpoints in the file `path`, after every `every` steps and at the end.
     pub fn new(path: impl Into<PathBuf>, every: u64) -> Self {
         Checkpoints { path: path.into(), every }
     }
 }
 
-/// A step that was done.
+/// A completed step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Progress {
-    /// Steps done, this one included.
+    /// Number of steps done, including this one.
     pub step: u64,
-    /// The loss of its batch, before the step.
+    /// Loss of the batch, before the update.
     pub loss: f32,
 }
 
-/// Prefixes of the tensors of a checkpoint: the parameters and statistics, and the state of the optimiser.
+/// Prefixes of the names in a checkpoint: parameters and statistics, and state of the optimiser.
 const MODEL: &str = "model.";
 const OPTIMIZER: &str = "optimizer.";
-/// Steps that may be queued on the device: one that runs, and one that waits for it.
+/// Maximum number of steps queued on the device: one that runs and one that waits.
 const QUEUED: usize = 2;
-/// Steps whose losses are read in one go.
+/// Number of steps whose losses are read at once.
 const LOSSES_AT_ONCE: u64 = 32;
 
 /// A network that is being trained on batches of one shape.
 ///
-/// A [`Session`] that trains, with a loss and an [`Optimizer`]. Frozen parameters ([`Network::frozen`]) stay.
+/// It combines a [`Session`] in training mode, a loss and an [`Optimizer`]. Frozen parameters ([`Network::frozen`]) do
+/// not change.
 ///
 /// ```
 /// use conv1d::Gpu;
@@ -130,14 +131,14 @@ pub struct Trainer {
     memory: Memory,
     schedule: Option<fn(u64) -> f64>,
     seed: u64,
-    /// Steps whose losses were read.
+    /// Number of steps whose losses were read.
     read: u64,
-    /// The ends of the steps that may still be queued.
+    /// Submissions of the steps that may still be queued.
     queued: VecDeque<Submission>,
 }
 
 impl Network {
-    /// A trainer of the network on batches `[N, C, L]`; or `[C, L]`, batches of one.
+    /// Creates a trainer for batches `[N, C, L]`, or `[C, L]` for batches of one.
     pub fn trainer(&self, input: impl AsRef<[usize]>, loss: Loss, rule: impl Into<UpdateRule>) -> Result<Trainer> {
         self.trainer_with(input, loss, rule, &TrainerOptions::default())
     }
@@ -183,35 +184,36 @@ impl Trainer {
         &self.network
     }
 
-    /// Its optimiser.
+    /// The optimiser.
     pub fn optimizer(&self) -> &Optimizer {
         &self.optimizer
     }
 
-    /// Its optimiser, to change learning rates.
+    /// The optimiser, for changing learning rates.
     pub fn optimizer_mut(&mut self) -> &mut Optimizer {
         &mut self.optimizer
     }
 
-    /// Steps done so far, those before a checkpoint included.
+    /// Number of steps done, including those before a checkpoint.
     pub fn steps(&self) -> u64 {
         self.optimizer.steps()
     }
 
-    /// Sets the learning rate of the steps to come. Part of checkpoints.
+    /// Sets the learning rate of the following steps. Checkpoints contain it.
     pub fn set_learning_rate(&mut self, learning_rate: f64) -> Result<()> {
         self.optimizer.set_learning_rate(learning_rate)
     }
 
-    /// Its memory on the device. All of it is allocated already.
+    /// Memory of the trainer on the device. All of it is already allocated.
     pub fn memory(&self) -> &Memory {
         &self.memory
     }
 
-    /// Does a step on a batch: forward, loss, backward, update, all queued. It waits where the device is two steps behind; a
-    /// browser cannot wait, and queues them all.
+    /// Queues a training step on a batch: forward, loss, backward, update. It waits while more than two steps are
+    /// queued, except in a browser, where it cannot wait.
     ///
-    /// The batch has the trainer's shape, its target that of the output, or one of classes for [`Loss::CrossEntropy`].
+    /// `input` has the trainer's input shape. `target` has the output's shape or, for [`Loss::CrossEntropy`], is a
+    /// class for each item or position: `[N]` or `[N, L]`.
     pub fn step<T: Target>(&mut self, input: &[f32], target: &[T]) -> Result<()> {
         self.enqueue(input, target)?;
         #[cfg(not(target_arch = "wasm32"))]
@@ -220,7 +222,7 @@ impl Trainer {
         Ok(())
     }
 
-    /// As [`Trainer::step`], without blocking, also in a browser.
+    /// As [`Trainer::step`], without blocking. It waits in a browser too.
     pub async fn step_async<T: Target>(&mut self, input: &[f32], target: &[T]) -> Result<()> {
         self.enqueue(input, target)?;
         self.wait_for_the_device().await
@@ -230,7 +232,7 @@ impl Trainer {
         self.check_target::<T>()?;
         let words: &[f32] = bytemuck::cast_slice(target);
         let place = self.session.target().ok_or(conv1d::Error::MissingBuffer { role: "the target" })?;
-        // Both are checked before either is written: a wrong call leaves everything as it was.
+        // Both are checked before either is written, so that a failed call changes nothing.
         for (what, got, tensor) in
             [("the batch", input.len(), self.session.input()), ("the target", words.len(), place)]
         {
@@ -248,7 +250,7 @@ impl Trainer {
         }
         let steps = self.steps();
         if steps - self.read >= KEPT_LOSSES as u64 {
-            // Nobody asked for them.
+            // The oldest losses are overwritten without having been read.
             self.read = steps - KEPT_LOSSES as u64 + 1;
         }
         if let Some(schedule) = self.schedule {
@@ -278,8 +280,8 @@ impl Trainer {
         if T::KIND == wanted { Ok(()) } else { Err(Error::TargetKind { expected: wanted.name(), got: T::KIND.name() }) }
     }
 
-    /// Waits, and reads the losses of the steps since the last call, 1024 of them at most. Each is that of its batch before the
-    /// step.
+    /// Waits, and reads the losses of the steps since the last call, at most the last 1024. Each is the loss of the
+    /// batch before the update.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn losses(&mut self) -> Result<Vec<Progress>> {
         block_on(self.losses_async())
@@ -291,17 +293,17 @@ impl Trainer {
         let kept = losses.read_async().await?;
         let first = self.read.max(self.steps().saturating_sub(KEPT_LOSSES as u64));
         let progress = (first..self.steps())
-            // The place on the device goes by the step's 32-bit word.
+            // The shader derives the index from the step's 32-bit word.
             .map(|step| Progress { step: step + 1, loss: kept[step as u32 as usize % KEPT_LOSSES] })
             .collect();
         self.read = self.steps();
         Ok(progress)
     }
 
-    /// Waits, and reads the norm of all gradients together of the last step, before clipping.
+    /// Waits, and reads the norm of all gradients of the last step together, before clipping.
     ///
     /// # Errors
-    /// [`Error::Unprepared`] without clipping, and before the first step.
+    /// [`Error::Unprepared`] without clipping or before the first step.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn gradient_norm(&self) -> Result<f32> {
         self.optimizer.gradient_norm()
@@ -312,12 +314,13 @@ impl Trainer {
         self.optimizer.gradient_norm_async().await
     }
 
-    /// Trains until so many steps are done, on batches of a dataset in an order that follows from the seed: every sample once an
-    /// epoch, but for those that fill no batch. Batches are made on another thread while the device works.
+    /// Trains on batches of a dataset until [`Trainer::steps`] reaches `until`. The seed determines the order of the
+    /// samples. Each epoch uses every sample once, except the last ones if they do not fill a batch. Batches are made
+    /// on another thread while the device works.
     ///
-    /// `observe` is told of every step, 32 steps at a time, and can end the training; steps that are done by then stay done. Checkpoints
-    /// are written as often as they say and at the end, but not once `observe` has ended it. A run that is resumed from a checkpoint
-    /// goes on with the batches where it stopped. What a dataset panics with comes through.
+    /// `observe` is called for every step, after up to 32 steps at a time, and can stop the training; steps done by
+    /// then are kept. Checkpoints are written at their interval and at the end, but not after `observe` has stopped the
+    /// training. A run resumed from a checkpoint continues with the next batch. Panics of the dataset are propagated.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn fit<D: Dataset>(
         &mut self,
@@ -338,7 +341,7 @@ impl Trainer {
                 let losses = self.losses()?;
                 flow = self.tell(losses, &mut observe);
             }
-            // Whoever ends it may have seen what is not worth keeping.
+            // If `observe` stopped the training, the state may not be worth keeping.
             if let Some(checkpoints) = save.filter(|_| flow.is_continue()) {
                 self.save(&checkpoints.path)?;
             }
@@ -346,7 +349,7 @@ impl Trainer {
         })
     }
 
-    /// As `fit`, without blocking and without checkpoints; batches are made in between.
+    /// As `fit`, without blocking and without checkpoints. Batches are made between the steps.
     pub async fn fit_async<D: Dataset>(
         &mut self,
         data: &D,
@@ -367,7 +370,7 @@ impl Trainer {
         Ok(())
     }
 
-    /// Tells of steps, one after another, until somebody has enough; the losses of the others can still be read.
+    /// Calls `observe` for one step after another until it breaks. The losses of the remaining steps can still be read.
     fn tell(&mut self, steps: Vec<Progress>, observe: &mut impl FnMut(Progress) -> ControlFlow<()>) -> ControlFlow<()> {
         steps.into_iter().try_for_each(|progress| {
             self.read = progress.step;
@@ -382,14 +385,14 @@ impl Trainer {
         Loader::new(data, batch, input, target, self.seed)
     }
 
-    /// Writes a checkpoint, from which [`Trainer::resume`] goes on bit for bit: parameters, statistics, what the optimiser remembers,
-    /// and the step. A file that is there is replaced once the new one is whole.
+    /// Writes a checkpoint, from which [`Trainer::resume`] continues bit for bit: parameters, statistics, the state of
+    /// the optimiser, and the step. An existing file is replaced only once the new one is complete.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         block_on(self.checkpoint_async())?.save(path)
     }
 
-    /// What [`Trainer::resume_async`] goes on from: the tensors and notes of a checkpoint.
+    /// The tensors and metadata of a checkpoint, for [`Trainer::resume_async`].
     pub async fn checkpoint_async(&self) -> Result<StateDict> {
         let mut dict = StateDict::default();
         let mut add = |prefix: &str, part: StateDict| {
@@ -403,7 +406,7 @@ impl Trainer {
         Ok(dict)
     }
 
-    /// Everything that decides the result of a step beside the numbers in a checkpoint.
+    /// Everything that determines the result of a step besides the values in a checkpoint.
     fn run(&self) -> String {
         let rule =
             |rule: &UpdateRule| format!("{:?}", rule.with_learning_rate(0.0)).replace("learning_rate: 0.0, ", "");
@@ -424,8 +427,8 @@ impl Trainer {
         )
     }
 
-    /// Goes on where a checkpoint was written: of the same network, with the same loss, optimiser (but for the learning rate, which is
-    /// the checkpoint's), clipping, seed and batch. An error leaves everything as it was.
+    /// Continues from a checkpoint. It must be of the same network, loss, optimiser, clipping, seed and batch shape;
+    /// the learning rate is that of the checkpoint. On an error nothing is changed.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn resume(&mut self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
@@ -439,13 +442,14 @@ impl Trainer {
     /// As `resume`, from a checkpoint in memory.
     pub async fn resume_async(&mut self, dict: StateDict) -> Result<()> {
         let wrong = |message: String| Error::parameter("the checkpoint", message);
-        let note =
-            |name: &str| dict.metadata.get(name).ok_or_else(|| wrong(format!("it has no {name}: no checkpoint")));
+        let note = |name: &str| {
+            dict.metadata.get(name).ok_or_else(|| wrong(format!("it has no {name}, so it is not a checkpoint")))
+        };
         for name in ["step", "learning_rate"] {
             note(name)?;
         }
         if note("checksum")?.parse() != Ok(dict.checksum()) {
-            return Err(wrong("it is damaged: its checksum is another".into()));
+            return Err(wrong("it is damaged: its checksum does not match".into()));
         }
         let (run, own) = (note("run")?, self.run());
         if *run != own {

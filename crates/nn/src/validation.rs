@@ -1,4 +1,4 @@
-//! The shaders, in every specialisation, are valid where a browser runs, and naga writes them for Metal and DirectX 12.
+//! Every specialisation of the shaders is valid WebGPU, and naga translates it for Metal and DirectX 12.
 
 use crate::graph::{Graph, Mode, Module};
 use crate::launch::Step;
@@ -12,7 +12,8 @@ use conv1d::{Activation, Caps, Conv1d, Plan, PlanOptions, Shader};
 use naga::back::{hlsl, msl};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 
-/// Schedules that between them reach every shader of a pass: all activations, with and without dropout, sums, gradients, losses.
+/// Schedules that together use every shader of a pass: all activations, with and without dropout, sums, gradients,
+/// losses.
 fn schedules() -> Vec<Schedule> {
     let activations = [
         Activation::Relu,
@@ -53,7 +54,8 @@ fn schedules() -> Vec<Schedule> {
     schedules
 }
 
-/// Every shader in every form that a pass or an optimiser starts, with the names that its launch binds, where that is known.
+/// Every specialisation of a shader that a pass or an optimiser launches, with the names that its launch binds, if
+/// known.
 fn specialisations() -> Vec<(Shader, Option<Vec<&'static str>>)> {
     let mut all: Vec<(Shader, Option<Vec<&'static str>>)> = Vec::new();
     for schedule in schedules() {
@@ -105,7 +107,7 @@ fn every_specialisation_is_valid_webgpu() {
     }
 }
 
-/// Naga writes a shader in Metal's language and in HLSL.
+/// Asserts that naga translates a shader to Metal's language and to HLSL.
 fn assert_translates(name: &str, module: &naga::Module, info: &naga::valid::ModuleInfo) {
     let options = msl::Options { fake_missing_bindings: true, ..Default::default() };
     let metal = msl::write_string(module, info, &options, &msl::PipelineOptions::default());
@@ -118,7 +120,7 @@ fn assert_translates(name: &str, module: &naga::Module, info: &naga::valid::Modu
     assert!(text.contains("[numthreads(64, 1, 1)]"), "{name}");
 }
 
-/// The library's editor files are all there, and are what is compiled.
+/// `shader_files` returns every shader, composed to WGSL that parses.
 #[test]
 fn every_file_is_composed() {
     let files = crate::shader_files().unwrap();
@@ -128,7 +130,7 @@ fn every_file_is_composed() {
     }
 }
 
-/// No declaration and no six lines in a row stand in two files.
+/// No six consecutive lines occur in two files, and no function is a copy of one in `conv1d`.
 #[test]
 fn nothing_is_declared_twice() {
     let mut places: std::collections::HashMap<Vec<&str>, String> = std::collections::HashMap::new();

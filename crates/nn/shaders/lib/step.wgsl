@@ -1,4 +1,4 @@
-// The number of the step, which the host writes before each: it decides the random numbers of dropout and the place of the loss.
+// The number of the step, written by the host. It determines the dropout masks and the index of the loss.
 
 @group(0) @binding(1) var<storage, read> step: array<u32>;
 

@@ -1,14 +1,14 @@
-// Partial sums of losses and of squares. A workgroup does a split: it adds up `term(i)`, which the kernel defines, over the split's
-// element range, and stores the sum.
+// Partial sums of losses and of squares. One workgroup per split: it adds up `term(i)`, which the kernel defines, over
+// the element range of the split, and stores the sum.
 // use: element_range, stored, sum_lanes, workgroup
 
 struct Params {
-    /// Splits. The dispatch may have more workgroups.
+    /// Number of splits. The dispatch may have more workgroups.
     splits: u32,
-    /// Elements, and those of a split.
+    /// Number of elements, and elements of a split.
     count: u32,
     split: u32,
-    /// Classes, and positions of an item: only `cross_entropy` has them.
+    /// Classes, and positions of an item. Only `cross_entropy` uses them.
     classes: u32,
     length: u32,
 }

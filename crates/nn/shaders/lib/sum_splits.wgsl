@@ -1,4 +1,4 @@
-// The sum of the partial sums of all splits. One workgroup does it.
+// The sum of the partial sums of all splits, computed by one workgroup.
 // use: stored, sum_lanes, workgroup
 
 @group(0) @binding(2) var<storage, read> partials: array<Stored>;

@@ -1,4 +1,4 @@
-//! The backward pass: the gradients of what an operation reads, from that of what it gave.
+//! The backward pass: the gradients of the inputs of an operation, from the gradient of its output.
 
 use super::place::{Box3, Place};
 use super::{Compiler, bias_and_residual, pointwise};
@@ -9,26 +9,26 @@ use crate::layout::Arena;
 use crate::shaders::{self, each, shader, workgroups};
 use conv1d::{Activation, Fused, Operation, Residual, Role};
 
-/// A share of the gradient of a value.
+/// A contribution to the gradient of a value.
 #[derive(Debug, Clone, Copy)]
 struct GradientShare {
     tensor: TensorId,
-    /// What it is to be added to.
+    /// The gradient that it is added to, unless it is the first contribution.
     sum: Option<TensorId>,
     value: Value,
 }
 
-/// What the derivative of an activation is taken at.
+/// The saved tensors from which the derivative of an activation is computed.
 #[derive(Debug, Clone, Copy)]
 enum Saved {
     Output(TensorId),
-    /// `a`, and `b` where there is one: the activation's input is computed from them again.
+    /// `a`, and `b` if there is one: the input of the activation is recomputed from them.
     PreActivation(TensorId, Option<TensorId>),
 }
 
 /// Gradients of `activation(dropout(a) + b)`.
 struct PointwiseBack {
-    /// Those of `a` and `b` that are wanted.
+    /// `a` and `b`, each if its gradient is needed.
     values: [Option<Value>; 2],
     dropout: Option<Dropped>,
     activation: Activation,
@@ -63,7 +63,7 @@ impl Compiler<'_> {
                 self.batch_norm_backward(node, *norm, *activation, &inputs, needs)?;
             }
             Op::Pointwise { dropout, add, activation } => {
-                // From the output where that is enough; then the inputs need not be kept for it.
+                // Use the output if that is enough: then the inputs need not be kept for it.
                 let before = activation.derivative_needs_input();
                 let y = self.value(node.output)?;
                 let b = inputs.get(1).copied().filter(|_| *add);
@@ -71,7 +71,7 @@ impl Compiler<'_> {
                 let back = |values| PointwiseBack { values, dropout: *dropout, activation: *activation, saved, dy };
                 let wanted = [0, 1].map(|index| node.inputs.get(index).copied().filter(|_| needed(index)));
                 if wanted[0] == wanted[1] {
-                    // Both sides of the sum are one value, whose shares cannot be added to in one dispatch.
+                    // Both terms of the sum are one value: one dispatch cannot add both contributions to its gradient.
                     self.pointwise_backward(back([wanted[0], None]))?;
                     self.pointwise_backward(back([None, wanted[1]]))?;
                 } else {
@@ -100,14 +100,14 @@ impl Compiler<'_> {
                     Place { extent: whole, to: whole, from: last, from_position, accumulate, ..Place::default() };
                 self.launch(place.launch(dy, tensor));
             }
-            // Only where no gradient is wanted.
+            // These occur only without gradients.
             Op::FoldWeight { .. } | Op::FoldBias { .. } => {}
         }
         Ok(())
     }
 
-    /// Where a share of the gradient of a value is written: into its tensor if it is the first share, otherwise into another that
-    /// [`Compiler::settle`] adds to it.
+    /// The tensor for a contribution to the gradient of a value: the gradient itself for the first contribution,
+    /// otherwise a temporary tensor that [`Compiler::settle`] adds to the gradient.
     fn share(&mut self, value: Value) -> Result<GradientShare> {
         match self.gradients.get(&value) {
             Some(&sum) => {
@@ -122,8 +122,8 @@ impl Compiler<'_> {
         }
     }
 
-    /// As [`Compiler::share`]. A gradient that nobody needs, but that a shader writes beside another, is written to memory that is not
-    /// read: the gradient of a frozen parameter stays zero.
+    /// As [`Compiler::share`]. If the gradient is not needed, but a shader writes it beside another one, it goes to
+    /// memory that is not read: the gradient of a frozen parameter stays zero.
     fn share_if(&mut self, needed: bool, value: Value) -> Result<GradientShare> {
         if needed {
             return self.share(value);
@@ -140,7 +140,7 @@ impl Compiler<'_> {
         }
     }
 
-    /// The tensor of the gradient of a value, and whether it already holds something that is to be added to.
+    /// The gradient tensor of a value, and whether it already holds a contribution to add to.
     fn sum(&mut self, value: Value) -> Result<(TensorId, bool)> {
         let held = self.gradients.contains_key(&value);
         let tensor = if held { self.gradients[&value] } else { self.share(value)?.tensor };
@@ -208,7 +208,7 @@ impl Compiler<'_> {
                 None => shader = shader.part(folder, "unwanted"),
             }
         }
-        // A derivative of 1 needs no saved tensor, which then need not be kept.
+        // The derivative of the identity is 1 and needs no saved tensor, so none is kept for it.
         let saved = Some(saved).filter(|_| activation != Activation::Identity);
         let part = match saved {
             None => "none",

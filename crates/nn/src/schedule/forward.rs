@@ -67,7 +67,7 @@ impl Compiler<'_> {
                 self.launch(place.launch(inputs[0], y));
             }
             Op::FoldWeight { layer, norm } => {
-                // Of the weight of a transposed convolution the output channels are the columns.
+                // In the weight of a transposed convolution, the columns are the output channels.
                 let (row, rows_per_group, kernel, channels_per_group) = match layer {
                     Layer::Conv(c) => (c.in_channels / c.groups * c.kernel_size, 1, c.kernel_size, 1),
                     Layer::Transposed(c) => {

@@ -1,5 +1,5 @@
-//! What is run for a graph on an input shape: every dispatch, forward and backward, and the tensors between them. A plain value;
-//! where the tensors lie in memory is decided in `memory`.
+//! The schedule of a graph on an input shape: every dispatch, forward and backward, and the tensors between them. A
+//! plain value; `memory` assigns memory to the tensors.
 
 mod backward;
 mod forward;
@@ -30,28 +30,28 @@ impl WantedGradients {
     }
 }
 
-/// What is wanted of a graph.
+/// The input of a schedule: a graph, an input shape, and options.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Request<'a> {
     pub(crate) graph: &'a Graph,
     pub(crate) input: [usize; 3],
-    /// Whether batch normalisation uses its batch's statistics.
+    /// Whether batch normalisation uses the statistics of the batch.
     pub(crate) batch_statistics: bool,
     pub(crate) wanted: WantedGradients,
-    /// The loss that gives the output gradient; without one the caller gives it.
+    /// The loss that computes the output gradient. Without a loss the caller writes it.
     pub(crate) loss: Option<Loss>,
-    /// Decides the random numbers of dropout.
+    /// Seed of the dropout masks.
     pub(crate) seed: u64,
 }
 
-/// Losses that stay on the device until somebody looks.
+/// Number of losses that the device keeps until they are read.
 pub(crate) const KEPT_LOSSES: usize = 1024;
 
-/// The output of a layer, by its name.
+/// The output of a layer, and the layer's name.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Named {
     pub(crate) name: String,
-    /// None where other operations do the layer's work as well.
+    /// None if fusion merged the layer into another operation.
     pub(crate) tensor: Option<TensorId>,
     /// Whether it depends on the input.
     pub(crate) follows_input: bool,
@@ -67,7 +67,7 @@ pub(crate) struct Schedule {
     pub(crate) step: TensorId,
     pub(crate) input: TensorId,
     pub(crate) output: TensorId,
-    /// Given by the caller where there is no loss.
+    /// Written by the caller if there is no loss.
     pub(crate) output_gradient: Option<TensorId>,
     pub(crate) input_gradient: Option<TensorId>,
     pub(crate) target: Option<TensorId>,
@@ -111,7 +111,7 @@ struct Compiler<'a> {
     steps: Vec<Step>,
     values: HashMap<Value, TensorId>,
     gradients: HashMap<Value, TensorId>,
-    /// What went into the activation of a convolution, by its output.
+    /// Saved pre-activation of a convolution, by its output.
     saved: HashMap<Value, TensorId>,
     /// Statistics of a batch normalisation, by its output.
     statistics: HashMap<Value, TensorId>,
@@ -176,7 +176,7 @@ impl Compiler<'_> {
         Ok(schedule)
     }
 
-    /// For every value, whether something depends on its gradient.
+    /// For every value, whether its gradient is needed.
     fn needs(&self) -> Vec<bool> {
         let graph = self.request.graph;
         let mut needs: Vec<bool> = (0..self.shapes.len())
@@ -204,7 +204,7 @@ impl Compiler<'_> {
         self.tensor(&[elements as usize], Home::Pool)
     }
 
-    /// The tensor of a value: made when it is first asked for.
+    /// The tensor of a value, created on first use.
     fn value(&mut self, value: Value) -> Result<TensorId> {
         if let Some(&tensor) = self.values.get(&value) {
             return Ok(tensor);
@@ -214,7 +214,7 @@ impl Compiler<'_> {
         Ok(tensor)
     }
 
-    /// A tensor for a value or its gradient: in an arena where it is a parameter's.
+    /// A new tensor for a value or its gradient: in `arena` if the value is a parameter.
     fn new_like(&mut self, value: Value, arena: Arena) -> Result<TensorId> {
         let home = match self.request.graph.parameter_of(value) {
             Some(index) => Home::Arena(arena, self.layout.offsets[index]),
@@ -238,19 +238,19 @@ impl Compiler<'_> {
         elements(self.shape(value))
     }
 
-    /// The input of a convolution as it sees it.
+    /// The input shape of a convolution. That of a linear layer gets a length of 1.
     fn convolution_input(&self, node: &Node, fused: &Fused, flat: bool) -> Result<Vec<usize>> {
         let shape = self.shape(node.inputs[0]);
         if flat { flat_input(shape, fused) } else { Ok(shape.to_vec()) }
     }
 
-    /// Rows of a weight, and elements of each.
+    /// Number of rows of a weight, and elements of each row.
     fn rows(&self, value: Value) -> (u64, u64) {
         let shape = self.shape(value);
         (shape[0] as u64, shape[1..].iter().map(|&d| d as u64).product())
     }
 
-    /// How the positions of a channel are split for sums, and what the shaders of batch normalisation share.
+    /// The splits of a channel's positions for sums, and the sizes that the shaders of batch normalisation share.
     fn batch_shape(&self, node: &Node) -> Result<Batch> {
         let whole = Box3::of(self.shape(node.output));
         let positions = u64::from(whole.batch) * u64::from(whole.length);
@@ -258,7 +258,7 @@ impl Compiler<'_> {
     }
 }
 
-/// Bias and residual of a convolution, of what follows its input and weight.
+/// Bias and residual of a convolution, from the inputs after `x` and `w`.
 fn bias_and_residual<T: Copy>(fused: &Fused, inputs: &[T]) -> (Option<T>, Option<T>) {
     match (fused.residual == Residual::None, &inputs[2..]) {
         (true, rest) => (rest.first().copied(), None),
@@ -267,10 +267,10 @@ fn bias_and_residual<T: Copy>(fused: &Fused, inputs: &[T]) -> (Option<T>, Option
     }
 }
 
-/// Batch normalisation of a shape.
+/// Sizes of a batch normalisation.
 struct Batch {
     whole: Box3,
-    /// Positions of a channel in all items.
+    /// Positions of a channel over all items.
     positions: u32,
     splits: Splits,
 }
@@ -292,15 +292,15 @@ impl Batch {
     }
 }
 
-/// Stream of the random numbers of the first dropout; those of parameters and of the order of samples are other ones.
+/// Random stream of the first dropout. Parameters and the sample order use other streams.
 const DROPOUT: u32 = 0x8000_0000;
 
-/// The part of the folder `pointwise/dropout`, and `Params` of both shaders of pointwise operations.
+/// The part of the folder `pointwise/dropout`, and `Params` of both pointwise shaders.
 fn pointwise(elements: u64, dropout: Option<Dropped>, slope: f32, seed: u64) -> (&'static str, Values) {
     let (mut scale, mut dropped, mut key) = (1.0_f32, 0, [0; 2]);
     if let Some(dropout) = dropout {
         let probability = f64::from(dropout.probability);
-        // If everything is dropped, the scale is zero: 2^32 random numbers do not fit `dropped`.
+        // With a probability of 1 the scale is zero, because 2^32 does not fit `dropped`.
         scale = if probability < 1.0 { (1.0 / (1.0 - probability)) as f32 } else { 0.0 };
         dropped = (probability * 2f64.powi(32)) as u32;
         key = random::key(seed, DROPOUT + dropout.index);

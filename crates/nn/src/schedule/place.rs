@@ -1,9 +1,9 @@
-//! Boxes of elements copied from one tensor into another: concatenation, the last step, and shares of gradients.
+//! Copies of boxes of elements between tensors: for concatenation, the last step, and sums of gradients.
 
 use crate::launch::{Launch, TensorId};
 use crate::shaders::{PLACE, each, shader};
 
-/// A tensor as `[N, C, L]`, whatever rank it has.
+/// The shape of a tensor of any rank as `[N, C, L]`.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Box3 {
     pub(super) batch: u32,
@@ -31,7 +31,7 @@ pub(super) struct Place {
     pub(super) to: Box3,
     pub(super) to_channel: u32,
     pub(super) from: Box3,
-    /// What is subtracted from a channel and a position of the box for those it is read from.
+    /// Subtracted from a channel of the box to get the channel of `from`; `from_position` likewise for positions.
     pub(super) from_channel: i32,
     pub(super) from_position: i32,
     pub(super) accumulate: bool,

@@ -1,7 +1,7 @@
 // Normalised elements: (x - mean) / standard deviation.
 // use: batch_norm/input, batch_norm/statistics
 
-/// How far an element is from its channel's mean, in standard deviations.
+/// Difference of an element from its channel's mean, in standard deviations.
 fn normalised(i: u32, channel: u32) -> Sum {
     return (loaded(input[i]) - channel_mean(channel)) * inverse_deviation(channel);
 }

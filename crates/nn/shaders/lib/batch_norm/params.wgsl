@@ -6,15 +6,15 @@ struct Params {
     channels: u32,
     /// Positions of a row.
     length: u32,
-    /// Positions of a channel in all items, the splits of them, and positions of a split.
+    /// Positions of a channel over all items, number of their splits, and positions of a split.
     positions: u32,
     splits: u32,
     split: u32,
     /// Slope of the leaky ReLU for negative values.
     slope: f32,
-    /// The number that is added to a variance before its root is taken.
+    /// Added to a variance before the square root.
     epsilon: f32,
-    /// How much of a batch goes into the running statistics.
+    /// Weight of a batch in the running statistics.
     momentum: f32,
 }
 

@@ -1,4 +1,4 @@
-// What the passes that sum have stored.
+// Partial results of the first pass.
 // use: batch_norm/params, stored
 
 @group(0) @binding(1) var<storage, read> partials: array<Stored>;

@@ -1,4 +1,4 @@
-// What batch normalisation gives before an activation: the normalised element * gamma + beta.
+// Output of batch normalisation before the activation: normalised element * gamma + beta.
 // use: batch_norm/gamma, batch_norm/normalised
 
 @group(0) @binding(4) var<storage, read> beta: array<Stored>;

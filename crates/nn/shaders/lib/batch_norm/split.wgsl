@@ -1,15 +1,15 @@
-// Passes that sum over the positions of a channel. A workgroup does a split of the positions, and stores two numbers.
+// Passes that sum over the positions of a channel. One workgroup per split of the positions; it stores two numbers.
 // use: batch_norm/params, element_range, stored, workgroup
 
 @group(0) @binding(6) var<storage, read_write> partials: array<Stored>;
 
-/// What a workgroup does.
+/// The split of a workgroup: a channel and some of its positions.
 struct ChannelSplit {
     channel: u32,
     positions: ElementRange,
 }
 
-/// Splits of all channels.
+/// Number of splits of all channels.
 fn split_count() -> u32 {
     return params.channels * params.splits;
 }
@@ -19,7 +19,7 @@ fn channel_split(index: u32) -> ChannelSplit {
     return ChannelSplit(index % params.channels, positions);
 }
 
-/// Index of the element at a position of a channel, which counts over all items.
+/// Index of the element at a position of a channel. Positions count over all items.
 fn element_at(channel: u32, position: u32) -> u32 {
     return (position / params.length * params.channels + channel) * params.length + position % params.length;
 }

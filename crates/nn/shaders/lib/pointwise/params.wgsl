@@ -5,7 +5,7 @@ struct Params {
     count: u32,
     /// Slope of the leaky ReLU for negative values.
     slope: f32,
-    /// Of 2^32 random numbers, those that drop an element, and what the others are multiplied by.
+    /// Number of the 2^32 random numbers that drop an element, and the factor of the elements that are kept.
     dropped: u32,
     scale: f32,
     /// Key of the layer's random numbers.

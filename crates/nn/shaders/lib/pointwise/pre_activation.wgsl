@@ -1,4 +1,4 @@
-// What goes into the activation: `dropout(a) + b`.
+// Input of the activation: `dropout(a) + b`.
 // use: pointwise/addend/*, pointwise/dropout/*, stored
 
 @group(0) @binding(2) var<storage, read> a: array<Stored>;

@@ -1,4 +1,5 @@
-// Weight normalisation (Salimans, Kingma: Weight Normalization, NeurIPS 2016): what its two passes read. A workgroup does a row.
+// Weight normalisation (Salimans, Kingma: Weight Normalization, NeurIPS 2016): the inputs of both passes. One workgroup
+// per row.
 // use: element_range, stored, workgroup
 
 struct Params {

@@ -1,7 +1,7 @@
-// What the gradient loses because the input is also in the batch's mean and variance.
+// Correction of the gradient, because the batch's mean and variance depend on the input too.
 // use: batch_norm/normalised, batch_norm/params
 
-/// For each channel the sum of the gradient, and that of its products with the normalised input.
+/// For each channel, the sum of the gradient and the sum of its products with the normalised input.
 @group(0) @binding(6) var<storage, read> sums: array<Stored>;
 
 fn corrected(dz: Sum, i: u32, channel: u32) -> Sum {

@@ -1,5 +1,5 @@
-// The mean and the variance of a channel of the batch, combined from those of its splits (Chan, Golub, LeVeque: Updating Formulae and a
-// Pairwise Algorithm for Computing Sample Variances, 1979). The running statistics follow them.
+// Mean and variance of a channel of the batch, combined from those of its splits (Chan, Golub, LeVeque: Updating
+// Formulae and a Pairwise Algorithm for Computing Sample Variances, 1979). Also updates the running statistics.
 // use: batch_norm/partials
 
 @group(0) @binding(2) var<storage, read_write> running_mean: array<Stored>;
@@ -23,7 +23,7 @@ fn moments(channel: u32) -> Moments {
     running_mean[channel] = stored(followed(loaded(running_mean[channel]), mean));
     running_variance[channel] = stored(followed(loaded(running_variance[channel]), unbiased));
     if (channel == 0u) {
-        // Not back to 0.
+        // The count saturates instead of wrapping to 0.
         batches[0] = max(batches[0], batches[0] + 1u);
     }
     return Moments(mean, squares / Sum(params.positions));

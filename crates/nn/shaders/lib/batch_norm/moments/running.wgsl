@@ -1,4 +1,4 @@
-// Mean and variance of a channel as learnt.
+// Mean and variance of a channel from the running statistics.
 // use: batch_norm/params, stored
 
 @group(0) @binding(2) var<storage, read> running_mean: array<Stored>;

@@ -1,3 +1,3 @@
-// Nobody needs the gradients of gamma and beta.
+// The gradients of gamma and beta are not needed.
 
 fn store_parameter_gradients(channel: u32, gamma: Sum, beta: Sum) {}

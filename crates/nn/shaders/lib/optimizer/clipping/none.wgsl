@@ -1,4 +1,4 @@
-// Gradients as they are.
+// Gradients without clipping.
 
 fn clipped(gradient: Sum) -> Sum {
     return gradient;

@@ -1,7 +1,7 @@
-// Gradients, scaled so that their common norm is not above a limit.
+// Gradients, scaled so that their common norm is within a limit.
 // use: stored
 
-/// What gradients are multiplied by, and their norm: the output of `clip`.
+/// Factor of the gradients, and their norm: the output of `clip`.
 @group(0) @binding(2) var<storage, read> clipping: array<Stored>;
 
 fn clipped(gradient: Sum) -> Sum {

@@ -1,7 +1,7 @@
-// Descent along a velocity, as torch.optim.SGD has it. Of the kernel's parameters it reads `momentum`.
+// Descent along a velocity, as in torch.optim.SGD. Reads `momentum` of the kernel's parameters.
 // use: stored
 
-// 1 for momentum as Nesterov has it. Set by the program.
+// 1 for Nesterov momentum. Set by the program.
 const NESTEROV: u32 = 0u;
 
 @group(0) @binding(5) var<storage, read_write> velocities: array<Stored>;

@@ -3,7 +3,7 @@
 
 @group(0) @binding(6) var<storage, read_write> a_gradient: array<Stored>;
 
-// 1 where the gradient is added to what is there. Set by the program.
+// 1 to add to the stored gradient instead of replacing it. Set by the program.
 const A_ADDED: u32 = 0u;
 
 fn store_a_gradient(i: u32, dz: Sum) {

@@ -1,4 +1,4 @@
-// The gradient before the activation, with a derivative that follows from the activation's input, which is computed again.
+// Gradient with respect to the activation's input, which is recomputed for the derivative.
 // use: activation/*, pointwise/params, pointwise/pre_activation
 
 fn before_activation(dy: Sum, i: u32) -> Sum {

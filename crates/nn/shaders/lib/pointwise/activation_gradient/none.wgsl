@@ -1,4 +1,4 @@
-// The gradient before the activation, where there is none.
+// Without an activation, the gradient is unchanged.
 
 fn before_activation(dy: Sum, i: u32) -> Sum {
     return dy;

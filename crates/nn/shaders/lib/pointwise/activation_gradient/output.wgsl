@@ -1,4 +1,4 @@
-// The gradient before the activation, with a derivative that follows from the activation's output.
+// Gradient with respect to the activation's input; the derivative is computed from its output.
 // use: activation/*, pointwise/params, stored
 
 @group(0) @binding(4) var<storage, read> output: array<Stored>;
