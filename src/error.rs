@@ -1,19 +1,19 @@
-//! What can go wrong, with the numbers in it.
+//! The error type of this crate. Each variant has the values that caused it.
 
-/// Result of everything in this crate that can fail.
+/// Result of the fallible calls of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Everything that can go wrong. No call of this crate panics on what a caller passes; it answers one of these.
+/// An error of this crate. No argument makes a call panic: invalid ones return one of these.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An argument that counts something is 0.
+    /// An argument that must be at least 1 is 0.
     #[error("{argument} must be at least 1, got 0")]
     Zero {
         /// Name of the argument.
         argument: &'static str,
     },
-    /// The groups do not split the channels evenly.
+    /// The number of groups does not divide a number of channels.
     #[error("groups {groups} does not divide {argument} {value}")]
     GroupsDoNotDivide {
         /// Number of groups.
@@ -23,37 +23,37 @@ pub enum Error {
         /// Value of that argument.
         value: usize,
     },
-    /// A number is beyond what indices of 32 bits, or the device, can address.
+    /// A value exceeds its limit: the range of 32-bit indices, a limit of the device or of the plan, or a size that was given.
     #[error("{what} is {value}, more than {limit}")]
     TooLarge {
         /// The quantity.
         what: &'static str,
-        /// Its value (the largest `u64` where it does not fit one).
+        /// Its value, or `u64::MAX` if it does not fit.
         value: u64,
-        /// The most it may be.
+        /// Its largest allowed value.
         limit: u64,
     },
-    /// A tensor has another shape than the convolution needs.
+    /// A tensor has another shape than the operation needs.
     #[error("{tensor} has the shape {got:?}, expected {expected}")]
     Shape {
         /// Name of the tensor.
         tensor: &'static str,
         /// Its shape.
         got: Vec<usize>,
-        /// The shape it should have, in words or numbers.
+        /// The expected shape, in words or numbers.
         expected: String,
     },
-    /// Host data does not have as many values as its shape says.
+    /// The number of values does not match the shape.
     #[error("{tensor} has {got} values, its shape needs {expected}")]
     DataLength {
         /// Name of the tensor.
         tensor: &'static str,
         /// Number of values given.
         got: usize,
-        /// Number of values of the shape.
+        /// Number of values that the shape needs.
         expected: usize,
     },
-    /// The kernel, dilated, is longer than the input with its padding: there is no output.
+    /// The dilated kernel is longer than the padded input: there is no output.
     #[error("the kernel spans {span} samples, the padded input has only {padded}")]
     KernelTooLong {
         /// `dilation * (kernel_size - 1) + 1`.
@@ -70,11 +70,11 @@ pub enum Error {
         mode: &'static str,
         /// `left` or `right`.
         side: &'static str,
-        /// Samples asked for.
+        /// Requested samples.
         amount: u64,
         /// Length of the input.
         length: usize,
-        /// The most this mode can give at that length.
+        /// Largest amount for this mode and length.
         limit: u64,
     },
     /// The output padding of a transposed convolution is not smaller than its stride or its dilation.
@@ -87,12 +87,12 @@ pub enum Error {
         /// Dilation.
         dilation: usize,
     },
-    /// This is no amount of padding.
+    /// The text does not name an amount of padding.
     #[error(
-        "{text:?} is no padding; there are valid, same, same-lower, causal, anti-causal, full and numbers: 2 (both sides), 3,0"
+        "{text:?} is not a padding; expected valid, same, same-lower, causal, anti-causal, full or numbers: 2 (both sides), 3,0"
     )]
     UnknownPadding {
-        /// What was given.
+        /// The text.
         text: String,
     },
     /// There is no padding mode of this name.
@@ -103,13 +103,13 @@ pub enum Error {
         /// The name.
         name: String,
     },
-    /// A transposed convolution crops its output and extends nothing.
+    /// A transposed convolution has no padding mode: its padding crops the output.
     #[error("a transposed convolution has no padding mode {mode}")]
     TransposedPaddingMode {
         /// Name of the mode.
         mode: &'static str,
     },
-    /// The slope of a leaky ReLU is no finite number.
+    /// The slope of a leaky ReLU is not finite.
     #[error("the slope of a leaky ReLU must be finite, got {slope}")]
     Slope {
         /// The slope.
@@ -123,30 +123,30 @@ pub enum Error {
         /// `pad_left + pad_right`.
         cropped: u64,
     },
-    /// A kernel was forced that does not support the operation, or no kernel supports it.
+    /// The forced kernel does not support the operation, or no kernel does.
     #[error("kernel {kernel} cannot do this: {reason}")]
     Unsupported {
         /// Name of the kernel.
         kernel: &'static str,
-        /// Why, with the numbers.
+        /// The cause, with the values.
         reason: String,
     },
     /// There is no kernel of this name.
     #[error("no kernel is called {name:?}; there are {known}")]
     UnknownKernel {
-        /// The name asked for.
+        /// The requested name.
         name: String,
-        /// Names of the kernels.
+        /// Names of all kernels.
         known: String,
     },
-    /// A limit of the device is lower than what is needed.
+    /// A limit of the device does not meet the need.
     #[error("the device's {limit} is {available}, {needed} is needed")]
     DeviceLimit {
         /// Name of the limit.
         limit: &'static str,
-        /// What the device offers.
+        /// The limit of the device.
         available: u64,
-        /// What is needed.
+        /// The limit that is needed.
         needed: u64,
     },
     /// The rows of two signals do not pair up: two axes differ, and neither has size 1.
@@ -158,7 +158,7 @@ pub enum Error {
         second: Vec<usize>,
         /// The axis, counted from the end; the last is 1.
         axis: usize,
-        /// Its size in each.
+        /// Size of that axis in each tensor.
         sizes: [usize; 2],
     },
     /// A buffer that the plan needs was not given.
@@ -197,7 +197,7 @@ pub enum Error {
         /// The offset in bytes.
         offset: u64,
     },
-    /// A buffer was created without a usage that is needed.
+    /// A buffer was created without a usage that it needs.
     #[error("the buffer for {role} lacks the usage {usage}")]
     BufferUsage {
         /// Role of the buffer.
@@ -213,7 +213,7 @@ pub enum Error {
         /// The other.
         second: &'static str,
     },
-    /// Two tensors of one buffer, one of which is written, lie so near to each other that a browser sees them overlap.
+    /// Two tensors of one buffer, one of which is written, do not overlap, but their aligned bindings do. Browsers refuse that.
     #[error(
         "{first} and {second} are in one buffer and overlap where bindings start, at multiples of {alignment} bytes; one of them is \
          written, and browsers refuse that"
@@ -223,10 +223,10 @@ pub enum Error {
         first: &'static str,
         /// The other.
         second: &'static str,
-        /// Bytes of which a binding starts at a multiple.
+        /// Alignment of the start of a binding, in bytes.
         alignment: u64,
     },
-    /// A packed weight has another layout than a plan reads.
+    /// The layout of a packed weight differs from the one that a plan reads.
     #[error("the packed weight is {got}; the plan reads {expected}")]
     PackedWeight {
         /// The layout of the packed weight.
@@ -234,94 +234,94 @@ pub enum Error {
         /// The layout that the plan reads.
         expected: String,
     },
-    /// A plan is asked to add terms in another order than its variants do.
-    #[error("the order asked for is: {wanted}; this variant's is: {got}")]
+    /// The variants of a plan add terms in another order than the requested one.
+    #[error("the requested order is: {wanted}; the order of this variant is: {got}")]
     Order {
-        /// The order that was asked for.
+        /// The requested order.
         wanted: String,
         /// The order of the best candidate.
         got: String,
     },
-    /// A packed weight is asked for an operation that reads no weight.
+    /// A packed weight was requested for an operation that reads no weight.
     #[error("{operation} reads no weight that could be packed")]
     NoWeight {
         /// The operation.
         operation: &'static str,
     },
-    /// A tensor belongs to another device than the one it is used with.
+    /// A tensor, a workspace, a packed weight or a bound operation belongs to another device than the one it is used with.
     #[error("{tensor} belongs to another device")]
     WrongDevice {
-        /// Name of the tensor.
+        /// Name of the tensor or of the other object.
         tensor: &'static str,
     },
-    /// No adapter fits.
+    /// No adapter matches.
     #[error(
         "no adapter {wanted}; there are: {found}. On Linux without a GPU, the package mesa-vulkan-drivers brings a software one"
     )]
     NoAdapter {
-        /// What was looked for.
+        /// The criterion, in words.
         wanted: String,
-        /// What is there.
+        /// Names of the adapters found, or `none`.
         found: String,
     },
-    /// What was measured was measured elsewhere: on another adapter, with another driver, or by another version.
+    /// The tuning was measured on another adapter, with another driver, or by another version of this library.
     #[error("the tuning is for the {what} {tuned:?}, this is {have:?}")]
     TunedElsewhere {
-        /// What differs.
+        /// The property that differs.
         what: &'static str,
-        /// What it was measured on.
+        /// Its value in the tuning.
         tuned: String,
-        /// What there is.
+        /// Its value here.
         have: String,
     },
-    /// A file could not be read or written, or is not what it should be.
+    /// A file could not be read or written, or its contents are invalid.
     #[error("{path}: {message}")]
     File {
-        /// The file.
+        /// Path of the file.
         path: String,
-        /// Why.
+        /// The cause.
         message: String,
     },
-    /// The adapter gave no device.
+    /// The adapter did not return a device.
     #[error("no device: {message}")]
     NoDevice {
-        /// What the driver said.
+        /// Message of the driver.
         message: String,
     },
     /// The device is out of memory. Nothing was run.
     #[error("out of device memory: {message}")]
     OutOfMemory {
-        /// What the driver said.
+        /// Message of the driver.
         message: String,
     },
     /// The device was lost: the driver gave it up, or it was destroyed.
     #[error("the device was lost: {message}")]
     DeviceLost {
-        /// What the driver said.
+        /// The cause.
         message: String,
     },
-    /// A shader failed to compile.
+    /// A shader could not be composed, compiled or bound.
     #[error("shader {shader} failed: {message}")]
     Shader {
         /// Name of the shader.
         shader: String,
-        /// What the compiler said.
+        /// Message of the compiler.
         message: String,
     },
-    /// A variable of a caller's shader cannot be bound as asked.
+    /// A variable of a caller's shader cannot be bound.
     #[error("shader {shader}, {variable}: {reason}")]
     Binding {
         /// Name of the shader.
         shader: String,
         /// Name of the variable, or of the field of a uniform struct.
         variable: String,
-        /// Why, with the numbers.
+        /// The cause, with the values.
         reason: String,
     },
     /// wgpu refused a call. This is a defect of this crate unless the caller's device or buffers are invalid.
     #[error("wgpu refused: {message}")]
     Validation {
-        /// What wgpu said.
+        /// Message of wgpu.
         message: String,
     },
 }

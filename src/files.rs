@@ -1,4 +1,4 @@
-//! Files that are whole at any time, as tuning files, pipeline caches and checkpoints are.
+//! Reading of files, and writing by atomic replacement: for tuning files, pipeline caches and checkpoints.
 
 use crate::error::{Error, Result};
 use std::fs;
@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Reads a plain file. Others, such as a device, may never end.
+/// Reads a plain file. Other files are refused: a device, for example, may never end.
 ///
 /// # Errors
 /// [`Error::File`] says why it cannot be read.
@@ -20,8 +20,8 @@ fn plain(path: &Path) -> Result<()> {
     if path.exists() && !path.is_file() { Err(Error::file(path, "it is not a plain file")) } else { Ok(()) }
 }
 
-/// Writes a file beside the one that it then replaces: a program that is killed leaves the old file or the new one, whole, and perhaps
-/// a file `NAME.PID-N` beside it. Of a link the target is replaced.
+/// Writes a temporary file `NAME.PID-N` in the same folder and renames it to `path`. If the program is killed, `path` is the complete
+/// old file or the complete new one, and the temporary file may remain. If `path` is a link, its target is replaced.
 ///
 /// # Errors
 /// [`Error::File`] says why it cannot be written.
@@ -36,13 +36,13 @@ fn plain(path: &Path) -> Result<()> {
 pub fn write(path: impl AsRef<Path>, contents: &[u8]) -> Result<()> {
     let path = path.as_ref();
     plain(path)?;
-    // Through a link: what it leads to is replaced, not the link.
+    // Follows a link, so that its target is replaced and not the link.
     let resolved = fs::canonicalize(path);
     let path = resolved.as_deref().unwrap_or(path);
     let mut beside = path.as_os_str().to_owned();
     static WRITES: AtomicU64 = AtomicU64::new(0);
     beside.push(format!(".{}-{}", std::process::id(), WRITES.fetch_add(1, Ordering::Relaxed)));
-    // On the disk before it has the name: what stops the machine leaves one of the two, whole.
+    // Synced to disk before the rename: after a crash of the machine, the old or the new file is complete.
     let write = || {
         let mut file = fs::File::create(&beside)?;
         file.write_all(contents)?;
@@ -50,7 +50,7 @@ pub fn write(path: impl AsRef<Path>, contents: &[u8]) -> Result<()> {
     };
     let written = write().and_then(|()| fs::rename(&beside, path));
     written.map_err(|e| {
-        // What could not be written may not even be there.
+        // After a failed write the temporary file may not exist.
         drop(fs::remove_file(&beside));
         Error::file(path, e)
     })

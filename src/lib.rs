@@ -1,6 +1,8 @@
 //! 1-D convolution kernels in WGSL on [`wgpu`]: forward, input gradient, weight gradient, bias gradient and transposed
 //! convolution, strided, dilated, grouped, with every usual padding, verified against an exact reference.
 //!
+//! Public dependency: `wgpu` 30, re-exported as `conv1d::wgpu`.
+//!
 //! # The contract
 //!
 //! Notation of `torch.nn.Conv1d`; tensors are `f32`, row-major, `[N, C, L]`.
@@ -15,8 +17,9 @@
 //! - Convolution means cross-correlation, as in every deep-learning framework; [`Gpu::convolve`] reverses the kernel.
 //! - Any batch (0 included), channels, length, kernel, stride, dilation and groups; padding on either side in six
 //!   [modes](PaddingMode), in forward and through the gradients, without a padded copy.
-//! - What cannot exist is an [`Error`] that names the argument and the numbers. Nothing panics.
-//! - An activation and a residual ([`Fused`]) go into the same dispatch, the derivative into the loads of the gradients.
+//! - An invalid argument returns an [`Error`] that names the argument and the values. Nothing panics.
+//! - An activation and a residual ([`Fused`]) are fused into the same dispatch; the gradients apply the derivative of the
+//!   activation as they load the output gradient.
 //! - The same plan on the same device gives the same bits every time.
 //! - Every output is within `gamma(terms + 1) * (sum of |w*x| + |b|)` of the exact value, see [`mod@reference`].
 //!
@@ -45,7 +48,7 @@
 //! ```
 //! use conv1d::{Buffers, Conv1d, Gpu, Operation, Role};
 //! # let (device, queue) = { let gpu = Gpu::new()?; (gpu.device().clone(), gpu.queue().clone()) };
-//! let gpu = Gpu::from_device(device, queue)?;                 // yours stays yours
+//! let gpu = Gpu::from_device(device, queue)?;                 // changes nothing on your device
 //! # let (x, w, y) = (gpu.zeros([100])?, gpu.zeros([5])?, gpu.zeros([96])?);
 //! # let (x, w, y) = (x.buffer(), w.buffer(), y.buffer());
 //! # let mut encoder = gpu.device().create_command_encoder(&Default::default());
@@ -62,14 +65,15 @@
 //! # Ok::<(), conv1d::Error>(())
 //! ```
 //!
-//! # The rooms
+//! # Modules
 //!
-//! Data flows one way: [`geometry`] (what a convolution is, in numbers) → lowering (operations to two contractions) →
-//! kernels (one file each) → [`plan`] (which variant, and why) → shader (WGSL put together from parts) → [`gpu`] (compiled, bound,
-//! recorded) → [`ops`] (the calls above), and [`tune`] (measured choices). Networks of these convolutions, loaded from PyTorch, run
-//! and trained, are a crate of their own, `conv1d-nn`. Beside the rooms stand [`mod@reference`], the oracle,
-//! `cpu`, the fast path on the processor (feature `cpu`, on by default), [`timing`] and [`roofline`]: how long something
-//! takes, and how long it would take at best, and `suite`, layers of published models to measure (feature `suite`).
+//! Data flows one way: [`geometry`] (sizes and options of a convolution) → lowering (operations to two contractions) →
+//! kernels (one file each) → [`plan`] (which variant, and why) → shader (WGSL composed from parts) → [`gpu`] (compiles, binds,
+//! records) → [`ops`] (the calls above), and [`tune`] (measured choices).
+//!
+//! Outside this flow: [`mod@reference`] is the oracle of the tests; `cpu` is the fast path on the processor (feature `cpu`, on by
+//! default); [`timing`] measures run times and [`roofline`] gives the best possible ones; `suite` has layers of published models to
+//! measure (feature `suite`). The separate crate `conv1d-nn` loads networks of these convolutions from PyTorch, runs and trains them.
 
 pub mod caps;
 #[cfg(feature = "cpu")]
@@ -115,7 +119,7 @@ pub use timing::{Effort, Timing};
 pub use tune::Tuning;
 pub use wgpu;
 
-/// Every shader.
+/// The sources of all shaders of this crate, each once.
 fn sources() -> Vec<&'static kernels::program::Source> {
     let all = kernels::sources().chain(gpu::SOURCES.iter().copied()).chain(ops::SOURCES.iter().copied());
     let mut sources: Vec<&'static kernels::program::Source> = Vec::new();
@@ -127,8 +131,8 @@ fn sources() -> Vec<&'static kernels::program::Source> {
     sources
 }
 
-/// File and text of every shader, put together with the first part of each folder of `shaders/lib` that it chooses from: for editors
-/// and other tools. [`Plan::shaders`] has the texts that a plan compiles.
+/// File name and composed text of every shader, for editors and other tools. Where a shader chooses a part from a folder of
+/// `shaders/lib`, its text has the first part. [`Plan::shaders`] returns the texts that a plan compiles.
 pub fn shader_files() -> Result<Vec<(&'static str, String)>> {
     let text =
         |source: &'static kernels::program::Source| Ok((&*source.file, shader::compose(&Shader::of(source))?.text));

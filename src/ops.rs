@@ -1,7 +1,7 @@
-//! The calls that most people make: tensors in, tensors out, queued on the device; nothing is read back.
+//! The high-level calls: tensors in, tensors out. Work is queued on the device; nothing is read back.
 //!
-//! Each call plans (arithmetic), compiles what is not compiled yet, allocates its result and submits. Programs that run the
-//! same shapes again and again save the allocations with [`Gpu::prepare`].
+//! Each call plans (arithmetic on the host), compiles shaders that are not compiled yet, allocates its result and submits.
+//! Programs that run the same shapes repeatedly avoid the allocations with [`Gpu::prepare`].
 
 use crate::error::{Error, Result};
 use crate::geometry::{Activation, Conv1d, ConvTranspose1d, Fused, Layer, Operation, Residual};
@@ -10,10 +10,10 @@ use crate::kernels::program::{Shader, Source, source};
 use crate::lowering::Role;
 use crate::plan::{Plan, PlanOptions};
 
-static ACTIVATE: Source = source!("activate");
-static ACTIVATE_BACK: Source = source!("activate_back");
+static ACTIVATE: Source = source!("activation");
+static ACTIVATE_BACK: Source = source!("activation_back");
 
-/// Both of them.
+/// Both sources.
 pub(crate) static SOURCES: &[&Source] = &[&ACTIVATE, &ACTIVATE_BACK];
 
 /// Which gradients [`Gpu::backward`] computes.
@@ -32,14 +32,14 @@ pub struct Wanted {
     pub weight: bool,
     /// With respect to the bias.
     pub bias: bool,
-    /// With respect to the residual, where there is one.
+    /// With respect to the residual, if there is one.
     pub residual: bool,
 }
 
 impl Wanted {
-    /// All of them.
+    /// All gradients.
     pub const ALL: Wanted = Wanted { input: true, weight: true, bias: true, residual: true };
-    /// None of them.
+    /// No gradients.
     pub const NONE: Wanted = Wanted { input: false, weight: false, bias: false, residual: false };
 
     /// Sets whether the gradient with respect to the input is computed.
@@ -67,27 +67,29 @@ impl Wanted {
     }
 }
 
-/// Gradients, those that were wanted; without a batch where the input has none.
+/// The requested gradients. They have no batch dimension if the input has none.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Gradients {
     /// `[N, C_in, L]`.
     pub input: Option<Tensor>,
-    /// As the weight.
+    /// The shape of the weight.
     pub weight: Option<Tensor>,
     /// `[C_out]`.
     pub bias: Option<Tensor>,
-    /// `[N, C_out, L_out]`; `dy` itself where the residual is added after the activation. None where there is no residual.
+    /// `[N, C_out, L_out]`; a clone of `dy`, with the same memory, unless the residual is added before an activation. `None` if there
+    /// is no residual.
     pub residual: Option<Tensor>,
 }
 
 impl Gpu {
-    /// `y` of a convolution for `x [N, C_in, L]`, or for `x [C_in, L]`, with `y [C_out, L_out]`.
+    /// Output `y [N, C_out, L_out]` of a convolution of `x [N, C_in, L]`, or `y [C_out, L_out]` of `x [C_in, L]`. `w` is
+    /// `[C_out, C_in/groups, K]`, `b` is `[C_out]`.
     pub fn conv1d(&self, conv: &Conv1d, x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
         self.plain_forward(conv.into(), x, w, b)
     }
 
-    /// Gradients of a convolution from `dy [N, C_out, L_out]`.
+    /// Gradients of a convolution from `dy [N, C_out, L_out]`, the gradient with respect to `y`.
     pub fn conv1d_backward(
         &self,
         conv: &Conv1d,
@@ -100,7 +102,8 @@ impl Gpu {
         self.backward(conv, &tensors, wanted, &PlanOptions::default())
     }
 
-    /// `y` of a transposed convolution for `x [N, C_in, L]`, or for `x [C_in, L]`, with `y [C_out, L_out]`.
+    /// Output `y [N, C_out, L_out]` of a transposed convolution of `x [N, C_in, L]`, or `y [C_out, L_out]` of `x [C_in, L]`. `w` is
+    /// `[C_in, C_out/groups, K]`, `b` is `[C_out]`.
     pub fn conv_transpose1d(
         &self,
         conv: &ConvTranspose1d,
@@ -111,7 +114,7 @@ impl Gpu {
         self.plain_forward(conv.into(), x, w, b)
     }
 
-    /// Gradients of a transposed convolution from `dy [N, C_out, L_out]`.
+    /// Gradients of a transposed convolution from `dy [N, C_out, L_out]`, the gradient with respect to `y`.
     pub fn conv_transpose1d_backward(
         &self,
         conv: &ConvTranspose1d,
@@ -124,9 +127,13 @@ impl Gpu {
         self.backward(conv, &tensors, wanted, &PlanOptions::default())
     }
 
-    /// `y` of either convolution with what follows it, planned with options, from [`Role::Input`] and [`Role::Weight`], and
-    /// [`Role::Bias`] and [`Role::Residual`] where there are such. [`Role::PreActivation`], where it is given
-    /// ([`Fused::saves_pre_activation`]), is written.
+    /// Output of either convolution with its activation and residual, planned with options. Reads [`Role::Input`] and
+    /// [`Role::Weight`], [`Role::Bias`] if it is given, and [`Role::Residual`] if the layer has a residual. Writes
+    /// [`Role::PreActivation`] if it is given (see [`Fused::saves_pre_activation`]).
+    ///
+    /// # Errors
+    /// [`Error::MissingBuffer`], [`Error::UnusedBuffer`] or [`Error::GivenTwice`] for the roles, [`Error::Shape`] or
+    /// [`Error::WrongDevice`] for a tensor.
     ///
     /// ```
     /// use conv1d::{Activation, Conv1d, Gpu, PlanOptions, Role, Wanted};
@@ -134,7 +141,7 @@ impl Gpu {
     /// # let tensor = |shape: [usize; 3]| gpu.tensor(&vec![0.5; shape.iter().product()], shape);
     /// let block = Conv1d::new(8, 32, 5).activation(Activation::Silu);
     /// let (x, w, dy) = (tensor([2, 8, 100])?, tensor([32, 8, 5])?, tensor([2, 32, 96])?);
-    /// let z = gpu.zeros([2, 32, 96])?; // what goes into the activation: its derivative needs it
+    /// let z = gpu.zeros([2, 32, 96])?; // input of the activation, which its derivative needs
     /// let options = PlanOptions::default();
     /// let forward = [(Role::Input, &x), (Role::Weight, &w), (Role::PreActivation, &z)];
     /// let y = gpu.forward(block, &forward, &options)?;
@@ -154,10 +161,13 @@ impl Gpu {
         self.execute(&plan, tensors)
     }
 
-    /// Gradients of either convolution with what follows it, planned with options, from [`Role::Input`], [`Role::Weight`] and
-    /// [`Role::OutputGradient`], and with an activation what the forward pass saved: [`Role::PreActivation`] where
-    /// [`Fused::saves_pre_activation`], otherwise [`Role::Output`]. A forced kernel is used for the gradients of input and
-    /// weight; there is but one for that of the bias.
+    /// Gradients of either convolution with its activation and residual, planned with options. Reads [`Role::Input`],
+    /// [`Role::Weight`] and [`Role::OutputGradient`], and with an activation the tensor that the forward pass saved:
+    /// [`Role::PreActivation`] if [`Fused::saves_pre_activation`], otherwise [`Role::Output`]. A forced kernel applies to the
+    /// gradients of input and weight; the gradient of the bias has only one kernel.
+    ///
+    /// # Errors
+    /// Those of [`Gpu::forward`].
     pub fn backward(
         &self,
         layer: impl Into<Fused>,
@@ -169,11 +179,11 @@ impl Gpu {
         fused.check()?;
         check_roles(tensors)?;
         let input = given(tensors, Role::Input)?.shape();
-        // What is missing first: who gave one tensor for another learns more from that.
+        // A missing tensor is reported before an unused one: after a mix-up of roles, that error says more.
         for role in [Role::Weight, Role::OutputGradient].into_iter().chain(fused.saved()) {
             given(tensors, role)?;
         }
-        // All tensors are checked, those that a gradient does not read included: nothing is computed from a wrong call.
+        // All tensors are checked first, also those that no requested gradient reads: an invalid call computes nothing.
         let shapes = fused.layer.shapes(input)?;
         for &(role, tensor) in tensors {
             if ![Role::Input, Role::Weight, Role::OutputGradient].contains(&role) && fused.saved() != Some(role) {
@@ -216,7 +226,7 @@ impl Gpu {
         self.forward(layer, &tensors, &PlanOptions::default())
     }
 
-    /// An activation of every element of a tensor of any shape.
+    /// Applies an activation to every element of a tensor of any shape.
     ///
     /// ```
     /// use conv1d::{Activation, Gpu};
@@ -236,8 +246,9 @@ impl Gpu {
         self.each(&shader, slope, &[("input", x)], "output", x.shape())
     }
 
-    /// The gradient through an activation: `dy` times the derivative. `saved` is the activation's input where
-    /// [`Activation::derivative_needs_input`], otherwise its output. All three have one shape, which may be any.
+    /// The gradient through an activation: `dy` times the derivative. `saved` is the activation's input if
+    /// [`Activation::derivative_needs_input`], otherwise its output. `saved`, `dy` and the result have the same shape, which may be
+    /// any.
     pub fn activation_backward(&self, activation: Activation, saved: &Tensor, dy: &Tensor) -> Result<Tensor> {
         activation.check()?;
         let needs_input = activation.derivative_needs_input();
@@ -249,7 +260,7 @@ impl Gpu {
         self.each(&shader, slope, &[("saved", saved), ("output_gradient", dy)], "input_gradient", dy.shape())
     }
 
-    /// Runs a shader that computes every element of a new tensor from the same element of others, as much at a time as can be bound.
+    /// Runs an element-wise shader into a new tensor, in slices that fit one binding.
     fn each(
         &self,
         shader: &Shader,
@@ -260,7 +271,7 @@ impl Gpu {
     ) -> Result<Tensor> {
         let result = self.zeros(shape)?;
         let shader = self.prepare_shader(shader)?;
-        // Whole alignments, so that every part starts at one.
+        // A multiple of 64 elements (256 bytes), so that every slice starts at an aligned offset.
         let most = (self.caps().max_range() / 64 * 64).max(64) as usize;
         let aligned = |tensor: &Tensor| tensor.offset().is_multiple_of(self.caps().storage_alignment.max(4).into());
         let copies =
@@ -278,8 +289,11 @@ impl Gpu {
         Ok(result)
     }
 
-    /// Runs a plan over tensors into a new one. [`Role::Bias`] may be left out; an output that is optional
-    /// ([`Plan::optional_output`]) is written to the tensor that is given for it.
+    /// Runs a plan and returns its output in a new tensor. [`Role::Bias`] may be left out. The optional output
+    /// ([`Plan::optional_output`]) is written if a tensor is given for it.
+    ///
+    /// # Errors
+    /// Those of [`Gpu::forward`].
     pub fn execute(&self, plan: &Plan, tensors: &[(Role, &Tensor)]) -> Result<Tensor> {
         check_roles(tensors)?;
         for &(role, tensor) in tensors {
@@ -299,7 +313,7 @@ impl Gpu {
     }
 }
 
-/// Of two tensors for one role, one would be left out.
+/// Checks that no role is given twice.
 fn check_roles(tensors: &[(Role, &Tensor)]) -> Result<()> {
     let twice = tensors.iter().enumerate().find(|&(index, (role, _))| tensors[..index].iter().any(|(r, _)| r == role));
     twice.map_or(Ok(()), |(_, (role, _))| Err(Error::GivenTwice { role: role.name() }))

@@ -1,13 +1,13 @@
 use crate::error::{Error, Result};
 
-/// Name of the environment variable that names part of the adapter to use.
+/// Environment variable with part of the name of the adapter to use.
 const ADAPTER_VARIABLE: &str = "CONV1D_ADAPTER";
 
 /// An adapter of this machine.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Adapter {
-    /// What the driver says of itself.
+    /// Name, type, backend and driver.
     pub info: wgpu::AdapterInfo,
     /// Its limits.
     pub limits: wgpu::Limits,
@@ -21,26 +21,27 @@ pub fn adapters() -> Vec<Adapter> {
     pollster::block_on(adapters_async())
 }
 
-/// As `adapters`, without blocking. A browser shows one.
+/// As `adapters`, without blocking. A browser lists one adapter.
 pub async fn adapters_async() -> Vec<Adapter> {
     let adapters = instance().enumerate_adapters(wgpu::Backends::all()).await;
     adapters.iter().map(|a| Adapter { info: a.get_info(), limits: a.limits(), features: a.features() }).collect()
 }
 
-/// One for the whole program: what belongs to a device of another instance, wgpu cannot tell from its own.
+/// One instance for the whole program: wgpu cannot tell the resources of another instance from its own.
 #[cfg(not(target_arch = "wasm32"))]
 fn instance() -> &'static wgpu::Instance {
     static INSTANCE: std::sync::OnceLock<wgpu::Instance> = std::sync::OnceLock::new();
     INSTANCE.get_or_init(|| wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle()))
 }
 
-/// In a browser there is one anyway.
+/// A browser has a single instance anyway.
 #[cfg(target_arch = "wasm32")]
 fn instance() -> wgpu::Instance {
     wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle())
 }
 
-/// The adapter whose name contains `name`, in any case; without a name the one of the environment variable, or the fastest.
+/// The adapter whose name contains `name`, case-insensitive. Without a name, the environment variable is used; without both, the
+/// adapter that wgpu prefers for high performance.
 pub(super) async fn choose(name: Option<&str>) -> Result<wgpu::Adapter> {
     let instance = instance();
     let variable = std::env::var(ADAPTER_VARIABLE).ok().filter(|name| !name.is_empty());

@@ -5,9 +5,9 @@ use crate::kernels::program::TEXTURE_WIDTH;
 use crate::lowering::{Role, Slot};
 use crate::plan::Plan;
 
-/// The caller's buffers for the tensors of an operation: slices with whatever offset that is a multiple of 4. They must be of the
-/// device that the plan is prepared for; wgpu refuses others where both devices are of one instance, and cannot tell them apart
-/// where they are not.
+/// The caller's buffers for the tensors of an operation: slices whose offset is a multiple of 4 bytes. The buffers must be of the
+/// device that the plan is prepared for. wgpu refuses buffers of another device of the same instance; it cannot detect those of
+/// another instance.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Buffers<'a> {
     slices: [Option<wgpu::BufferSlice<'a>>; ROLES.len()],
@@ -45,12 +45,12 @@ impl<'a> Buffers<'a> {
         self.slices[role as usize]
     }
 
-    /// The tensors that have one.
+    /// The tensors that have a buffer.
     pub fn roles(&self) -> Vec<Role> {
         ROLES.into_iter().filter(|&role| self.get(role).is_some()).collect()
     }
 
-    /// Adds the packed weight that a plan was made for.
+    /// Adds the packed weight, for a plan made with [`PlanOptions::packed`](crate::PlanOptions::packed).
     #[must_use]
     pub fn with_packed(mut self, packed: &'a PackedWeight) -> Self {
         self.packed = Some(packed);
@@ -68,7 +68,7 @@ impl<'a> Buffers<'a> {
         let (inputs, outputs) = (plan.inputs(), [Some(plan.output()), plan.optional_output()]);
         let used = |role: Role| outputs.contains(&Some(role)) || inputs.contains(&role);
         let optional = |role: Role| role == Role::Bias || plan.optional_output() == Some(role);
-        // What is missing first: who gave one buffer for another learns more from that.
+        // A missing buffer is reported before an unused one: after a mix-up of roles, that error says more.
         for role in ROLES.into_iter().filter(|&role| used(role) && !optional(role)) {
             if self.get(role).is_none() && bytes(role, plan.shapes()) > 0 {
                 return Err(Error::MissingBuffer { role: role.name() });
@@ -115,6 +115,29 @@ pub(super) fn check_slice(role: Role, slice: wgpu::BufferSlice<'_>, needed: u64)
 }
 
 /// Scratch memory of plans. One workspace serves any number of bound operations that run one after another.
+///
+/// ```
+/// use conv1d::{Buffers, Conv1d, Gpu, Operation, PlanOptions, Role, Workspace};
+///
+/// let gpu = Gpu::new()?;
+/// let options = PlanOptions::default();
+/// let a = gpu.plan(Conv1d::new(4, 8, 3), Operation::Forward, [1, 4, 100], &options)?;
+/// let b = gpu.plan(Conv1d::new(8, 4, 3), Operation::Forward, [1, 8, 98], &options)?;
+/// let workspace = Workspace::new(&gpu, &[&a, &b])?;
+///
+/// let (x, y, z) = (gpu.tensor(&[1.0; 400], [1, 4, 100])?, gpu.zeros([1, 8, 98])?, gpu.zeros([1, 4, 96])?);
+/// let (v, w) = (gpu.tensor(&[0.5; 96], [8, 4, 3])?, gpu.tensor(&[0.5; 96], [4, 8, 3])?);
+/// for (plan, input, weight, output) in [(&a, &x, &v, &y), (&b, &y, &w, &z)] {
+///     let buffers = Buffers::new()
+///         .with(Role::Input, input.slice())
+///         .with(Role::Weight, weight.slice())
+///         .with(Role::Output, output.slice());
+///     let prepared = gpu.prepare_for(plan, &[])?;
+///     gpu.run(&prepared.bind_with(&buffers, &workspace)?)?;
+/// }
+/// assert_eq!(z.read()?[0], 72.0); // 8 * 3 * 0.5 times y, which is 4 * 3 * 0.5
+/// # Ok::<(), conv1d::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Workspace {
     gpu: Gpu,
@@ -148,7 +171,7 @@ impl SlotMemory {
 pub(super) const TEXEL_FORMAT: wgpu::TextureFormat = wgpu::TextureFormat::Rgba32Float;
 
 impl Workspace {
-    /// Workspace for each of the plans, not for all of them at the same time.
+    /// Allocates a workspace that is large enough for each of the plans, one at a time.
     pub fn new(gpu: &Gpu, plans: &[&Plan]) -> Result<Workspace> {
         gpu.check_lost()?;
         let mut slots = [const { None }; Slot::ALL.len()];
@@ -161,17 +184,17 @@ impl Workspace {
         Ok(Workspace { gpu: gpu.clone(), slots })
     }
 
-    /// The device that it is on.
+    /// The device of the workspace.
     pub fn gpu(&self) -> &Gpu {
         &self.gpu
     }
 
-    /// Its buffers. Nothing in them outlives an operation.
+    /// Its buffers. Their contents are undefined after an operation.
     pub fn buffers(&self) -> impl Iterator<Item = &wgpu::Buffer> {
         self.slots.iter().flatten().filter_map(SlotMemory::buffer)
     }
 
-    /// Its textures, of which the same is true.
+    /// Its textures. Their contents are undefined after an operation.
     pub fn textures(&self) -> impl Iterator<Item = &wgpu::Texture> {
         self.slots.iter().flatten().filter_map(|memory| match memory {
             SlotMemory::Buffer(_) => None,
@@ -190,7 +213,7 @@ impl Workspace {
 }
 
 impl Gpu {
-    /// A buffer that kernels read and write and that copies go to and from.
+    /// A buffer for storage bindings and for copies from and to it.
     pub(super) fn storage_buffer(&self, label: &'static str, bytes: u64) -> Result<wgpu::Buffer> {
         let limit = self.caps().max_buffer_bytes;
         if bytes > limit {
@@ -207,7 +230,7 @@ impl Gpu {
         })
     }
 
-    /// Memory for a number of elements, or texels, of a slot.
+    /// Memory of a slot for `length` elements, or texels if the slot is a texture.
     pub(super) fn memory(&self, slot: Slot, length: u64) -> Result<SlotMemory> {
         Ok(if slot.is_texture() {
             SlotMemory::Texture(self.texel_texture(length)?)

@@ -6,21 +6,27 @@ use crate::files;
 use std::hash::{DefaultHasher, Hasher};
 use std::path::Path;
 
-/// First bytes of a file: what it is, and the version of its form.
+/// First bytes of a cache file: its type and the version of its format.
 const MAGIC: &[u8; 8] = b"conv1d\0\x01";
-/// The magic, and a checksum of what follows.
+/// Bytes of the magic and of a checksum of the data that follows.
 const HEADER: usize = MAGIC.len() + size_of::<u64>();
 
 impl Gpu {
-    /// Lets pipelines that are compiled from now on be taken from a file that [`Gpu::save_pipeline_cache`] wrote, and be kept
-    /// for the next. Whether it was of use: a file that is not there, was cut short or is of another driver is none, and a new
-    /// one is begun. False, with nothing kept, where the device has no such cache (only Vulkan has), or was made without
-    /// [`wgpu::Features::PIPELINE_CACHE`].
+    /// Loads a pipeline cache from a file that [`Gpu::save_pipeline_cache`] wrote. Pipelines compiled from now on are taken from
+    /// the cache and added to it.
+    ///
+    /// Returns whether the file was used. A file that is missing, cut short or of another driver is not used, and an empty cache
+    /// is started. If the device has no pipeline cache (only Vulkan has), or was made without
+    /// [`wgpu::Features::PIPELINE_CACHE`], this returns false and nothing is cached.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::File`](crate::Error::File) if the file exists and cannot be read.
     ///
     /// # Safety
     ///
-    /// The file must be one that [`Gpu::save_pipeline_cache`] wrote: drivers trust what is in it. A checksum tells damage, not
-    /// forgery: keep it where others cannot write.
+    /// The file must be one that [`Gpu::save_pipeline_cache`] wrote: drivers trust its contents. A checksum detects damage, not
+    /// forgery: keep the file where others cannot write.
     pub unsafe fn load_pipeline_cache(&self, path: impl AsRef<Path>) -> Result<bool> {
         if !self.device().features().contains(wgpu::Features::PIPELINE_CACHE) {
             return Ok(false);
@@ -29,11 +35,11 @@ impl Gpu {
         let create = |data: Option<&[u8]>| {
             self.guarded(|| {
                 let descriptor = wgpu::PipelineCacheDescriptor { label: Some("conv1d"), data, fallback: false };
-                // SAFETY: The data is what an earlier cache gave, as the caller vouches and the checksum confirms.
+                // SAFETY: The data comes from an earlier cache: the caller guarantees it, and the checksum confirms it.
                 unsafe { self.device().create_pipeline_cache(&descriptor) }
             })
         };
-        // Of another adapter or driver it is refused.
+        // wgpu refuses the data of another adapter or driver.
         let loaded = data.as_deref().and_then(|data| create(Some(data)).ok());
         let used = loaded.is_some();
         let cache = loaded.map_or_else(|| create(None), Ok)?;
@@ -41,8 +47,8 @@ impl Gpu {
         Ok(used)
     }
 
-    /// Writes the pipelines compiled since [`Gpu::load_pipeline_cache`], and what it read. The file is whole at any time: an
-    /// interrupted call leaves the earlier one. Nothing is written where there is no cache.
+    /// Writes the pipelines that [`Gpu::load_pipeline_cache`] read and those compiled since. The file is replaced atomically: an
+    /// interrupted call leaves the earlier one. Nothing is written if there is no cache.
     pub fn save_pipeline_cache(&self, path: impl AsRef<Path>) -> Result<()> {
         let Some(data) = lock(&self.inner.cache).as_ref().and_then(wgpu::PipelineCache::get_data) else {
             return Ok(());
@@ -52,7 +58,7 @@ impl Gpu {
     }
 }
 
-/// What a file holds, where it is whole.
+/// The data of a cache file, if its header and checksum are right.
 fn checked(file: &[u8]) -> Option<&[u8]> {
     let (header, data) = file.split_at_checked(HEADER)?;
     (header == [&MAGIC[..], &checksum(data).to_le_bytes()].concat()).then_some(data)

@@ -1,20 +1,20 @@
 //! Running plans on a device: [`Gpu`] (device, queue, compiled pipelines), [`Prepared`] (a plan with its pipelines),
-//! [`Bound`] (with its buffers: records into a pass), [`Tensor`].
+//! [`Bound`] (a prepared plan with its buffers; records into a pass), [`Tensor`].
 //!
-//! A [`Gpu`] is cheap to clone and shared by everything made from it; pipelines are compiled once for each variant of a shader
-//! and kept. Making a [`Prepared`] costs that compilation the first time, making a [`Bound`] a few small buffers and bind
-//! groups; recording a [`Bound`] allocates nothing.
+//! A [`Gpu`] is cheap to clone; everything made from it shares it. Each variant of a shader is compiled once and its pipeline
+//! is kept. Making a [`Prepared`] compiles the first time; making a [`Bound`] creates a few small buffers and bind groups;
+//! recording a [`Bound`] allocates nothing.
 //!
 //! # Waiting
 //!
-//! Calls queue their work and return. What reads results has two forms: `read`, which blocks its thread, and `read_async`, a
-//! future that never does. Nobody needs to poll the device: a thread of this crate does that while such a future is waited for,
-//! and only then. Dropping the future ends the waiting. Opening a device and compiling pipelines block.
+//! Calls queue their work and return. Calls that read results have two forms: `read` blocks its thread; `read_async` is a
+//! future that never blocks. The program need not poll the device: a thread of this crate polls while such a future is awaited,
+//! and only then. Dropping the future cancels the wait. Opening a device and compiling pipelines block.
 //!
 //! # Lost devices
 //!
-//! Natively every call that uses the device returns [`Error::DeviceLost`] once the device is lost, also of a device that
-//! the program opened itself. A browser tells it later, in its event loop; see [`Gpu::settled`].
+//! Natively every call that uses a lost device returns [`Error::DeviceLost`], even if the program opened the device itself.
+//! A browser reports the loss later, in its event loop; see [`Gpu::settled`].
 
 mod adapters;
 mod buffers;
@@ -58,19 +58,19 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Which adapter [`Gpu::with_options`] takes, and how shaders are compiled.
+/// Options of [`Gpu::with_options`]: the adapter, and the run-time checks of shaders.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct GpuOptions {
-    /// Part of the adapter's name, in any case. Without one, the environment variable `CONV1D_ADAPTER`, and without that
-    /// the adapter that wgpu deems fastest.
+    /// Part of the adapter's name, case-insensitive. Without it, the environment variable `CONV1D_ADAPTER` is used; without
+    /// both, the adapter that wgpu prefers for high performance.
     pub adapter: Option<String>,
     /// Keeps the driver's and naga's checks of every index in the shaders. Slower; results are the same.
     pub checked: bool,
 }
 
 impl GpuOptions {
-    /// Sets part of the adapter's name.
+    /// Takes the adapter whose name contains `name`, case-insensitive.
     #[must_use]
     pub fn adapter(self, name: impl Into<String>) -> Self {
         GpuOptions { adapter: Some(name.into()), ..self }
@@ -102,11 +102,11 @@ struct Inner {
     probe: probe::Probe,
     #[cfg(not(target_arch = "wasm32"))]
     poller: Arc<waiting::Poller>,
-    /// Set by the browser when the device is lost, where this crate opened it.
+    /// Set by the browser when a device that this crate opened is lost.
     #[cfg(target_arch = "wasm32")]
     lost: Arc<AtomicBool>,
     pending: Pending,
-    /// Bound where a dispatch has no elements to read: WebGPU has no empty bindings. A place for each variable.
+    /// Bound in place of an empty operand: WebGPU has no empty bindings. Each variable has a range of its own.
     nothing: wgpu::Buffer,
 }
 
@@ -120,19 +120,23 @@ struct Pipeline {
 }
 
 impl Gpu {
-    /// Opens the adapter that `CONV1D_ADAPTER` names part of, or the one that wgpu deems fastest.
+    /// Opens the adapter whose name contains the environment variable `CONV1D_ADAPTER`; without it, the one that wgpu prefers
+    /// for high performance.
+    ///
+    /// # Errors
+    /// [`Error::NoAdapter`] or [`Error::NoDevice`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn new() -> Result<Gpu> {
         Gpu::with_options(&GpuOptions::default())
     }
 
-    /// Opens an adapter with all that it offers of limits, and time stamps and a pipeline cache where it has them.
+    /// Opens an adapter with its full limits, and with timestamps and a pipeline cache if it supports them.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn with_options(options: &GpuOptions) -> Result<Gpu> {
         block_on(Gpu::open(options))
     }
 
-    /// Opens an adapter, as a browser does it. Natively the future blocks its thread while the driver opens the device.
+    /// As `with_options`, as a future, which a browser needs. Natively it blocks its thread while the driver opens the device.
     pub async fn open(options: &GpuOptions) -> Result<Gpu> {
         let adapter = adapters::choose(options.adapter.as_deref()).await?;
         let stamps = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::TIMESTAMP_QUERY_INSIDE_ENCODERS;
@@ -155,14 +159,14 @@ impl Gpu {
         Ok(gpu)
     }
 
-    /// Uses a device of the caller's and its queue, within the limits that the device was created with. wgpu panics at the
-    /// first use of another device's queue; nothing can tell that before.
+    /// Uses the caller's device and its queue, within the limits that the device was created with. The queue must be that of the
+    /// device: wgpu panics at the first use of another device's queue, and this call cannot check it.
     ///
-    /// Nothing about the device is changed: no callback is installed, and no error of other code is taken.
+    /// The device is not changed: no callback is installed, and no error of other code is captured.
     ///
     /// # Errors
     ///
-    /// [`Error::DeviceLimit`] where the device was created with less than [`Caps::check`] asks for.
+    /// [`Error::DeviceLimit`] if the device was created with lower limits than [`Caps::check`] requires.
     pub fn from_device(device: wgpu::Device, queue: wgpu::Queue) -> Result<Gpu> {
         Gpu::build(device, queue, false)
     }
@@ -223,20 +227,22 @@ impl Gpu {
         &self.inner.caps
     }
 
-    /// What the driver says of itself.
+    /// Name, type, backend and driver of the adapter.
     pub fn adapter_info(&self) -> wgpu::AdapterInfo {
         self.inner.device.adapter_info()
     }
 
-    /// Lets all plans that this `Gpu` makes itself ([`Gpu::plan`], and the calls with tensors) choose by what was measured.
-    /// An error where that was on another adapter, with another driver or by another version of this library.
+    /// Lets all plans that this `Gpu` makes ([`Gpu::plan`] and the calls with tensors) choose by measurements.
+    ///
+    /// # Errors
+    /// [`Error::TunedElsewhere`] if they were made on another adapter, with another driver or by another version of this library.
     pub fn use_tuning(&self, tuning: Tuning) -> Result<()> {
         self.check_tuning(&tuning)?;
         *lock(&self.inner.tuning) = Some(Arc::new(tuning));
         Ok(())
     }
 
-    /// What is measured on this device is of this adapter.
+    /// The adapter, driver and library version that measurements on this device are valid for.
     pub(crate) fn tuned_on(&self) -> TunedOn {
         let info = self.adapter_info();
         TunedOn {
@@ -251,8 +257,8 @@ impl Gpu {
         tuning.on().check(&self.tuned_on())
     }
 
-    /// Plans an operation for this device, with its tuning unless the options have one of their own: for this device too, or it
-    /// is an error.
+    /// Plans an operation for this device. A tuning in the options takes precedence over that of [`Gpu::use_tuning`] and must also
+    /// be for this device; otherwise this is [`Error::TunedElsewhere`].
     pub fn plan(
         &self,
         layer: impl Into<Fused>,
@@ -267,12 +273,12 @@ impl Gpu {
         Plan::new(layer, operation, input, self.caps(), &PlanOptions { tuning, ..options.clone() })
     }
 
-    /// Whether two handles are of the same device.
+    /// Whether two handles are clones of one `Gpu`.
     fn is(&self, other: &Gpu) -> bool {
         Arc::ptr_eq(&self.inner, &other.inner)
     }
 
-    /// Runs a bound operation: an encoder, a pass and a submission of its own.
+    /// Runs a bound operation in an encoder, a pass and a submission of its own.
     pub fn run(&self, bound: &Bound) -> Result<()> {
         self.queue_up(bound).map(drop)
     }
@@ -310,21 +316,21 @@ impl Gpu {
         })
     }
 
-    /// Frees the pipelines that no [`Prepared`] and no [`Bound`] holds, and lets wgpu free dropped tensors and uploads.
+    /// Frees the pipelines that no [`Prepared`], [`PreparedShader`] or [`Bound`] holds, and lets wgpu free dropped tensors and
+    /// uploads.
     ///
-    /// Compiled pipelines are kept for the next plan that needs them, one for each shader in each of its forms. wgpu keeps
-    /// the memory of uploads and of dropped tensors until something is submitted. A program that submits work need not call
-    /// this.
+    /// Compiled pipelines are kept for later plans, one for each variant of a shader. wgpu keeps the memory of uploads and of
+    /// dropped tensors until the next submission. A program that submits work need not call this.
     pub fn trim(&self) -> Result<()> {
         lock(&self.inner.pipelines).retain(|_, pipeline| Arc::strong_count(pipeline) > 1);
         self.guarded(|| self.queue().submit(None)).map(|_| ())
     }
 
-    /// Waits until it is known of every call so far whether it succeeded, and returns the first error since the last time.
+    /// Waits for the outcome of every call so far, and returns the first error that was not yet returned.
     ///
-    /// In a browser calls return before that is known. An error, of a shader that does not compile or of a lost device, is
-    /// returned here, and by [`Tensor::read_async`] in place of values that mean nothing. The loss of a device that the page
-    /// opened itself is told to the page only. Elsewhere every call returns its own error, and this has nothing to add.
+    /// In a browser calls return before their outcome is known. Their errors (a shader that does not compile, a lost device) are
+    /// returned here, and by [`Tensor::read_async`] in place of invalid values. The loss of a device that the page opened itself
+    /// is reported to the page only. Natively every call returns its own error, and this has nothing to add.
     pub async fn settled(&self) -> Result<()> {
         let settled = self.inner.pending.settled().await;
         self.check_lost()?;
@@ -335,14 +341,14 @@ impl Gpu {
         self.guarded_as(call, |error| error)
     }
 
-    /// As [`Gpu::guarded`], with errors told in another way.
+    /// As [`Gpu::guarded`], with errors mapped by `told`.
     fn guarded_as<T>(&self, call: impl FnOnce() -> T, told: impl FnOnce(Error) -> Error + 'static) -> Result<T> {
         let value = self.inner.pending.guarded(self.device(), call, told);
         self.check_lost()?;
         value
     }
 
-    /// Errors of a lost device reach no error scope: everything seems to succeed.
+    /// Error scopes do not report the errors of a lost device: its calls seem to succeed.
     fn check_lost(&self) -> Result<()> {
         #[cfg(not(target_arch = "wasm32"))]
         let lost = self.inner.probe.is_lost();
@@ -351,12 +357,12 @@ impl Gpu {
         if lost { Err(self::lost()) } else { Ok(()) }
     }
 
-    /// Whether something of this crate lives on this device.
+    /// Checks that an object of this device is used with it; `what` names the object in the error.
     fn check_own(&self, other: &Gpu, what: &'static str) -> Result<()> {
         if self.is(other) { Ok(()) } else { Err(Error::WrongDevice { tensor: what }) }
     }
 
-    /// The pipeline of a shader, compiled at its first use.
+    /// The pipeline of a shader, compiled at first use.
     fn pipeline(&self, shader: &Shader) -> Result<Arc<Pipeline>> {
         let known = lock(&self.inner.pipelines).get(shader).cloned();
         if let Some(pipeline) = known {
@@ -442,7 +448,7 @@ fn lost() -> Error {
     Error::DeviceLost { message: "the driver gave it up, or it was destroyed".into() }
 }
 
-/// What a mutex holds. A panic of another thread while it held the lock leaves at worst something out of it.
+/// Locks a mutex, even if it is poisoned: a thread that panicked with the lock held has at worst left an entry out.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -493,13 +499,13 @@ fn shader_module(device: &wgpu::Device, name: &str, text: String, checked: bool)
     };
     // SAFETY: Without checks an index out of bounds or an endless loop is undefined behaviour. Neither occurs:
     // - The texts are this crate's own files; only the values of their `const` lines are set, from the fixed tables of variants, and
-    //   the parts that a variant names are put together. For other texts the caller of `Shader::trusted` vouches.
+    //   the parts that a variant names are put together. For other texts the caller of `Shader::trusted` guarantees it.
     // - Every loop counts up (or halves down) to a bound that its body does not change.
     // - Indices into function and workgroup arrays are loop counters and invocation ids below the constants that size them. The host
-    //   sets those constants itself, so that the sizes it reckons with are the shader's.
-    // - Indices into storage are those of the elements of tensors that the plan's geometry was checked for. The plan cuts
+    //   sets those constants itself, so that host and shader agree on the sizes.
+    // - Indices into storage are those of elements of tensors whose geometry the plan checked. The plan cuts
     //   operands into ranges that contain every element a dispatch touches, `Prepared::bind` checks that each range lies
-    //   in its buffer, and the tests run every kernel with the checks on and off, with guard words around what is written.
+    //   in its buffer, and the tests run every kernel with the checks on and off, with guard words around the written ranges.
     unsafe { device.create_shader_module_trusted(descriptor, checks) }
 }
 
@@ -508,7 +514,7 @@ mod tests {
     use super::*;
     use crate::geometry::Conv1d;
 
-    /// Only pipelines that nothing holds are freed, and compiled again when they are needed.
+    /// Only pipelines that nothing holds are freed, and they are compiled again when needed.
     #[test]
     fn trimming_frees_unused_pipelines() {
         let gpu = Gpu::new().unwrap();

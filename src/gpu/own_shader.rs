@@ -1,4 +1,4 @@
-//! Shaders of other code, bound by the names of their variables.
+//! Shaders of the caller, bound by the names of their variables.
 
 use super::prepared::{Bound, BoundDispatch};
 use super::{Gpu, Pipeline};
@@ -17,8 +17,8 @@ pub struct PreparedShader {
 
 /// The buffers and the parameters of a [`Shader`], by name.
 ///
-/// A uniform struct of 32-bit numbers takes one [`value`](Bindings::value) for each field, and its bytes lie in a buffer of the
-/// [`Bound`]. Other uniforms, and those whose values change without a new bind, take a buffer.
+/// A uniform struct of 32-bit numbers takes one [`value`](Bindings::value) for each field; the [`Bound`] holds the buffer with its
+/// bytes. Other uniforms take a buffer, and so do those whose values change without a new bind.
 #[derive(Debug, Clone, Default)]
 pub struct Bindings<'a> {
     buffers: Vec<(&'a str, wgpu::BufferSlice<'a>)>,
@@ -37,15 +37,15 @@ pub enum Scalar {
     F32(f32),
 }
 
-/// How many workgroups a dispatch has.
+/// The number of workgroups of a dispatch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Workgroups {
-    /// So many that there is an invocation for each of a number of elements. The parts `workgroup` and `element` find its element.
+    /// One invocation for each of this many elements. The parts `workgroup` and `element` give an invocation the index of its element.
     Elements(u64),
-    /// A number, which is folded into two dimensions where one cannot hold it. The part `workgroup` finds a workgroup's index.
+    /// This many workgroups, folded into two dimensions if one cannot hold them. The part `workgroup` gives a workgroup its index.
     Count(u64),
-    /// A number along each of x, y and z.
+    /// Workgroups along x, y and z.
     Grid([u32; 3]),
 }
 
@@ -86,7 +86,7 @@ impl From<f32> for Scalar {
 }
 
 impl<'a> Bindings<'a> {
-    /// Nothing yet.
+    /// No bindings yet.
     pub fn new() -> Self {
         Self::default()
     }
@@ -98,14 +98,14 @@ impl<'a> Bindings<'a> {
         self
     }
 
-    /// Adds the value of a field of the uniform struct, `outer.inner` for a struct in it.
+    /// Adds the value of a field of a uniform struct; `outer.inner` for a field of a nested struct.
     #[must_use]
     pub fn value(mut self, field: &'a str, value: impl Into<Scalar>) -> Self {
         self.values.push((field, value.into()));
         self
     }
 
-    /// Adds values of fields of the uniform struct.
+    /// Adds values of fields of uniform structs.
     #[must_use]
     pub fn values(mut self, values: impl IntoIterator<Item = (&'a str, Scalar)>) -> Self {
         self.values.extend(values);
@@ -113,7 +113,7 @@ impl<'a> Bindings<'a> {
     }
 }
 
-/// The text of an error for each kind of number.
+/// Name of a kind of number, for errors.
 const fn kind_name(kind: naga::ScalarKind) -> &'static str {
     match kind {
         naga::ScalarKind::Uint => "u32",
@@ -146,12 +146,14 @@ impl PreparedShader {
         self.pipeline.workgroup_size
     }
 
-    /// Binds buffers and values. Slices start at multiples of the device's alignment ([`Caps`](crate::Caps)). Ranges of one buffer
-    /// may be bound side by side if none that the shader writes overlaps another; the shader is compiled in another form for them.
+    /// Binds buffers and values. Slices must start at multiples of the device's alignment ([`Caps`](crate::Caps)). Several ranges of
+    /// one buffer may be bound if no range that the shader writes overlaps another. If the shader writes one and reads another, it is
+    /// compiled again with all storage variables `read_write`.
     ///
     /// # Errors
-    /// [`Error::Binding`] names the variable: one that is missing, unknown or given twice, a buffer that is too small, not aligned or
-    /// without its usage, a value of another type, ranges that overlap. [`Error::TooLarge`] for more workgroups than the device starts.
+    /// [`Error::Binding`] names the variable: it is missing, unknown or given twice, its buffer is too small, too large, not aligned
+    /// or without its usage, its value is of another type, or its range overlaps another. [`Error::TooLarge`] for more workgroups than
+    /// the device can dispatch.
     pub fn bind(&self, bindings: &Bindings<'_>, workgroups: Workgroups) -> Result<Bound> {
         let (gpu, caps) = (&self.gpu, self.gpu.caps());
         gpu.check_lost()?;
@@ -173,7 +175,7 @@ impl PreparedShader {
         } else {
             self.pipeline.clone()
         };
-        // The values of each uniform that they are for.
+        // The bytes of each uniform without a buffer.
         let mut contents: Vec<u8> = Vec::new();
         let mut offsets: Vec<(u32, u64)> = Vec::new();
         for variable in self.filled(bindings) {
@@ -235,13 +237,13 @@ impl PreparedShader {
         Error::Binding { shader: self.shader.name().to_owned(), variable: variable.to_owned(), reason: reason.into() }
     }
 
-    /// The uniforms that values are for.
+    /// The uniforms without a buffer, which values fill.
     fn filled<'s>(&'s self, bindings: &'s Bindings<'_>) -> impl Iterator<Item = &'s Variable> {
         let uniforms = self.pipeline.bindings.iter().filter(|variable| variable.kind == BindingKind::Uniform);
         uniforms.filter(|variable| bindings.buffer(&variable.name).is_none())
     }
 
-    /// Every name is one of the shader's, and is there once.
+    /// Checks that every name is in the shader and is given once.
     fn check_names(&self, bindings: &Bindings<'_>) -> Result<()> {
         let variables: Vec<&str> = self.pipeline.bindings.iter().map(|variable| &*variable.name).collect();
         let fields: Vec<&str> =
@@ -292,7 +294,7 @@ impl PreparedShader {
         Ok(())
     }
 
-    /// Whether the shader writes a range of a buffer of which it reads another range. Two ranges that it writes need no other form.
+    /// Whether the shader writes one range of a buffer and reads another. Two written ranges need no other form of the shader.
     fn shares_a_buffer(&self, bindings: &Bindings<'_>) -> Result<bool> {
         let writes =
             |name: &str| self.pipeline.bindings.iter().any(|v| v.name == name && v.kind == BindingKind::ReadWrite);
@@ -314,7 +316,7 @@ impl PreparedShader {
         Ok(shares)
     }
 
-    /// The bytes of a uniform.
+    /// The bytes of a uniform, from the values of its fields.
     fn bytes_of(&self, variable: &Variable, bindings: &Bindings<'_>) -> Result<Vec<u8>> {
         let mut bytes = vec![0; variable.bytes as usize];
         for field in &variable.fields {

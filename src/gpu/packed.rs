@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 /// A weight in the layout of a kernel: packed once, read by any number of operations.
 ///
-/// A kernel that reads a packed weight packs it anew on each run, unless its plan was made for a packed weight
-/// ([`PlanOptions::packed`](crate::PlanOptions::packed)). Such a plan may have another batch and other lengths than the plan that the
-/// weight was packed for. The input gradient of padding that copies samples is an exception: its padding may have other taps at another
-/// length, and needs a weight of its own then.
+/// A kernel that reads a packed weight packs it on each run, unless its plan was made with
+/// [`PlanOptions::packed`](crate::PlanOptions::packed). Such a plan may have another batch and other lengths than the plan that the
+/// weight was packed for. The input gradient of padding that copies samples is an exception: at another length its padding may have
+/// other taps, and then needs a packed weight of its own.
 ///
 /// ```
 /// use conv1d::{Buffers, Conv1d, Operation, PackedWeight, PlanOptions, Role};
@@ -40,13 +40,16 @@ pub struct PackedWeight {
     layout: Arc<WeightLayout>,
     /// The dispatches that pack it.
     packing: Vec<Dispatch>,
-    /// The memory of each part. A kernel that reads the weight as it is stored has one part.
+    /// The memory of each part. A weight in its stored layout is one part.
     memory: Vec<SlotMemory>,
     tables: Tables,
 }
 
 impl PackedWeight {
     /// Packs a weight in the layout that a plan reads.
+    ///
+    /// # Errors
+    /// [`Error::NoWeight`] if the operation reads no weight, [`Error::Shape`] if this one does not have the shape of the plan's.
     pub fn new(gpu: &Gpu, plan: &Plan, weight: &Tensor) -> Result<PackedWeight> {
         let packed = PackedWeight::empty(gpu, plan)?;
         packed.pack(weight)?;
@@ -72,7 +75,7 @@ impl PackedWeight {
         &self.layout
     }
 
-    /// Packs a weight of the same shape in memory of the earlier one. Operations that are queued already read the earlier one.
+    /// Packs another weight of the same shape into the same memory. Operations that are already queued read the earlier weight.
     pub fn pack(&self, weight: &Tensor) -> Result<()> {
         weight.belongs_to(&self.gpu, Role::Weight.name())?;
         if weight.shape() != self.layout.shape {
@@ -82,7 +85,7 @@ impl PackedWeight {
         self.gpu.run(&self.bind(weight.slice())?)
     }
 
-    /// The packing, bound to a weight: to be recorded whenever the weight has changed.
+    /// Binds the packing to a weight. Record the result whenever the weight has changed.
     pub fn bind(&self, weight: wgpu::BufferSlice<'_>) -> Result<Bound> {
         check_slice(Role::Weight, weight, self.layout.elements() * 4)?;
         let buffers = Buffers::new().with(Role::Weight, weight);
@@ -107,7 +110,7 @@ impl PackedWeight {
         }
     }
 
-    /// A part, or the whole weight where it lies as it is stored.
+    /// The memory of a part. A weight in its stored layout is part 0.
     pub(super) fn memory(&self, part: usize) -> Option<&SlotMemory> {
         self.memory.get(part)
     }

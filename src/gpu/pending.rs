@@ -1,4 +1,4 @@
-//! Errors of wgpu's calls: told by each call where it can wait for them, and later in a browser, where it cannot.
+//! Errors of wgpu's calls. Natively each call waits for its errors and returns them. A browser reports them later.
 
 #[cfg(target_arch = "wasm32")]
 use super::lock;
@@ -6,10 +6,10 @@ use crate::error::{Error, Result};
 #[cfg(target_arch = "wasm32")]
 use std::sync::Mutex;
 
-/// What a call of wgpu has to say of errors.
+/// The error of a call of wgpu, if any, once it is known.
 type Said = std::pin::Pin<Box<dyn Future<Output = Option<Error>>>>;
 
-/// Calls wgpu with its errors captured: they come back instead of reaching the application's handler.
+/// Calls wgpu in error scopes: its errors are returned and do not reach the application's handler. `told` maps them.
 fn captured<T>(
     device: &wgpu::Device,
     call: impl FnOnce() -> T,
@@ -21,7 +21,7 @@ fn captured<T>(
     let value = call();
     let (validation, internal, memory) = (validation.pop(), internal.pop(), memory.pop());
     let said = Box::pin(async {
-        // Out of memory first: what follows it fails validation.
+        // Out of memory first: calls that follow it fail validation.
         let errors = [memory.await, internal.await, validation.await];
         errors.iter().flatten().next().map(|error| told(convert(error)))
     });
@@ -29,7 +29,7 @@ fn captured<T>(
 }
 
 impl Pending {
-    /// Calls wgpu with its errors captured, and returns them now or keeps them for later.
+    /// Calls wgpu in error scopes. Natively returns the error; in a browser keeps it for [`Pending::settled`].
     pub(super) fn guarded<T>(
         &self,
         device: &wgpu::Device,
@@ -41,7 +41,7 @@ impl Pending {
     }
 }
 
-/// Errors of calls that have returned: none, where every call waits for its own.
+/// Errors of calls that have returned: none natively, because every call waits for its own.
 #[cfg(not(target_arch = "wasm32"))]
 #[derive(Debug, Default)]
 pub(super) struct Pending {}
@@ -57,12 +57,12 @@ impl Pending {
     }
 }
 
-/// Errors of calls that have returned: a browser tells them later.
+/// Errors of calls that have returned. A browser reports them later.
 #[cfg(target_arch = "wasm32")]
 #[derive(Default)]
 pub(super) struct Pending {
     said: Mutex<Vec<Said>>,
-    /// The first error that nobody was told of yet.
+    /// The first error that was not yet returned.
     first: Mutex<Option<Error>>,
 }
 
@@ -71,7 +71,7 @@ impl Pending {
     fn hear(&self, said: Said) -> Result<()> {
         let mut all = lock(&self.said);
         all.push(said);
-        // Those that are known need not be kept: a program may never ask.
+        // Known outcomes are removed now, because a program may never call `settled`.
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         all.retain_mut(|said| match said.as_mut().poll(&mut context) {
             std::task::Poll::Pending => true,
@@ -107,7 +107,7 @@ impl std::fmt::Debug for Pending {
 }
 
 fn convert(error: &wgpu::Error) -> Error {
-    // The display of a wgpu error names the call; what failed is in its sources.
+    // The display of a wgpu error names the call; the causes are its sources.
     let mut message = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {

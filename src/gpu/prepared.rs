@@ -13,7 +13,7 @@ use std::sync::Arc;
 pub struct Prepared {
     gpu: Gpu,
     plan: Arc<Plan>,
-    /// Held, so that [`Gpu::trim`] keeps them.
+    /// Held so that [`Gpu::trim`] keeps them.
     _pipelines: Vec<Arc<Pipeline>>,
     tables: Tables,
 }
@@ -65,7 +65,7 @@ pub(super) struct Binder<'b> {
     pub(super) tables: &'b Tables,
 }
 
-/// Memory that is not the caller's.
+/// Memory beside the caller's tensors.
 #[derive(Clone, Copy)]
 pub(super) enum Parts<'b> {
     /// A workspace, and the plan that says which slot each part of the packed weight is in.
@@ -79,7 +79,7 @@ enum BoundMemory<'b> {
     Buffer {
         buffer: &'b wgpu::Buffer,
         offset: u64,
-        /// First byte of the elements, which may lie behind the offset; the end of the binding.
+        /// First byte of the elements, at or after the offset; end of the binding.
         first: u64,
         end: u64,
     },
@@ -98,7 +98,7 @@ impl BoundMemory<'_> {
     }
 }
 
-/// A dispatch with its memory: the shader in the form that suits it, the bytes of its parameters, and what its variables are bound to.
+/// A dispatch with its memory: the form of the shader, the bytes of its parameters, and the memory of its variables.
 struct Resolved<'b> {
     shader: Shader,
     params: Vec<u8>,
@@ -107,15 +107,15 @@ struct Resolved<'b> {
 }
 
 impl Gpu {
-    /// Compiles the shaders that a plan needs and that are not compiled yet, for calls that give it all optional tensors: a bias, and
-    /// the pre-activation of a forward pass that writes it. Binding without one of them compiles another form of some shaders (see
-    /// [`Gpu::prepare_for`]), and so does binding ranges of one buffer of which one is written.
+    /// Compiles the shaders of a plan that are not compiled yet, for calls with all optional tensors: a bias, and the pre-activation
+    /// of a forward pass that writes it. Binding without one of them compiles another form of some shaders (see
+    /// [`Gpu::prepare_for`]). So does binding several ranges of one buffer if one of them is written.
     pub fn prepare(&self, plan: &Plan) -> Result<Prepared> {
         let optional = plan.optional_output();
         self.prepare_for(plan, &[Some(Role::Bias), optional].into_iter().flatten().collect::<Vec<_>>())
     }
 
-    /// As [`Gpu::prepare`], for calls that give the plan these of its optional tensors.
+    /// As [`Gpu::prepare`], for calls with these optional tensors only.
     pub fn prepare_for(&self, plan: &Plan, given: &[Role]) -> Result<Prepared> {
         self.check_lost()?;
         self.check_caps(plan)?;
@@ -132,7 +132,7 @@ impl Gpu {
         Ok(Prepared { gpu: self.clone(), plan: Arc::new(plan.clone()), _pipelines: pipelines, tables })
     }
 
-    /// A plan may be for a lesser device than this one, not for a greater.
+    /// Checks that this device has at least the limits that the plan was made for.
     pub(super) fn check_caps(&self, plan: &Plan) -> Result<()> {
         let (have, planned) = (self.caps(), plan.caps());
         for (limit, available, needed) in [
@@ -150,7 +150,7 @@ impl Gpu {
                 return Err(Error::DeviceLimit { limit, available, needed });
             }
         }
-        // Alignments are the other way round: a coarser one needs more room in a binding.
+        // For the alignment the comparison is reversed: a coarser one needs more room in a binding.
         let (available, needed) = (have.storage_alignment.into(), planned.storage_alignment.into());
         if needed < available {
             return Err(Error::DeviceLimit { limit: limit::STORAGE_ALIGNMENT, available, needed });
@@ -165,7 +165,7 @@ impl Prepared {
         &self.plan
     }
 
-    /// Binds buffers, with a workspace of its own.
+    /// Binds buffers, with a new workspace.
     pub fn bind(&self, buffers: &Buffers<'_>) -> Result<Bound> {
         self.bind_with(buffers, &Workspace::new(&self.gpu, &[&self.plan])?)
     }
@@ -181,7 +181,7 @@ impl Prepared {
 }
 
 impl<'b> Binder<'b> {
-    /// Binds dispatches. Their parameters lie in one buffer.
+    /// Binds dispatches. One buffer holds the parameters of all.
     pub(super) fn bind<'d>(&self, dispatches: impl IntoIterator<Item = &'d Dispatch>) -> Result<Bound> {
         let gpu = self.gpu;
         let alignment = gpu.caps().uniform_alignment.max(4) as usize;
@@ -225,7 +225,7 @@ impl<'b> Binder<'b> {
         Ok(Resolved { shader, params, bound, workgroups: dispatch.workgroups })
     }
 
-    /// The memory of a binding; `None` where the caller leaves it out.
+    /// The memory of a binding; `None` if it is optional and not given.
     fn memory(&self, binding: &Binding) -> Result<Option<BoundMemory<'b>>> {
         let memory = match &binding.resource {
             Resource::Table(table) => self.tables.get(table).map(|buffer| (buffer, 0)),
@@ -261,7 +261,7 @@ impl<'b> Binder<'b> {
         Ok(Some(BoundMemory::Buffer { buffer, offset: first / alignment * alignment, first, end }))
     }
 
-    /// Memory that is not the caller's.
+    /// The memory of a workspace slot or of a part of the packed weight.
     fn slot_memory(&self, resource: &Resource) -> Option<&'b SlotMemory> {
         match (resource, self.parts) {
             (Resource::Packed(part), _) => self.part(*part),
@@ -270,7 +270,7 @@ impl<'b> Binder<'b> {
         }
     }
 
-    /// A part of the packed weight: the caller's, or in the slot into which it is packed anew each time.
+    /// The memory of a part of the packed weight: the caller's, or the workspace slot that it is packed into on each run.
     fn part(&self, part: usize) -> Option<&'b SlotMemory> {
         match (self.buffers.packed, self.parts) {
             (Some(packed), _) | (None, Parts::Packed(packed)) => packed.memory(part),
@@ -290,15 +290,15 @@ impl<'b> Binder<'b> {
 }
 
 impl Gpu {
-    /// Memory to bind where there are no elements to read: a place for each variable.
+    /// Memory to bind in place of an empty operand: a range of its own for each variable.
     fn nothing_for(&self, variable: &'static str) -> BoundMemory<'_> {
         let offset = Skips::index(variable) as u64 * u64::from(self.caps().storage_alignment.max(256));
         BoundMemory::Buffer { buffer: &self.inner.nothing, offset, first: offset, end: offset + 32 }
     }
 }
 
-/// Whether a dispatch writes a range of a buffer and has another range of it bound: all its storage bindings must then be `read_write`,
-/// which wgpu grants for ranges of one buffer.
+/// Whether a dispatch writes one range of a buffer and binds another range of it. All its storage bindings must then be `read_write`,
+/// which wgpu allows for ranges of one buffer.
 fn shares_a_buffer(bound: &[(&'static str, BoundMemory<'_>)], dispatch: &Dispatch) -> Result<bool> {
     let mut shared = false;
     let buffers = bound.iter().filter_map(|(variable, memory)| match memory {
@@ -312,7 +312,7 @@ fn shares_a_buffer(bound: &[(&'static str, BoundMemory<'_>)], dispatch: &Dispatc
                 continue;
             }
             shared = true;
-            // A browser sees the ranges as they are bound: from the alignment on.
+            // A browser compares the bound ranges, which start at aligned offsets.
             if cfg!(target_arch = "wasm32") && range.start < beside.end && beside.start < range.end {
                 let [first, second] = [other, name].map(|name| dispatch.role_of(name));
                 let alignment = u64::from(Caps::WEBGPU.storage_alignment);
@@ -369,7 +369,10 @@ impl Bound {
         Bound { gpu: gpu.clone(), dispatches }
     }
 
-    /// Operations of one device, one after another.
+    /// Joins operations of one device into one that runs them in order.
+    ///
+    /// # Errors
+    /// [`Error::WrongDevice`] if one is of another device.
     pub fn sequence(gpu: &Gpu, operations: impl IntoIterator<Item = Bound>) -> Result<Bound> {
         let mut dispatches = Vec::new();
         for operation in operations {

@@ -1,23 +1,23 @@
-//! Whether a device still works.
+//! Detection of a lost device.
 
 use super::lock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// A destroyed buffer that is asked for to be mapped. wgpu refuses that with a validation error where the device works. Where the
-/// device is lost, it refuses before it looks at the buffer, and without an error: error scopes leave lost devices out, and the
-/// callback for them waits for the queue to be empty.
+/// Detects a lost device by mapping a destroyed buffer. If the device works, wgpu refuses with a validation error. If the device is
+/// lost, wgpu refuses before it looks at the buffer, and without an error: error scopes ignore lost devices, and the callback for
+/// them waits for the queue to be empty.
 ///
-/// (A buffer that works would tell as much by its callback, but another thread's `poll` may map it at the same time.)
+/// (The callback of a valid buffer would also tell, but another thread's `poll` may map that buffer at the same time.)
 #[derive(Debug)]
 pub(super) struct Probe {
     device: wgpu::Device,
-    /// Locked because wgpu keeps the mapping that is asked for until it is taken back.
+    /// Locked because wgpu keeps a requested mapping until it is unmapped.
     buffer: Mutex<wgpu::Buffer>,
 }
 
 impl Probe {
-    /// None where the device is lost already: its buffers are invalid, which says nothing later.
+    /// `None` if the device is already lost: its buffers are invalid, and mapping one shows nothing.
     pub(super) fn new(device: &wgpu::Device) -> Option<Probe> {
         let buffer = device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("conv1d probe"),
@@ -37,13 +37,13 @@ impl Probe {
 
     pub(super) fn is_lost(&self) -> bool {
         let buffer = lock(&self.buffer);
-        // The buffer is not mapped, but counts as mapped until this.
+        // Ends the previous request: the buffer is not mapped, but counts as mapped until here.
         validated(&self.device, || buffer.unmap());
         validated(&self.device, || buffer.map_async(wgpu::MapMode::Read, .., |_| ()))
     }
 }
 
-/// Whether a call passes without a validation error.
+/// Whether a call raises no validation error.
 fn validated(device: &wgpu::Device, call: impl FnOnce()) -> bool {
     let errors = device.push_error_scope(wgpu::ErrorFilter::Validation);
     call();

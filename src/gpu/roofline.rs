@@ -10,24 +10,25 @@ use web_time::{Duration, Instant};
 static PEAK: Source = source!("peak");
 static COPY: Source = source!("copy");
 
-/// Both of them.
+/// Both sources.
 pub(crate) static SOURCES: &[&Source] = &[&PEAK, &COPY];
 
-/// Iterations of `peak`, and its operations in each: two for a multiply-add of eight sums 32 times, in 64 invocations.
+/// Loop iterations of `peak`, and operations of a workgroup in each: 2 per multiply-add, 8 sums, 32 times, 64 invocations.
 const ITERATIONS: u32 = 256;
 const FLOPS: f64 = 2.0 * 8.0 * 32.0 * 64.0;
-/// Workgroups of `peak` at first, and how long a dispatch is to take at least, so that its start does not count.
+/// First number of workgroups of `peak`, and the shortest duration of a measured dispatch, so that its launch is negligible.
 const FEW_WORKGROUPS: u32 = 256;
 const LONG: Duration = Duration::from_millis(2);
 
-/// Bytes that are copied at most: more than the caches of current devices hold (50 MiB on an H200), and one binding.
+/// Most bytes to copy: more than the caches of current devices hold (50 MiB on an H200), and one binding.
 const COPIED: u64 = 128 << 20;
-/// Bytes of a workgroup of `copy`.
+/// Bytes that a workgroup of `copy` copies.
 const COPIED_AT_ONCE: u64 = 256 * 16;
 
 impl Gpu {
-    /// Measures the highest rates of this device: multiply-adds of `f32` from registers, as `a * b + c` in WGSL, and copying
-    /// from memory to memory, by a shader or by the device's own copy, whichever is faster. Of the samples the fastest counts.
+    /// Measures the highest rates of this device: `f32` multiply-adds on registers, as `a * b + c` in WGSL (operations per second),
+    /// and copying from memory to memory (bytes per second), by a shader or by the device's own copy, whichever is faster. The
+    /// fastest sample counts.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn roofline(&self, effort: Effort) -> Result<Roofline> {
         block_on(self.roofline_async(effort))
@@ -38,7 +39,7 @@ impl Gpu {
         Ok(Roofline { flops: self.peak_flops_async(effort).await?, bytes: self.copy_bytes_async(effort).await? })
     }
 
-    /// The multiply-adds of [`Gpu::roofline_async`] alone: operations per second.
+    /// Only the multiply-add rate of [`Gpu::roofline_async`], in operations per second; a multiply-add is two.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn peak_flops(&self, effort: Effort) -> Result<f64> {
         block_on(self.peak_flops_async(effort))
@@ -68,7 +69,8 @@ impl Gpu {
         }
     }
 
-    /// The copying of [`Gpu::roofline_async`] alone: bytes read and written per second, over as much memory as there is.
+    /// Only the copy rate of [`Gpu::roofline_async`], in bytes read and written per second, over up to 128 MiB if memory and limits
+    /// allow.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn copy_bytes(&self, effort: Effort) -> Result<f64> {
         block_on(self.copy_bytes_async(effort))

@@ -20,13 +20,16 @@ use crate::geometry::elements;
 pub struct Tensor {
     gpu: Gpu,
     buffer: wgpu::Buffer,
-    /// Bytes before its values.
+    /// Bytes of the buffer before its values.
     offset: u64,
     shape: Vec<usize>,
 }
 
 impl Gpu {
-    /// Uploads values.
+    /// Uploads values, in row-major order.
+    ///
+    /// # Errors
+    /// [`Error::DataLength`] if the shape does not have as many values.
     pub fn tensor(&self, values: &[f32], shape: impl AsRef<[usize]>) -> Result<Tensor> {
         let shape = shape.as_ref().to_vec();
         let expected = elements("elements of a tensor", &shape)? as usize;
@@ -85,8 +88,8 @@ impl Gpu {
 }
 
 impl Gpu {
-    /// Copies parts of a tensor into another: where each starts in either, and its bytes. Parts that follow each other in both are
-    /// one copy.
+    /// Copies parts of a tensor into another. A part is its byte offset in the source, its byte offset in the target, and its length
+    /// in bytes. Parts that are consecutive in both are one copy.
     pub(crate) fn copy_parts(
         &self,
         from: &Tensor,
@@ -138,18 +141,18 @@ impl Tensor {
         self.shape.contains(&0)
     }
 
-    /// Its memory, for other code on the same device, with the usages `STORAGE`, `COPY_SRC` and `COPY_DST`. The values start at
+    /// Its buffer, for other code on the same device, with the usages `STORAGE`, `COPY_SRC` and `COPY_DST`. The values start at
     /// [`Tensor::offset`].
     pub fn buffer(&self) -> &wgpu::Buffer {
         &self.buffer
     }
 
-    /// The first byte of its values in its buffer: 0, but for a [part](Tensor::part) of another tensor.
+    /// Byte offset of its values in its buffer: 0, except for a [part](Tensor::part) of another tensor.
     pub fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// The bytes of its values, to be bound. WebGPU has no empty bindings: of a tensor without values it is the rest of the buffer.
+    /// The slice of its buffer to bind. For a tensor without values this is the rest of the buffer: WebGPU has no empty bindings.
     pub fn slice(&self) -> wgpu::BufferSlice<'_> {
         if self.is_empty() {
             return self.buffer.slice(self.offset..);
@@ -160,7 +163,7 @@ impl Tensor {
     /// Values from the element `first` on, as a tensor of another shape in the same memory.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] where the part ends behind the tensor.
+    /// [`Error::TooLarge`] if the part ends after the tensor.
     pub fn part(&self, first: usize, shape: impl AsRef<[usize]>) -> Result<Tensor> {
         let shape = shape.as_ref().to_vec();
         let count = u64::from(elements("elements of a tensor", &shape)?);
@@ -172,12 +175,15 @@ impl Tensor {
         Ok(Tensor { gpu: self.gpu.clone(), buffer: self.buffer.clone(), offset, shape })
     }
 
-    /// The device that it lives on.
+    /// The device of the tensor.
     pub fn gpu(&self) -> &Gpu {
         &self.gpu
     }
 
-    /// The same values in another shape of as many.
+    /// The same memory in another shape.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if that shape has another number of values.
     pub fn reshape(&self, shape: impl AsRef<[usize]>) -> Result<Tensor> {
         let shape = shape.as_ref().to_vec();
         if elements("elements of a tensor", &shape)? as usize != self.len() {
@@ -188,6 +194,9 @@ impl Tensor {
     }
 
     /// Replaces all values, once everything queued so far has run.
+    ///
+    /// # Errors
+    /// [`Error::DataLength`] if the tensor has another number of values.
     pub fn write(&self, values: &[f32]) -> Result<()> {
         if values.len() != self.len() {
             return Err(Error::DataLength { tensor: "the tensor", got: values.len(), expected: self.len() });
@@ -198,19 +207,22 @@ impl Tensor {
         self.gpu.guarded(|| self.gpu.queue().write_buffer(&self.buffer, self.offset, bytemuck::cast_slice(values)))
     }
 
-    /// Takes the values of another tensor of as many on the same device, as they are once everything queued so far has run.
+    /// Copies the values of another tensor on the same device, once everything queued so far has run.
+    ///
+    /// # Errors
+    /// [`Error::DataLength`] if that tensor has another number of values, [`Error::WrongDevice`] if it is on another device.
     pub fn copy_from(&self, other: &Tensor) -> Result<()> {
         other.belongs_to(&self.gpu, "the other tensor")?;
         if other.len() != self.len() {
             return Err(Error::DataLength { tensor: "the other tensor", got: other.len(), expected: self.len() });
         }
         let same_memory = self.buffer == other.buffer;
-        // A tensor is its own copy.
+        // A copy of a tensor to itself changes nothing.
         if self.is_empty() || (same_memory && self.offset == other.offset) {
             return Ok(());
         }
         if same_memory {
-            // WebGPU copies from one buffer to another only.
+            // WebGPU copies only between two different buffers.
             let between = self.gpu.zeros(&other.shape)?;
             between.copy_from(other)?;
             return self.copy_from(&between);
@@ -218,7 +230,7 @@ impl Tensor {
         self.gpu.copy_parts(other, self, [(0, 0, self.len() as u64 * 4)])
     }
 
-    /// The same values in memory of their own.
+    /// A copy of the tensor in a new buffer.
     pub(crate) fn copied(&self) -> Result<Tensor> {
         let copy = self.gpu.zeros(&self.shape)?;
         copy.copy_from(self)?;
@@ -232,7 +244,7 @@ impl Tensor {
     }
 
     /// Copies the values to the host once everything queued so far has run. The future never blocks its thread; dropping it
-    /// ends the waiting.
+    /// cancels the wait.
     pub async fn read_async(&self) -> Result<Vec<f32>> {
         if self.is_empty() {
             self.gpu.settled().await?;
@@ -242,13 +254,13 @@ impl Tensor {
         Ok(bytemuck::pod_collect_to_vec(&view))
     }
 
-    /// As [`Tensor::read`], into a slice of as many values.
+    /// As [`Tensor::read`], into a slice of [`Tensor::len`] values.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn read_into(&self, values: &mut [f32]) -> Result<()> {
         block_on(self.read_into_async(values))
     }
 
-    /// As [`Tensor::read_async`], into a slice of as many values, which is unchanged where that fails.
+    /// As [`Tensor::read_async`], into a slice of [`Tensor::len`] values. On an error the slice is unchanged.
     pub async fn read_into_async(&self, values: &mut [f32]) -> Result<()> {
         if values.len() != self.len() {
             return Err(Error::DataLength { tensor: "the slice", got: values.len(), expected: self.len() });
@@ -260,7 +272,7 @@ impl Tensor {
         Ok(())
     }
 
-    /// A copy of the values that the host can see.
+    /// A copy of the values, mapped to host memory.
     async fn mapped(&self) -> Result<wgpu::BufferView> {
         let (gpu, bytes) = (&self.gpu, self.len() as u64 * 4);
         let (staging, signal) = gpu.guarded(|| {

@@ -5,10 +5,10 @@ use crate::error::Result;
 use crate::timing::{Effort, Timing, measure_async};
 use web_time::{Duration, Instant};
 
-/// Runs of one submission at most.
+/// Most runs in one submission.
 const MOST_REPEATS: u32 = 1000;
 
-/// What times the GPU: its own time stamps around a pass, or the clock around a submission and the wait for it.
+/// Measures run times on the GPU: with its timestamps around a pass, or with the host clock from submission to completion.
 #[derive(Debug)]
 pub struct Timer {
     gpu: Gpu,
@@ -19,7 +19,7 @@ pub struct Timer {
 struct Stamps {
     set: wgpu::QuerySet,
     resolved: wgpu::Buffer,
-    /// Two numbers of 64 bits, read back as four words.
+    /// Two 64-bit numbers, read back as four 32-bit words.
     words: Tensor,
     nanoseconds: f64,
 }
@@ -55,19 +55,19 @@ impl Stamps {
 impl Timer {
     /// A timer for a device.
     pub fn new(gpu: &Gpu) -> Timer {
-        // A software adapter has the same clock as the program, and its stamps leave out the start of its threads.
+        // A software adapter has the same clock as the program, and its timestamps leave out the start of its threads.
         let software = gpu.adapter_info().device_type == wgpu::DeviceType::Cpu;
         let has_stamps = gpu.device().features().contains(wgpu::Features::TIMESTAMP_QUERY);
         Timer { gpu: gpu.clone(), stamps: if has_stamps && !software { Stamps::new(gpu).ok() } else { None } }
     }
 
-    /// How it times, in words.
+    /// Name of the method of measurement.
     pub fn name(&self) -> &'static str {
         if self.stamps.is_some() { "GPU time stamps" } else { "submission to completion" }
     }
 
-    /// How long a bound operation of this device takes. It has run once before, to its end: what is still queued, or still to
-    /// be compiled, would count.
+    /// Measures how long a bound operation of this device takes. Run it once to completion before: work that is still queued or
+    /// still to be compiled would count.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn measure(&self, bound: &Bound, effort: Effort) -> Result<Timing> {
         block_on(self.measure_async(bound, effort))
@@ -78,7 +78,7 @@ impl Timer {
         measure_async(effort, async |repeats| self.run_async(bound, repeats).await).await
     }
 
-    /// Runs a bound operation of this device a number of times, to the end, and says how long that took.
+    /// Runs a bound operation of this device `repeats` times to completion and returns the total time.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn run(&self, bound: &Bound, repeats: u32) -> Result<Duration> {
         block_on(self.run_async(bound, repeats))

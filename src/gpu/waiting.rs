@@ -1,7 +1,7 @@
 //! Waiting for the device without blocking the thread that polls a future.
 //!
-//! wgpu calls back only within `poll` and `submit`, so that somebody must poll. Natively that is one thread for each device,
-//! which lives while somebody waits; a call that blocks its thread anyway polls by itself. In a browser it is the event loop.
+//! wgpu calls back only within `poll` and `submit`, so some thread must poll. Natively one thread per device polls while a
+//! future is awaited; a blocking call polls on its own thread. In a browser the event loop polls.
 
 use super::{Gpu, lost};
 use crate::error::Result;
@@ -9,18 +9,18 @@ use futures_intrusive::channel::shared::{OneshotReceiver, OneshotSender, oneshot
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What a callback of wgpu will tell, once.
+/// The outcome that a callback of wgpu reports, once.
 #[derive(Debug)]
 pub(crate) struct Signal {
     teller: Arc<Teller>,
     receiver: OneshotReceiver<Result<()>>,
 }
 
-/// The side of the callback.
+/// The sender of a [`Signal`], for the callback.
 #[derive(Debug)]
 pub(crate) struct Teller {
     sender: OneshotSender<Result<()>>,
-    /// What must be done before the callback is called.
+    /// The submission that must end before the callback is called.
     #[cfg_attr(target_arch = "wasm32", allow(dead_code, reason = "a browser polls by itself"))]
     submission: wgpu::SubmissionIndex,
     /// Whether the callback was called, or nobody waits for it any more.
@@ -30,7 +30,7 @@ pub(crate) struct Teller {
 impl Teller {
     pub(super) fn tell(&self, outcome: Result<()>) {
         self.over.store(true, Ordering::Release);
-        // A send fails where an earlier one was first.
+        // A second send fails, and the first counts.
         drop(self.sender.send(outcome));
     }
 
@@ -41,7 +41,7 @@ impl Teller {
 }
 
 impl Signal {
-    /// A signal that `register` hands to a callback, which is called after a submission.
+    /// A signal for a callback, which `register` installs and which is called after the end of a submission.
     pub(super) fn new(submission: wgpu::SubmissionIndex, register: impl FnOnce(Arc<Teller>)) -> Signal {
         let (sender, receiver) = oneshot_channel();
         let teller = Arc::new(Teller { sender, submission, over: AtomicBool::new(false) });
@@ -76,16 +76,16 @@ impl Submission {
         block_on(self.wait_async())
     }
 
-    /// As `wait`, without blocking. Dropping the future ends the waiting.
+    /// As `wait`, without blocking. Dropping the future cancels the wait.
     pub async fn wait_async(self) -> Result<()> {
         self.gpu.wait(self.signal).await
     }
 }
 
 impl Gpu {
-    /// Waits for a signal. Dropping the future ends the waiting.
+    /// Waits for a signal. Dropping the future cancels the wait.
     pub(crate) async fn wait(&self, signal: Signal) -> Result<()> {
-        // A browser knows only now whether the calls before succeeded.
+        // In a browser the outcome of earlier calls is known only now.
         self.settled().await?;
         #[cfg(not(target_arch = "wasm32"))]
         native::see_to(self, &signal)?;
@@ -110,10 +110,10 @@ mod native {
     use std::sync::{Arc, Mutex};
     use std::time::Duration;
 
-    /// How long one `poll` waits: while it does, it holds a lock that stalls whoever drops a buffer.
+    /// Longest wait of one `poll`: meanwhile it holds a lock that stalls threads that drop a buffer.
     const TURN: Duration = Duration::from_millis(2);
 
-    /// The signals that somebody waits for, and whether a thread polls for them.
+    /// The signals that are awaited, and whether a thread polls for them.
     #[derive(Debug, Default)]
     pub(crate) struct Poller {
         state: Mutex<State>,
@@ -130,8 +130,8 @@ mod native {
         static BLOCKING: Cell<bool> = const { Cell::new(false) };
     }
 
-    /// Runs a future on this thread until it is done. Where the future waits for the device in a call of this crate, this thread polls
-    /// the device; other executors need a second thread for that.
+    /// Runs a future to completion on this thread. While the future waits for the device in a call of this crate, this thread polls
+    /// the device; with other executors a second thread does.
     ///
     /// ```
     /// let gpu = conv1d::Gpu::new()?;
@@ -151,10 +151,10 @@ mod native {
         pollster::block_on(future)
     }
 
-    /// Makes sure that somebody polls until the signal has been given.
+    /// Makes sure that a thread polls until the signal is sent.
     pub(super) fn see_to(gpu: &Gpu, signal: &Signal) -> Result<()> {
         if BLOCKING.get() {
-            // Where another thread polls at the same time, it may be the one that calls back, and a little later.
+            // Another thread that polls at the same time may run the callback instead, a little later.
             return poll(gpu.device(), &signal.teller, None).map(drop);
         }
         let poller = &gpu.inner.poller;
@@ -163,7 +163,7 @@ mod native {
             let (device, poller) = (gpu.device().clone(), poller.clone());
             let thread = std::thread::Builder::new().name("conv1d poll".into());
             if thread.spawn(move || poller.run(&device)).is_err() {
-                // A system that has no thread left leaves this one.
+                // The system has no thread left: poll on this one.
                 drop(state);
                 return poll(gpu.device(), &signal.teller, None).map(drop);
             }
@@ -174,7 +174,7 @@ mod native {
     }
 
     impl Poller {
-        /// Polls while somebody waits.
+        /// Polls while a signal is awaited.
         fn run(&self, device: &wgpu::Device) {
             loop {
                 let next = {
@@ -202,10 +202,10 @@ mod native {
         }
     }
 
-    /// Lets wgpu call back, after waiting for what a signal waits for. Whether that is done.
+    /// Waits for the submission of a signal and lets wgpu call back. Returns whether the submission has ended.
     fn poll(device: &wgpu::Device, teller: &Teller, timeout: Option<Duration>) -> Result<bool> {
         let wait = wgpu::PollType::Wait { submission_index: Some(teller.submission.clone()), timeout };
-        // wgpu 30 panics here where the driver says that the device is lost.
+        // wgpu 30 panics here if the driver reports a lost device.
         match catch_unwind(AssertUnwindSafe(|| device.poll(wait))) {
             Ok(Ok(_)) => Ok(true),
             Ok(Err(wgpu::PollError::Timeout)) => Ok(false),
@@ -218,7 +218,7 @@ mod native {
 mod tests {
     use super::*;
 
-    /// The thread that polls ends with the last wait, whether that was seen through or dropped.
+    /// The thread that polls ends with the last wait, whether that wait completed or was dropped.
     #[test]
     fn the_thread_that_polls_ends_with_the_last_wait() {
         let gpu = Gpu::new().unwrap();

@@ -12,16 +12,16 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-/// The text of a shader before its parts are put in.
+/// The text of a shader without its parts.
 #[derive(Debug, Clone)]
 pub(crate) struct Source {
     pub(crate) name: Cow<'static, str>,
-    /// The file in errors: from the root of the project on, or a name for a caller's text.
+    /// The file in errors: a path from the root of the project, or a name for a caller's text.
     pub(crate) file: Cow<'static, str>,
     pub(crate) wgsl: Cow<'static, str>,
-    /// The layout that the host assumes of `Params`. A kernel has one; other shaders take their parameters by name.
+    /// The layout of `Params` on the host, for a kernel. Other shaders take their parameters by name.
     pub(crate) params: Option<&'static [Block]>,
-    /// Parts of the caller's, by their names.
+    /// Names and texts of the caller's own parts.
     pub(crate) library: &'static [(&'static str, &'static str)],
     /// Whether it is a caller's text, which may use the public parts only.
     pub(crate) callers: bool,
@@ -46,7 +46,7 @@ impl Hash for Source {
     }
 }
 
-/// The [`Source`] of a file of `shaders/`: `source!("window", WindowParams)`, or `source!("peak")` for one whose parameters go by name.
+/// The [`Source`] of a file of `shaders/`: `source!("window", WindowParams)`, or `source!("peak")` for one with parameters by name.
 macro_rules! source {
     ($name:literal) => {
         $crate::kernels::program::source!(in $name, None)
@@ -74,16 +74,16 @@ pub(crate) use source;
 
 /// A WGSL compute shader in one of its variants: a text, the values of its `const` lines, and the parts that it is composed with.
 ///
-/// The kernels of this crate are such shaders, and so is whatever a program runs between them: [`Gpu::prepare_shader`] compiles one,
+/// The kernels of this crate are such shaders. A program can run its own between them: [`Gpu::prepare_shader`] compiles a shader,
 /// [`PreparedShader::bind`] binds it by the names of its variables, and the [`Bound`] records into the same pass as the convolutions.
 ///
 /// # Text
 ///
-/// One `@compute` entry point; variables in group 0: `var<storage>`, and `var<uniform>` structs. Lines `// use: NAME, FOLDER/*` at the
-/// start of a line name parts, small pieces of WGSL that are put in front of the text, each once. [`shader_parts`] lists the library's;
-/// [`Shader::library`] adds parts of the program's own. Of a folder, [`Shader::part`] says which part is meant; otherwise it is the
-/// first. A text that uses parts also has the aliases `Stored` and `Sum` (the types of elements and of sums, both `f32`) and
-/// `LANES`, a workgroup size of 64. The parts `workgroup` and `element` find an invocation's place in dispatches of any size.
+/// A shader has one `@compute` entry point. Its variables are in group 0: `var<storage>`, and `var<uniform>` structs. Lines that start
+/// with `// use: NAME, FOLDER/*` name parts: small pieces of WGSL that are put in front of the text, each once. [`shader_parts`] lists
+/// the parts of the library; [`Shader::library`] adds those of the program. [`Shader::part`] chooses the part of a folder; the default
+/// is its first. A text that uses parts also has the aliases `Stored` and `Sum` (the types of elements and of sums, both `f32`) and
+/// `LANES`, a workgroup size of 64. The parts `workgroup` and `element` give the index of an invocation in dispatches of any size.
 ///
 /// # Checks
 ///
@@ -132,16 +132,16 @@ pub(crate) use source;
 pub struct Shader {
     pub(crate) source: Cow<'static, Source>,
     pub(crate) constants: Vec<(&'static str, u32)>,
-    /// Folders of `shaders/lib`, and the part of each.
+    /// Folders of parts, each with the chosen part.
     pub(crate) parts: Vec<(&'static str, &'static str)>,
     /// Whether all storage bindings are `read_write`, so that ranges of one buffer can be bound side by side.
     pub(crate) writable: bool,
-    /// Whether it runs without run-time checks.
+    /// Whether the shader runs without run-time checks.
     pub(crate) trusted: bool,
 }
 
 impl Shader {
-    /// A shader of the caller's. The name is for errors and for the labels of wgpu.
+    /// A shader of the caller. The name appears in errors and in wgpu's labels.
     pub fn new(name: impl Into<Cow<'static, str>>, wgsl: impl Into<Cow<'static, str>>) -> Self {
         let name = name.into();
         let file = Cow::Owned(format!("{name}.wgsl"));
@@ -158,7 +158,7 @@ impl Shader {
         Shader { source, constants: Vec::new(), parts: Vec::new(), writable: false, trusted: false }
     }
 
-    /// Adds parts of the caller's: their names and texts. A name of the library's is the caller's then.
+    /// Sets the caller's own parts: names and texts. They take precedence over parts of the library with the same name.
     #[must_use]
     pub fn library(mut self, parts: &'static [(&'static str, &'static str)]) -> Self {
         self.source.to_mut().library = parts;
@@ -179,13 +179,13 @@ impl Shader {
         self
     }
 
-    /// Runs the shader without run-time checks of indices and of loops, as the kernels of this crate run, and without clearing workgroup
-    /// memory before it. A [`Gpu`](crate::Gpu) that checks every index checks this shader's, too.
+    /// Runs the shader without run-time checks of indices and loops, as the kernels of this crate run, and without clearing workgroup
+    /// memory first. A [`Gpu`](crate::Gpu) that checks every index also checks those of this shader.
     ///
     /// # Safety
     ///
-    /// Whatever is bound within the checks of [`PreparedShader::bind`](crate::PreparedShader::bind), with every value that the program
-    /// binds, no index is out of bounds, every loop ends, and workgroup memory is written before it is read.
+    /// For all buffers that [`PreparedShader::bind`](crate::PreparedShader::bind) accepts, and all values that the program binds: no
+    /// index is out of bounds, every loop ends, and workgroup memory is written before it is read.
     #[must_use]
     pub unsafe fn trusted(self) -> Self {
         Shader { trusted: true, ..self }

@@ -1,22 +1,22 @@
-//! A kernel's file and the parts of `shaders/lib` that it names, put together to one WGSL text.
+//! Composes a kernel's file and the parts of `shaders/lib` that it names into one WGSL text.
 //!
-//! A line `// use: extension/*, output, activation/relu` names parts. A name with a star is a choice: the variant says which part of
-//! that folder it is ([`Shader::parts`]). Module scope in WGSL has no order, so that composition is concatenation: the header, each
-//! part once, the kernel. Of each line `const NAME: u32 = VALUE;` that the variant has a value for, the value is replaced.
+//! A line `// use: extension/*, output, activation/relu` names parts. A name with a star is a choice: the variant names the part of
+//! that folder ([`Shader::parts`]). Module scope in WGSL has no order, so composition is concatenation: the header, each part once,
+//! the kernel. In lines `const NAME: u32 = VALUE;`, the value is replaced if the variant has one for that name.
 
 use super::parts;
 use crate::error::{Error, Result};
 use crate::kernels::program::{LANES, Shader, TEXTURE_WIDTH};
 
-/// What stands before every shader: the type that tensors are stored as, the type that sums have, and the sizes that shaders and
-/// host share.
+/// The start of every composed shader: the type of stored elements, the type of sums, and the sizes that shaders and host
+/// share.
 fn header() -> String {
     format!(
         "alias Stored = f32;\nalias Sum = f32;\nconst LANES: u32 = {LANES}u;\nconst TEXTURE_WIDTH: u32 = {TEXTURE_WIDTH}u;\n"
     )
 }
 
-/// A shader's text, and the files that its lines are of.
+/// A shader's text, and the file of each line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Composed {
     pub(crate) text: String,
@@ -26,7 +26,7 @@ pub(crate) struct Composed {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct File {
     path: String,
-    /// Lines of the text before the first of this file.
+    /// Lines of the text before the first line of this file.
     lines_before: usize,
 }
 
@@ -40,31 +40,31 @@ impl Composed {
         }
     }
 
-    /// File and line of a line of the text; both count from 1.
+    /// The file of a line of the text, and the line in that file. Lines count from 1.
     pub(super) fn place(&self, line: usize) -> (&str, usize) {
         let file = self.files.iter().rev().find(|file| file.lines_before < line);
         file.map_or(("", line), |file| (&file.path, line - file.lines_before))
     }
 }
 
-/// Puts a shader together.
+/// Composes a shader.
 pub(crate) fn compose(shader: &Shader) -> Result<Composed> {
     let mut names = Vec::new();
     collect(shader, &shader.source.wgsl, None, &mut names)?;
     if let Some((folder, part)) =
         shader.parts.iter().find(|(folder, part)| !names.contains(&format!("{folder}/{part}")))
     {
-        return Err(failed(shader, format!("it has no use for {folder}/{part}")));
+        return Err(failed(shader, format!("it does not use {folder}/{part}")));
     }
     if let Some((folder, part)) = shader
         .parts
         .iter()
         .find(|(folder, part)| shader.parts.iter().any(|(other, chosen)| other == folder && chosen != part))
     {
-        return Err(failed(shader, format!("it has another choice of {folder} besides {part}")));
+        return Err(failed(shader, format!("{folder} has two chosen parts, one of them {part}")));
     }
     let mut composed = Composed { text: String::new(), files: Vec::new() };
-    // A text of the caller's that uses no part is complete, and its names are its own.
+    // A caller's text that uses no part is complete and gets no header: all names are its own.
     if !(shader.source.callers && names.is_empty()) {
         composed.push("header", &header());
     }
@@ -82,8 +82,8 @@ pub(crate) fn compose(shader: &Shader) -> Result<Composed> {
         composed.text.replace_range(start..start + length, &format!("{value}u"));
     }
     if shader.writable {
-        // Tables stay as they are: no tensor lies in their buffers, and control flow that depends on a variable that may be written is
-        // not uniform, so that browsers would refuse the barriers in it. Of a caller's text every variable may lie in a shared buffer.
+        // Tables stay `read`: no tensor lies in their buffers, and control flow that depends on a writable variable is not uniform,
+        // so that browsers would refuse barriers in it. In a caller's text every variable may be bound to a shared buffer.
         let writable = |line: &str| match shader.source.callers || line.contains("<Stored>") {
             true => line
                 .replace("var<storage, read>", "var<storage, read_write>")
@@ -95,7 +95,7 @@ pub(crate) fn compose(shader: &Shader) -> Result<Composed> {
     Ok(composed)
 }
 
-/// A part: of the library, or of the caller's.
+/// A part of the library or of the caller.
 #[derive(Debug, Clone)]
 struct Part<'s> {
     file: String,
@@ -103,7 +103,7 @@ struct Part<'s> {
     callers: bool,
 }
 
-/// A part by its name. The caller's come first.
+/// The part of a name. The caller's parts take precedence.
 fn find<'s>(shader: &'s Shader, name: &str) -> Option<Part<'s>> {
     let own = shader.source.library.iter().find(|(known, _)| *known == name);
     let own = own.map(|&(name, text)| Part { file: format!("lib/{name}.wgsl"), text, callers: true });
@@ -111,9 +111,9 @@ fn find<'s>(shader: &'s Shader, name: &str) -> Option<Part<'s>> {
     own.or_else(|| parts::text(name).map(part))
 }
 
-/// Adds the names of the parts that a text uses, and of those that they use, each once. `of` is the part that the text is of.
+/// Adds the names of the parts that a text uses, and of the parts that these use, each once. `of` is the part with that text.
 fn collect(shader: &Shader, text: &str, of: Option<&Part<'_>>, names: &mut Vec<String>) -> Result<()> {
-    // The library's parts may use any of the library's.
+    // Parts of the library may use all parts of the library.
     let public_only = shader.source.callers && of.is_none_or(|part| part.callers);
     let lines = text.lines().filter_map(|line| line.strip_prefix("// use: "));
     for name in lines.flat_map(|line| line.split(',')).map(str::trim) {
@@ -177,7 +177,7 @@ mod tests {
         assert!(error.contains("shaders/test.wgsl:5:13") && error.contains("no_such_name"), "{error}");
     }
 
-    /// What naga parses and its validation refuses is located as well.
+    /// Errors of naga's validation are located, as those of its parser are.
     #[test]
     fn faults_name_the_file_and_the_line() {
         let wrong = shader(
@@ -191,7 +191,7 @@ mod tests {
         );
     }
 
-    /// A constant, a part or a choice that a shader does not have is an error, not a shader that lacks it.
+    /// A constant, a part or a choice that a shader does not have is an error and is not ignored.
     #[test]
     fn what_a_shader_does_not_have_is_refused() {
         let text = "// use: activation/*\nconst A: u32 = 1u;\n";

@@ -1,5 +1,5 @@
-//! WGSL text to the module of one plan: the values of `const` lines replaced, and what the host must know read back from
-//! naga rather than written down twice.
+//! WGSL text of one plan's shader: composes it with the values of its `const` lines, and reads its interface back from naga, so
+//! that it is not written down twice.
 
 mod compose;
 mod parts;
@@ -22,29 +22,29 @@ pub(crate) enum BindingKind {
     ReadWrite,
     /// A sampled texture.
     SampledTexels,
-    /// Storage textures of four floats a texel.
+    /// Storage textures with four floats per texel.
     TexelRead,
     TexelWrite,
 }
 
-/// What the host must know of a shader.
+/// The properties of a shader that the host needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Interface {
     pub(crate) entry_point: String,
     pub(crate) workgroup_size: [u32; 3],
     /// Bytes of workgroup memory.
     pub(crate) workgroup_bytes: u32,
-    /// The bindings of group 0, in ascending order; the first of a kernel, 0, is its parameters.
+    /// The bindings of group 0, in ascending order. Binding 0 of a kernel is its parameters.
     pub(crate) bindings: Vec<Variable>,
 }
 
-/// A variable of a shader that something is bound to.
+/// A variable of a shader that a resource is bound to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Variable {
     pub(crate) name: String,
     pub(crate) binding: u32,
     pub(crate) kind: BindingKind,
-    /// The fewest bytes that can be bound: the size of its type, with one element of an array without a length.
+    /// Fewest bytes that can be bound: the size of its type, with one element of a runtime-sized array.
     pub(crate) bytes: u64,
     /// The fields of a uniform struct of 32-bit numbers. Empty for other types.
     pub(crate) fields: Vec<Field>,
@@ -53,7 +53,7 @@ pub(crate) struct Variable {
 /// A field of a uniform struct.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Field {
-    /// Its name; `outer.inner` in a struct in the struct.
+    /// Its name; `outer.inner` for a field of a nested struct.
     pub(crate) name: String,
     /// First byte in the struct.
     pub(crate) offset: usize,
@@ -61,10 +61,10 @@ pub(crate) struct Field {
 }
 
 impl Shader {
-    /// The text that is compiled: the parts, the shader's own text, and the values of its constants.
+    /// The text that is compiled: the parts and the shader's own text, with the values of its constants.
     ///
     /// # Errors
-    /// [`Error::Shader`](crate::Error::Shader) names a part or a constant that does not exist.
+    /// [`Error::Shader`](crate::Error::Shader) names the part or the constant that does not exist.
     pub fn wgsl(&self) -> Result<String> {
         Ok(compose(self)?.text)
     }
@@ -84,7 +84,7 @@ impl Plan {
     }
 }
 
-/// Parses a shader. Errors name the file and the line that they are in.
+/// Parses a shader. Errors name the file and the line.
 pub(crate) fn parse(shader: &Shader, composed: &Composed) -> Result<naga::Module> {
     naga::front::wgsl::parse_str(&composed.text).map_err(|e| {
         let message = e.emit_to_string(&composed.text);
@@ -101,7 +101,7 @@ pub(crate) fn parse(shader: &Shader, composed: &Composed) -> Result<naga::Module
     })
 }
 
-/// The file and the line of what naga's validation finds wrong in a shader that it parses, where it finds anything.
+/// File, line and column of the error that naga's validation finds in a shader. `None` if it finds none or does not parse the shader.
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) fn fault(shader: &Shader) -> Option<String> {
     let composed = compose(shader).ok()?;
@@ -114,7 +114,7 @@ pub(crate) fn fault(shader: &Shader) -> Option<String> {
     Some(format!("{file}:{line}:{}", at.line_position))
 }
 
-/// Reads back what the host must know.
+/// Reads the interface of a shader, and checks that the parameter structs are those of the host.
 pub(crate) fn interface(shader: &Shader, module: &naga::Module) -> Result<Interface> {
     let [entry] = module.entry_points.as_slice() else {
         return Err(failed(shader, format!("it has {} entry points, not one", module.entry_points.len())));
@@ -165,7 +165,7 @@ pub(crate) fn interface(shader: &Shader, module: &naga::Module) -> Result<Interf
     if !shader.source.callers
         && !matches!(bindings.first(), Some(Variable { binding: 0, kind: BindingKind::Uniform, .. }))
     {
-        return Err(failed(shader, "its binding 0 is not its parameters".into()));
+        return Err(failed(shader, "its binding 0 is not the uniform with its parameters".into()));
     }
     Ok(Interface { entry_point: entry.name.clone(), workgroup_size: entry.workgroup_size, workgroup_bytes, bindings })
 }
@@ -183,7 +183,7 @@ fn texel_kind(variable: &naga::TypeInner) -> Option<BindingKind> {
     }
 }
 
-/// Compares the host's idea of a struct with the shader's, field by field.
+/// Checks that a struct has the same fields in the shader and on the host.
 fn check_struct(shader: &Shader, name: &str, theirs: Vec<(String, usize)>, ours: Vec<(String, usize)>) -> Result<()> {
     if theirs != ours {
         return Err(failed(shader, format!("its struct {name} is {theirs:?}, the host has {ours:?}")));
@@ -191,7 +191,7 @@ fn check_struct(shader: &Shader, name: &str, theirs: Vec<(String, usize)>, ours:
     Ok(())
 }
 
-/// Names and byte offsets of the fields of a struct; those of structs in it as `outer.inner`. None where there is no such struct.
+/// Names and byte offsets of the fields of a struct; `outer.inner` for those of nested structs. Empty if there is no such struct.
 fn all_fields(module: &naga::Module, name: &str) -> Vec<(String, usize)> {
     let found = module.types.iter().find(|(_, t)| t.name.as_deref() == Some(name));
     let all = found.map(|(ty, _)| leaves(module, ty)).unwrap_or_default();
@@ -207,7 +207,7 @@ fn scalars(module: &naga::Module, ty: naga::Handle<naga::Type>) -> Vec<Field> {
     leaves(module, ty).into_iter().map(field).collect::<Option<_>>().unwrap_or_default()
 }
 
-/// Name, byte offset and type of the fields of a struct, and of the structs in it as `outer.inner`.
+/// Name, byte offset and type of the fields of a struct; `outer.inner` for those of nested structs.
 fn leaves(module: &naga::Module, ty: naga::Handle<naga::Type>) -> Vec<(String, usize, naga::Handle<naga::Type>)> {
     let naga::TypeInner::Struct { members, .. } = &module.types[ty].inner else { return Vec::new() };
     let mut fields = Vec::new();
@@ -249,7 +249,7 @@ mod tests {
         let conv = |mode| Conv1d::new(4, 6, 3).groups(2).padding(Padding::both(2)).padding_mode(mode);
         let mut layers: Vec<(Layer, usize)> = modes.into_iter().map(|mode| (conv(mode).into(), 40_000)).collect();
         layers.push((ConvTranspose1d::new(4, 6, 3).groups(2).stride(2).into(), 40_000));
-        // Padding that repeats the input more than once, and a kernel far longer than what it slides over.
+        // Padding that repeats the input more than once, and a kernel far longer than its input.
         let long = |mode| conv(mode).padding(Padding::both(9)).unbounded_padding(true);
         layers.extend(modes.into_iter().map(|mode| (long(mode).into(), 3)));
         layers.push((Conv1d::new(4, 6, 90).padding(Padding::Full).into(), 3));
@@ -268,8 +268,8 @@ mod tests {
         plans
     }
 
-    /// Naga accepts every specialisation with nothing but what a browser has, and its parameters are the host's; and it writes
-    /// each for Metal and for DirectX 12.
+    /// Every specialisation is valid without optional capabilities, as in a browser. Its parameters are those of the host, and
+    /// naga translates it to Metal and DirectX 12.
     #[test]
     fn every_specialisation_is_valid_webgpu() {
         let mut reached = BTreeSet::new();
@@ -289,7 +289,7 @@ mod tests {
         assert_eq!(reached, all.map(|s| s.file.clone()).collect());
     }
 
-    /// The shader of a dispatch with all optional operands and without each, as it is and with all storage bindings writable.
+    /// The shader of a dispatch with all optional operands and without each, unchanged and with all storage bindings writable.
     fn forms(dispatch: &Dispatch) -> Vec<Shader> {
         let optional = dispatch.bindings.iter().filter(|b| b.optional).map(|b| b.variable);
         let without = optional.map(|variable| dispatch.shader.clone().without(variable));
@@ -298,7 +298,7 @@ mod tests {
         forms.iter().cloned().chain(writable).collect()
     }
 
-    /// The shader is valid, has the variables that the dispatch binds and no others, and keeps to what every device has.
+    /// The shader is valid, has exactly the variables that the dispatch binds, and stays within the limits of every device.
     fn assert_valid(shader: &Shader, dispatch: &Dispatch) {
         let name = &*shader.source.name;
         let module = parse(shader, &compose(shader).unwrap()).unwrap();
@@ -321,7 +321,7 @@ mod tests {
         assert_eq!(interface.entry_point, name);
     }
 
-    /// No function, struct or variable is declared in two files, but for the files of a folder of parts, of which a shader has one.
+    /// No function, struct or variable is declared in two files, except in files of one folder of parts: a shader has one of them.
     #[test]
     fn nothing_is_declared_twice() {
         let mut files: Vec<(String, &str)> =
@@ -349,7 +349,7 @@ mod tests {
         assert_no_repeated_lines(&files);
     }
 
-    /// No six lines that follow each other in a file follow each other in another place.
+    /// No six consecutive lines of a file occur in another place.
     fn assert_no_repeated_lines(files: &[(String, &str)]) {
         let mut places: BTreeMap<Vec<&str>, String> = BTreeMap::new();
         for (file, text) in files {

@@ -1,4 +1,4 @@
-//! The files of `shaders/lib`, each a part that kernels share. The first of a folder stands where nothing else is chosen.
+//! The files of `shaders/lib`. Each is a part that kernels share; the first of a folder is the default.
 
 macro_rules! parts {
     ($($name:literal),* $(,)?) => {
@@ -15,6 +15,7 @@ parts![
     "activation/sigmoid",
     "activation/silu",
     "activation/tanh",
+    "activation_params",
     "bias/none",
     "bias/added",
     "columns",

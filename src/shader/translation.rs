@@ -1,6 +1,6 @@
-//! What Metal and DirectX 12 are given: naga writes every shader in their languages, with the options that wgpu gives it there.
+//! Translation to Metal and DirectX 12: naga writes every shader in their languages, with the options that wgpu uses there.
 //!
-//! That a driver compiles these texts, and what they compute, needs a Mac and a Windows machine.
+//! Whether a driver compiles these texts, and computes the right results, can be tested only on a Mac and on a Windows machine.
 
 use super::*;
 use crate::kernels::program::Source;
@@ -8,12 +8,12 @@ use naga::back::{hlsl, msl};
 use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 
-/// The oldest Metal with `[[buffer]]` arguments that may be written and read, of macOS 10.13, and the newest that wgpu asks for.
+/// The oldest Metal with `[[buffer]]` arguments that may be read and written (macOS 10.13), and the newest that wgpu requests.
 const METAL: [(u8, u8); 2] = [(2, 0), (4, 0)];
-/// What wgpu takes without DXC, and the oldest and the newest with it.
+/// The shader model that wgpu uses without DXC, and the oldest and the newest that it uses with DXC.
 const DIRECT3D: [hlsl::ShaderModel; 3] = [hlsl::ShaderModel::V5_1, hlsl::ShaderModel::V6_0, hlsl::ShaderModel::V6_9];
 
-/// Fails where a shader cannot be written for Metal or DirectX 12, with the checks of indices and without them.
+/// Fails if naga cannot translate a shader to Metal or DirectX 12, with index checks and without.
 pub(crate) fn assert_translates(shader: &Shader, module: &naga::Module, info: &ModuleInfo) {
     let interface = interface(shader, module).unwrap();
     let name = shader.name();
@@ -37,7 +37,7 @@ fn places(interface: &Interface) -> impl Iterator<Item = (naga::ResourceBinding,
     interface.bindings.iter().map(move |variable| (place(variable.binding), variable.kind))
 }
 
-/// As `wgpu-hal` does in `metal/device.rs`: buffers and textures count up by themselves, the sizes of buffers come last.
+/// As `wgpu-hal` does in `metal/device.rs`: buffers and textures are numbered separately; the sizes of the buffers come last.
 fn to_metal(
     interface: &Interface,
     module: &naga::Module,
@@ -88,7 +88,7 @@ fn to_metal(
     Ok(text)
 }
 
-/// As `wgpu-hal` does in `dx12/device.rs`: constants, what is read, and what may be written have registers of their own.
+/// As `wgpu-hal` does in `dx12/device.rs`: constants, read-only and writable resources are numbered separately.
 fn to_direct3d(
     interface: &Interface,
     module: &naga::Module,
@@ -102,7 +102,7 @@ fn to_direct3d(
         let counter = match kind {
             BindingKind::Uniform => &mut constants,
             BindingKind::Read | BindingKind::SampledTexels => &mut read,
-            // Storage textures are unordered access views even where they are only read.
+            // Storage textures are unordered access views even if they are only read.
             BindingKind::ReadWrite | BindingKind::TexelRead | BindingKind::TexelWrite => &mut written,
         };
         let register = std::mem::replace(counter, *counter + 1);
@@ -128,7 +128,7 @@ fn to_direct3d(
     Ok(text)
 }
 
-/// The writers find fault with an entry point only here.
+/// The writers report the error of an entry point only here.
 fn entry_point<E: std::fmt::Display>(names: Vec<Result<String, E>>) -> Result<(), String> {
     match names.as_slice() {
         [Ok(_)] => Ok(()),
@@ -137,11 +137,11 @@ fn entry_point<E: std::fmt::Display>(names: Vec<Result<String, E>>) -> Result<()
     }
 }
 
-/// Every WGSL file is one of the shaders, and each is valid with nothing but what a browser has, its parameters are the host's, and
-/// naga writes it for Metal and DirectX 12.
+/// Every WGSL file is one of the shaders. Each is valid without optional capabilities, as in a browser, its parameters are those of
+/// the host, and naga translates it to Metal and DirectX 12.
 #[test]
 fn every_file_translates() {
-    // Where the tests run away from their sources, the environment says where those are.
+    // If the tests run away from their sources, the environment variable has the path of the sources.
     let root = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
     let root = std::path::Path::new(&root);
     let sources = crate::sources();

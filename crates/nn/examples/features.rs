@@ -1,11 +1,12 @@
-//! What a multi-scale extractor makes of a market: the maps of its 3-, 5- and 21-day filters over the last days of a file, as a picture.
+//! Draws the feature maps of a multi-scale extractor for a market: its 3-, 5- and 21-day filters over the last days of
+//! a file.
 //!
 //! ```sh
 //! cargo run --release --example features -- prices.csv --output features.svg
 //! ```
 //!
-//! Filters start at random, or come from a state dictionary that PyTorch trained (`--weights FILE.safetensors`). Passes in
-//! training mode over the days before set the statistics of the normalisation of a random extractor.
+//! Filters are random, or come from a state dictionary trained in PyTorch (`--weights FILE.safetensors`). For a random
+//! extractor, passes in training mode over the earlier days set the statistics of the normalisation.
 
 mod market;
 
@@ -23,10 +24,10 @@ use std::process::ExitCode;
 struct Arguments {
     /// A CSV file with columns open, high, low, close, volume.
     prices: PathBuf,
-    /// Days that are drawn, the last ones: 252 are a year of trading.
+    /// Number of last days to draw. 252 are a year of trading.
     #[arg(long, default_value_t = 252)]
     days: usize,
-    /// Filters of each scale.
+    /// Number of filters per scale.
     #[arg(long, default_value_t = 8)]
     hidden: usize,
     #[arg(long, default_value_t = 1)]
@@ -39,13 +40,13 @@ struct Arguments {
     output: PathBuf,
 }
 
-/// From nothing, white, to much, dark.
+/// Colour of a value from 0 (white) to 1 (dark).
 fn colour(share: f32) -> RGBColor {
     let mix = |from: u8, to: u8| (f32::from(from) + (f32::from(to) - f32::from(from)) * share.clamp(0.0, 1.0)) as u8;
     RGBColor(mix(250, 12), mix(250, 56), mix(252, 110))
 }
 
-/// The closes above, and a row of the maps for each filter below.
+/// Draws the closing prices, and below them a row for the map of each filter.
 fn draw(closes: &[f64], maps: &[f32], hidden: usize, dates: [&str; 2], path: &Path) -> Result<(), Box<dyn Error>> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder)?;
@@ -121,7 +122,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
             let shape = [1, FEATURES.len(), before.len()];
             let session = network.session_with(shape, &SessionOptions::default().mode(Mode::Training))?;
             session.input().write(&input(before))?;
-            // Running statistics move a tenth of the way each time.
+            // Each pass moves the running statistics a tenth of the way.
             (0..100).try_for_each(|_| session.forward())?;
         }
     }

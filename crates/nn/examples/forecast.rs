@@ -1,17 +1,18 @@
-//! A TCN on windows of past days forecasts the next day of a market, and is held against the persistence baseline on a tail of the
-//! file that it never saw:
+//! Trains a TCN on windows of past days to forecast the next day of a market, and compares it with the persistence
+//! baseline on the last days of the file, which it never saw:
 //!
 //! ```sh
 //! cargo run --release --example forecast -- prices.csv
 //! ```
 //!
-//! Any CSV file with columns open, high, low, close and volume will do, oldest day first. The daily S&P 500 of 1999 to 2018 is in the
-//! Python package `arch` (`arch/data/sp500/sp500.csv.gz` in its wheel).
+//! The input is any CSV file with columns open, high, low, close and volume, oldest day first. The daily S&P 500 of
+//! 1999 to 2018 is in the Python package `arch` (`arch/data/sp500/sp500.csv.gz` in its wheel).
 //!
-//! Two things are forecast: tomorrow's return, where persistence says that the price stays, and the logarithm of tomorrow's range (high
-//! to low, how volatile the day is), where it says that tomorrow is as today; and beside it the mean of the last 20 days, which is
-//! harder to beat. Nothing of the future is looked at: features of a day come from that day and the one before, scales from the days
-//! that are trained on, the network is chosen by days after those, and reported on the days after these.
+//! It forecasts two values: tomorrow's return, for which persistence predicts an unchanged price, and the logarithm of
+//! tomorrow's range (high to low, a measure of volatility), for which persistence predicts today's range. A second
+//! baseline for the range is the mean of the last 20 days, which is harder to beat. No forecast uses the future:
+//! features of a day come from that day and the one before, scales from the training days. The network is chosen on the
+//! days after the training days, and results are reported on the days after those.
 
 mod market;
 
@@ -30,10 +31,10 @@ use std::process::ExitCode;
 struct Arguments {
     /// A CSV file with columns open, high, low, close, volume.
     prices: PathBuf,
-    /// Past days that a forecast sees.
+    /// Number of past days that a forecast sees.
     #[arg(long, default_value_t = 64)]
     window: usize,
-    /// Share of the days, the last ones, that the result is reported on.
+    /// Fraction of the days, at the end, for the reported result.
     #[arg(long, default_value_t = 0.2)]
     tail: f64,
     #[arg(long, default_value_t = 12)]
@@ -43,7 +44,7 @@ struct Arguments {
     /// Channels of the blocks.
     #[arg(long, default_value_t = 16)]
     hidden: usize,
-    /// Blocks of kernels of 3.
+    /// Number of blocks with kernel size 3.
     #[arg(long, default_value_t = 4)]
     levels: usize,
     #[arg(long, default_value_t = 0.2)]
@@ -52,18 +53,18 @@ struct Arguments {
     learning_rate: f64,
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Where date, forecast and truth of every day of the tail go.
+    /// CSV file for date, forecast and truth of every day of the tail.
     #[arg(long)]
     forecasts: Option<PathBuf>,
-    /// Where the network's parameters go, as safetensors under PyTorch's names.
+    /// File for the network's parameters, as safetensors with PyTorch's names.
     #[arg(long)]
     weights: Option<PathBuf>,
 }
 
-/// What is forecast of a day: its return and the logarithm of its range.
+/// Forecast values of a day: its return and the logarithm of its range.
 const TARGETS: usize = 2;
 
-/// The days as samples: the sample of day t sees features of days up to t, and its target is of day t + 1.
+/// The days as samples: the sample of day t has the features of days up to t and the target of day t + 1.
 struct Samples {
     window: usize,
     features: Vec<[f32; FEATURES.len()]>,
@@ -73,21 +74,21 @@ struct Samples {
 }
 
 impl Samples {
-    /// The first `trained` samples give the scales.
+    /// The scales come from the first `trained` samples.
     fn new(days: &[Day], window: usize, trained: usize) -> Self {
         let raw = market::features(days);
         let targets: Vec<[f32; TARGETS]> = days
             .windows(2)
             .map(|pair| [(pair[1].close / pair[0].close).ln() as f32, pair[1].log_range() as f32])
             .collect();
-        // Sample 0 ends with feature row window - 1, and its target is of the row after.
+        // Sample 0 ends with feature row window - 1; its target is that of the next row.
         let seen = ..(trained + window).min(raw.len());
         let (inputs, scale) = (Scale::of(&raw[seen]), Scale::of(&targets[seen]));
         let features = raw.iter().map(|row| inputs.apply(row)).collect();
         Samples { window, features, targets, scale, trained }
     }
 
-    /// All samples that have a target.
+    /// Number of samples that have a target.
     fn count(&self) -> usize {
         self.features.len().saturating_sub(self.window)
     }
@@ -99,7 +100,7 @@ impl Samples {
         }
     }
 
-    /// What the day after holds.
+    /// Target of a sample: the values of the next day, unscaled.
     fn target(&self, sample: usize) -> [f32; TARGETS] {
         self.targets[sample + self.window]
     }
@@ -134,7 +135,7 @@ fn forecast(session: &Session, samples: &Samples, range: Range<usize>) -> conv1d
     Ok(forecasts)
 }
 
-/// Root of the mean squared error of a forecast of one of the targets.
+/// Root mean squared error of a forecast of one target.
 fn error(samples: &Samples, range: Range<usize>, target: usize, forecast: impl Fn(usize) -> f32) -> f64 {
     let count = range.len().max(1) as f64;
     let squares = range.map(|sample| f64::from(forecast(sample) - samples.target(sample)[target]).powi(2));
@@ -155,7 +156,7 @@ fn report(samples: &Samples, tail: Range<usize>, days: &[Day], forecasts: &[[f32
     let up = tail.clone().filter(|&s| samples.target(s)[0] > 0.0).count();
     let percent = |count: usize| 100.0 * count as f64 / tail.len() as f64;
     let (from, to) = (&days[first + samples.window + 1].date, &days[tail.end + samples.window].date);
-    println!("held out: {} days, {from} to {to}; root mean squared errors, and as a share of persistence", tail.len());
+    println!("held out: {} days, {from} to {to}; root mean squared errors, and their ratio to persistence", tail.len());
     println!("  return of a day     TCN {:.5}   persistence (it stays) {stays:.5}   {:.3}", model(0), model(0) / stays);
     println!(
         "  log range of a day  TCN {:.4}    persistence (as today) {as_today:.4}    {:.3}",
@@ -167,7 +168,7 @@ fn report(samples: &Samples, tail: Range<usize>, days: &[Day], forecasts: &[[f32
         as_lately / as_today
     );
     println!(
-        "  direction right on {:.1} % of the days; {:.1} % went up; chance alone spreads by {:.1} %",
+        "  direction right on {:.1} % of the days; {:.1} % of the days went up; the standard deviation of chance is {:.1} %",
         percent(right),
         percent(up),
         50.0 / (tail.len() as f64).sqrt()
@@ -179,7 +180,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let window = arguments.window;
     let count = days.len().saturating_sub(window.saturating_add(1));
     if !(0.05..=0.5).contains(&arguments.tail) || window == 0 {
-        return Err("--tail is a share of 0.05 to 0.5, --window at least 1".into());
+        return Err("--tail must be from 0.05 to 0.5, --window at least 1".into());
     }
     let test = count - (count as f64 * arguments.tail) as usize;
     let trained = test - test / 8;
@@ -194,7 +195,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let samples = Samples::new(&days, window, trained);
     debug_assert_eq!(samples.count(), count);
 
-    // Where results are to go is tried before there are any.
+    // Checks that the output files can be written before the training.
     for path in [&arguments.forecasts, &arguments.weights].into_iter().flatten() {
         let opened = std::fs::OpenOptions::new().append(true).create(true).open(path);
         opened.map_err(|error| format!("{}: {error}", path.display()))?;
@@ -224,7 +225,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
             bar.set_position(progress.step);
             ControlFlow::Continue(())
         })?;
-        // Chosen by the days between those that are trained on and those that are reported on.
+        // The network is chosen on the days between the training days and the tail.
         let forecasts = forecast(&session, &samples, trained..test)?;
         let scaled = |target: usize| {
             let of = |row: [f32; TARGETS]| f64::from(samples.scale.apply(&row)[target]);
@@ -286,13 +287,13 @@ mod tests {
         (0..count).map(day).collect()
     }
 
-    /// Whatever happens after day t changes nothing that a sample of day t sees.
+    /// Changes after day t do not change the input of the sample of day t.
     #[test]
     fn samples_see_no_future() {
         let (window, trained) = (8, 20);
         let before = Samples::new(&days(60), window, trained);
         let mut later = days(60);
-        // Sample s sees feature rows up to s + window - 1, which is of day s + window.
+        // Sample s sees feature rows up to s + window - 1, which belongs to day s + window.
         let (sample, last_seen) = (30, 30 + window);
         for day in &mut later[last_seen + 1..] {
             (day.open, day.high, day.low, day.close, day.volume) = (1.0, 9.0, 0.5, 5.0, 1.0);
@@ -305,7 +306,7 @@ mod tests {
         };
         assert_eq!(input(&before, sample), input(&after, sample));
         assert_ne!(input(&before, sample + 1), input(&after, sample + 1));
-        // Its target is of the first day that it does not see.
+        // Its target is that of the first day that it does not see.
         assert_ne!(before.target(sample), after.target(sample));
         assert_eq!(before.target(sample - 1), after.target(sample - 1));
     }

@@ -1,12 +1,13 @@
-//! The two tasks by which Bai, Kolter and Koltun (2018, <https://arxiv.org/abs/1803.01271>) show what a TCN remembers, trained on the GPU:
+//! Trains a TCN on the GPU on the two memory tasks of Bai, Kolter and Koltun (2018,
+//! <https://arxiv.org/abs/1803.01271>):
 //!
 //! ```sh
 //! cargo run --release --example train_tcn -- adding          # add the two marked numbers of a sequence
 //! cargo run --release --example train_tcn -- copy            # repeat ten digits after a long pause
 //! ```
 //!
-//! A progress bar shows the loss; at the end stand the loss on sequences that were not trained on and the loss curve as SVG. With
-//! `--checkpoint FILE` a run that was stopped goes on where its last checkpoint was written.
+//! A progress bar shows the loss. At the end, the program prints the loss on unseen sequences and writes the loss curve
+//! as SVG. With `--checkpoint FILE`, a stopped run continues from its last checkpoint.
 //!
 //! How long it takes where, and what comes out, is in the README.
 
@@ -26,9 +27,10 @@ use std::process::ExitCode;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Task {
-    /// Numbers of 0 to 1, two of them marked: their sum. Guessing 1 gives a loss of 1/6.
+    /// The sum of the two marked numbers among numbers from 0 to 1. Guessing 1 gives a loss of 1/6.
     Adding,
-    /// Ten digits, a pause, and from a signal on the ten digits again. Guessing gives 10 ln 8 / (T + 20).
+    /// Ten digits, a pause, a signal; the target is the ten digits again after the signal. Guessing gives
+    /// 10 ln 8 / (T + 20).
     Copy,
 }
 
@@ -36,7 +38,7 @@ enum Task {
 #[derive(Debug, Parser)]
 struct Arguments {
     task: Task,
-    /// T: numbers to choose from, or the pause. [default: 32 for adding, 50 for copy]
+    /// T: the count of numbers, or the length of the pause. [default: 32 for adding, 50 for copy]
     #[arg(long)]
     length: Option<usize>,
     /// [default: 3000 for adding, 1000 for copy]
@@ -47,34 +49,34 @@ struct Arguments {
     /// Channels of the blocks.
     #[arg(long, default_value_t = 24)]
     hidden: usize,
-    /// K.
+    /// Kernel size K.
     #[arg(long, default_value_t = 6)]
     kernel: usize,
-    /// Blocks; the receptive field doubles with each. [default: as many as see the whole sequence]
+    /// Number of blocks; each doubles the receptive field. [default: enough for the whole sequence]
     #[arg(long)]
     levels: Option<usize>,
     #[arg(long, default_value_t = 0.0)]
     dropout: f32,
     #[arg(long, default_value_t = 0.008)]
     learning_rate: f64,
-    /// Largest norm of all gradients together.
+    /// Maximum norm of all gradients together.
     #[arg(long, default_value_t = 1.0)]
     clip: f32,
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Written every 50 steps; where it is there already, the run goes on from it.
+    /// Checkpoint file, written every 50 steps. If it exists, the run continues from it.
     #[arg(long)]
     checkpoint: Option<PathBuf>,
-    /// Where the loss curve goes.
+    /// File for the loss curve.
     #[arg(long, default_value = "target/train_tcn.svg")]
     curve: PathBuf,
 }
 
-/// Sequences to train on, as many as in the paper, and those after them to test on.
+/// Number of training sequences, as in the paper, and of the test sequences after them.
 const TRAINED: usize = 50_000;
 const TESTED: usize = 1024;
 
-/// The numbers of a sequence: one generator each.
+/// The random generator of a sequence.
 fn generator(seed: u64, index: usize) -> SmallRng {
     SmallRng::seed_from_u64(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(index as u64))
 }
@@ -107,7 +109,7 @@ struct Copy {
     seed: u64,
 }
 
-/// Digits that are remembered, and how many there are: 1 to 8; 0 is the pause and 9 the signal.
+/// Number of digits to remember, and number of classes: digits 1 to 8; 0 is the pause and 9 the signal.
 const REMEMBERED: usize = 10;
 const CLASSES: usize = 10;
 
@@ -132,7 +134,7 @@ impl Dataset for Copy {
     }
 }
 
-/// How a network does on sequences that it was not trained on: the loss, and what a person makes of it.
+/// Tests a network on unseen sequences. Returns the loss, and the share of right answers as text.
 fn test(
     session: &Session,
     task: Task,
@@ -180,14 +182,14 @@ fn test(
     Ok((loss / (TESTED / batch * batch) as f64, said))
 }
 
-/// The loss of every step, and its mean over a few, on a logarithmic axis.
+/// Draws the loss of every step, and its mean over 20 steps, on a logarithmic axis.
 fn draw(losses: &[(u64, f32)], guess: f64, path: &Path) -> Result<(), Box<dyn Error>> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder)?;
     }
     let positive = || losses.iter().filter(|(_, loss)| *loss > 0.0 && loss.is_finite());
     let (Some(first), Some(last)) = (positive().next(), positive().next_back()) else {
-        println!("no step was done: no loss curve");
+        println!("no step was done, so there is no loss curve");
         return Ok(());
     };
     let bound =
@@ -215,10 +217,10 @@ fn draw(losses: &[(u64, f32)], guess: f64, path: &Path) -> Result<(), Box<dyn Er
     Ok(())
 }
 
-/// Steps at one learning rate.
+/// Number of steps with the same learning rate.
 const SAME_RATE: u64 = 50;
 
-/// Trains until all steps are done and returns the losses of those that this run did.
+/// Trains until all steps are done. Returns the losses of the steps of this run.
 fn train<D: Dataset>(
     trainer: &mut Trainer,
     data: &D,
@@ -233,7 +235,7 @@ fn train<D: Dataset>(
     let checkpoints = arguments.checkpoint.clone().map(|path| Checkpoints::new(path, SAME_RATE));
     let mut finite = true;
     while trainer.steps() < steps && finite {
-        // The rate falls along half a cosine, which a resumed run follows too: it goes by the step alone.
+        // The rate follows half a cosine and depends only on the step, so that a resumed run has the same rates.
         let part = trainer.steps() / SAME_RATE * SAME_RATE;
         let fallen = 0.5 + 0.5 * (std::f64::consts::PI * part as f64 / steps as f64).cos();
         trainer.set_learning_rate(arguments.learning_rate * fallen)?;
@@ -241,7 +243,7 @@ fn train<D: Dataset>(
             losses.push((progress.step, progress.loss));
             bar.set_position(progress.step);
             bar.set_message(format!("{:.2e}", progress.loss));
-            // What is no number any more stays so.
+            // A loss that is NaN or infinite does not recover.
             finite = progress.loss.is_finite();
             if finite { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
@@ -287,7 +289,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     println!("memory {}", trainer.memory());
     if let Some(path) = arguments.checkpoint.as_ref().filter(|path| path.exists()) {
         trainer.resume(path)?;
-        println!("going on from step {} of {}", trainer.steps(), path.display());
+        println!("continuing from step {} of {}", trainer.steps(), path.display());
     }
     let (adding, copy) = (Adding { seed: arguments.seed }, Copy { seed: arguments.seed });
     let losses = match task {
@@ -308,7 +310,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         }
     })?;
     let tested = TESTED / arguments.batch * arguments.batch;
-    println!("loss {loss:.2e} on {tested} sequences that were not trained on; guessing gives {guess:.2e}; {said}");
+    println!("loss {loss:.2e} on {tested} unseen sequences; guessing gives {guess:.2e}; {said}");
     draw(&losses, guess, &arguments.curve)?;
     Ok(())
 }

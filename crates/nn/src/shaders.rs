@@ -107,9 +107,10 @@ pub(crate) fn shader(&(name, text): &Source) -> Shader {
     // SAFETY: The texts are files of this crate, and their constants have the values 0 or 1.
     // - Every loop counts up to a bound that its body does not change.
     // - Indices into workgroup memory are those of `sum_lanes`, a part of `conv1d`.
-    // - Invocations past `count`, `splits` or `rows` return. Other indices into storage follow from the sizes in `Params`, which the schedule
-    //   takes from the shapes of the tensors that it binds. The host and the shader compare target classes with the number of
-    //   classes. The tests run every shader with the checks on and off, with equal results.
+    // - Invocations past `count`, `splits` or `rows` return. Other indices into storage follow from the sizes in
+    //   `Params`, which the schedule takes from the shapes of the tensors that it binds. The host and the shader compare
+    //   target classes with the number of classes. The tests run every shader with the checks on and off, with equal
+    //   results.
     // - Workgroup memory is written by `sum_lanes` before it is read.
     unsafe { shader.trusted() }
 }

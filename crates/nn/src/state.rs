@@ -231,7 +231,7 @@ fn unreadable(bytes: &[u8], error: &SafeTensorError) -> String {
     };
     format!(
         "this is {saved}, as torch.save writes it, and no safetensors file; in PyTorch, \
-         safetensors.torch.save_file(model.state_dict(), \"x.safetensors\") writes one that is read"
+         safetensors.torch.save_file(model.state_dict(), \"x.safetensors\") writes one"
     )
 }
 

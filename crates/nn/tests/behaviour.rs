@@ -1,4 +1,4 @@
-//! What layers promise beside their numbers: causality, dropout, gradients of everything, folding, memory.
+//! Properties of layers besides their values: causality, dropout, gradients, folding, memory.
 
 use crate::harness::{gpu, values};
 use conv1d::{Activation, Conv1d, ConvTranspose1d, Padding};
@@ -13,7 +13,7 @@ fn forward(session: &Session, x: &[f32]) -> Vec<f32> {
     session.output().read().unwrap()
 }
 
-/// Changing x[t] changes no output before t, to the last bit, and does change what comes after.
+/// Changing x[t] changes no bit of the outputs before t, and changes some output from t on.
 #[test]
 fn causal_networks_see_no_future() {
     let networks: [(Box<dyn Module>, usize); 5] = [
@@ -36,16 +36,16 @@ fn causal_networks_see_no_future() {
             let mut touched = false;
             for (i, (before, after)) in y.iter().zip(&after).enumerate() {
                 if i % length < t {
-                    assert_eq!(before.to_bits(), after.to_bits(), "network {index}: y[{i}] saw x[{t}]");
+                    assert_eq!(before.to_bits(), after.to_bits(), "network {index}: y[{i}] depends on x[{t}]");
                 }
                 touched |= i % length >= t && before != after;
             }
-            assert!(touched, "network {index}: nothing saw x[{t}]");
+            assert!(touched, "network {index}: no output depends on x[{t}]");
         }
     }
 }
 
-/// The gradients of a network that gives one number for the last step are zero for what it must not see, too.
+/// The gradient of one output is zero for all inputs outside its receptive field.
 #[test]
 fn gradients_of_the_past_are_zero() {
     let network = Network::new(gpu(), &WaveNetStack::new(3).layers(3), 5).unwrap();
@@ -82,13 +82,13 @@ fn dropout_is_a_function_of_seed_step_and_place() {
     first.output_gradient().unwrap().write(&vec![1.0; count]).unwrap();
     first.backward().unwrap();
     assert_eq!(first.input_gradient().unwrap().read().unwrap(), mask);
-    // Again the same, in another session too; another with another seed, and in another step.
+    // The mask is the same again and in another session; it differs for another seed and another step.
     assert_eq!(forward(&first, &vec![1.0; count]), mask);
     assert_eq!(forward(&session(7), &vec![1.0; count]), mask);
     assert_ne!(forward(&session(8), &vec![1.0; count]), mask);
     first.set_step(1).unwrap();
     assert_ne!(forward(&first, &vec![1.0; count]), mask);
-    // Nothing outside training, everything with probability 1.
+    // Nothing is dropped outside training; everything is dropped with probability 1.
     let x = values(1, count);
     assert_eq!(forward(&network.session(shape).unwrap(), &x), x);
     let all = Network::new(gpu(), &Dropout(1.0), 0).unwrap();
@@ -106,17 +106,18 @@ fn two_dropouts_drop_different_elements() {
     assert_ne!(y[..256], y[256..]);
 }
 
-/// What a session gives, times given numbers, added up: what gradients are taken of.
+/// The function whose gradients are tested: the sum of the outputs times `dy`.
 fn objective(session: &Session, x: &[f32], dy: &[f32]) -> f64 {
     forward(session, x).iter().zip(dy).map(|(&y, &dy)| f64::from(y) * f64::from(dy)).sum()
 }
 
-/// Steps of finite differences: rounding grows with the first where everything is smooth; the second crosses few kinks.
+/// Step sizes of finite differences: a large one against rounding for smooth functions, a small one that crosses few
+/// kinks.
 const SMOOTH: f32 = 1.0 / 128.0;
 const KINKED: f32 = 1.0 / 8192.0;
 
-/// Finite differences along a random direction of the input, and of every parameter, agree with the gradients: within what two step
-/// sizes differ by, and what rounding makes of a difference.
+/// Asserts that finite differences along a random direction of the input and of every parameter agree with the
+/// gradients, within the difference between two step sizes and the effect of rounding.
 fn assert_gradients(module: &dyn Module, input: [usize; 3], step: f32, what: &str) {
     let network = Network::new(gpu(), module, 4).unwrap();
     let options = SessionOptions::default().mode(Mode::Training).gradients().seed(3);
@@ -144,7 +145,7 @@ fn assert_gradients(module: &dyn Module, input: [usize; 3], step: f32, what: &st
             "{what}, {name}: {predicted}, differences {refined} +- {allowed}"
         );
         let length: f64 = gradient.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>().sqrt();
-        // A direction along which nothing changes would agree with anything.
+        // Where the tolerance is as large as the gradient, the comparison proves nothing and does not count.
         if allowed < 0.1 * length {
             compared += 1;
         }
@@ -165,7 +166,8 @@ fn assert_gradients(module: &dyn Module, input: [usize; 3], step: f32, what: &st
             objective(&session, &x, &dy)
         });
     }
-    // What leads into a normalisation does not change with its scale: a few may be too flat to compare.
+    // A normalisation cancels the scale of its input, so the derivatives of a few parameters may be too small to
+    // compare.
     assert!(2 * compared > gradients.entries.len(), "{what}: {compared} of {} compared", gradients.entries.len() + 1);
 }
 
@@ -201,7 +203,8 @@ fn finite_differences_agree_wherever_an_activation_stands() {
         let kinked = matches!(activation, Activation::Relu | Activation::LeakyRelu(_));
         let step = if kinked { KINKED } else { SMOOTH };
         let conv = || Conv1d::new(4, 4, 3).padding(Padding::Same);
-        // By itself, in a convolution, after a sum, after a normalisation, after dropout, and with what it is applied to used again.
+        // Alone, fused into a convolution, after a sum, after a normalisation, after dropout, and on a value that is
+        // used again.
         let network = Sequential::new()
             .then(activation)
             .then(Skip(conv()))
@@ -221,7 +224,7 @@ fn finite_differences_agree_wherever_an_activation_stands() {
     }
 }
 
-/// `x + x`, and a parameter used twice: gradients have both shares.
+/// `x + x`, and a parameter used twice: the gradients are the sums of both contributions.
 #[test]
 fn shares_of_a_gradient_add_up() {
     struct Twice;
@@ -239,7 +242,7 @@ fn shares_of_a_gradient_add_up() {
     assert_gradients(&Twice, [2, 3, 10], SMOOTH, "values used twice");
 }
 
-/// Without gradients batch normalisation goes into the weights: the same numbers, of all kinds of convolutions.
+/// Without gradients batch normalisation is folded into the weights: same results, for all kinds of convolutions.
 #[test]
 fn batch_normalisation_folds_into_any_convolution() {
     let norm = BatchNorm1d::new;
@@ -253,7 +256,7 @@ fn batch_normalisation_folds_into_any_convolution() {
     for (index, (module, channels)) in cases.iter().enumerate() {
         let shape = [3, *channels, 20];
         let network = Network::new(gpu(), module, 3).unwrap();
-        // Statistics and affine parameters that are not those of the start.
+        // Statistics and affine parameters that differ from the initial ones.
         let mut state = network.state_dict().unwrap();
         for (seed, (name, entry)) in state.entries.iter_mut().enumerate() {
             if let Values::Floats(v) = &mut entry.values {
@@ -283,14 +286,14 @@ fn values_between_layers_can_be_kept() {
     let relu = session.value("medium_conv.2").unwrap();
     assert_eq!(relu.shape(), [1, 3, 50]);
     assert_eq!(relu.read().unwrap(), y[150..300]);
-    // By itself, before the normalisation and the activation.
+    // The convolution alone, before the normalisation and the activation.
     assert!(session.value("medium_conv.0").unwrap().read().unwrap().iter().any(|&v| v < 0.0));
     assert!(matches!(session.value("no_such_layer"), Err(Error::Parameter { .. })));
     let session = network.session([1, 2, 50]).unwrap();
     assert!(matches!(session.value("medium_conv.0"), Err(Error::Layer { .. })));
 }
 
-/// Memory that is shared gives the same bits as memory that is not.
+/// Results with shared memory have the same bits as results without sharing.
 #[test]
 fn sharing_memory_changes_nothing() {
     let network = Network::new(gpu(), &Tcn::new(3, 10, 4).layers(3).dropout(0.3), 9).unwrap();
@@ -308,7 +311,7 @@ fn sharing_memory_changes_nothing() {
     assert_eq!(kept.2.values, kept.2.values_apart);
 }
 
-/// What one session gives is another's input, without a way through the host.
+/// The output of one session becomes the input of another one on the device.
 #[test]
 fn sessions_in_a_row_are_the_whole() {
     let whole = Network::new(gpu(), &WaveNetStack::new(3).layers(4), 8).unwrap();
@@ -405,7 +408,7 @@ fn wrong_networks_and_calls_are_errors_that_name_the_layer() {
     assert!(matches!(session.backward(), Err(Error::Unprepared { .. })));
 }
 
-/// A value of another graph, as whoever keeps one by mistake has it.
+/// A value of another graph, kept by mistake.
 #[test]
 fn values_of_other_graphs_are_refused() {
     struct Foreign(conv1d_nn::Value, bool, bool);
@@ -451,7 +454,7 @@ fn state_dictionaries_are_taken_whole_or_not_at_all() {
     other.load(&path).unwrap();
     assert_eq!(other.state_dict().unwrap(), before);
 
-    // As PyTorch of before the parametrizations wrote it.
+    // With the names of PyTorch before the parametrizations.
     let mut old = before.clone();
     for (name, entry) in before.entries.clone() {
         let renamed = name
@@ -487,7 +490,7 @@ fn state_dictionaries_are_taken_whole_or_not_at_all() {
     }
 }
 
-/// Files of other precisions, as models are often published.
+/// Files of other precisions, in which models are often published.
 #[test]
 fn state_dictionaries_of_other_precisions() {
     use safetensors::Dtype;

@@ -4,7 +4,7 @@ use conv1d::Gpu;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// The device of all tests. Without an adapter they fail, and say how to get one.
+/// The device of all tests. Without an adapter they fail with a message that says how to get one.
 pub(crate) fn gpu() -> &'static Gpu {
     static GPU: OnceLock<Gpu> = OnceLock::new();
     GPU.get_or_init(|| Gpu::new().unwrap_or_else(|e| panic!("{e}")))
@@ -29,7 +29,7 @@ pub(crate) fn values(seed: u64, count: usize) -> Vec<f32> {
 
 /// A file of `tests/goldens` of the repository.
 pub(crate) fn golden(file: &str) -> PathBuf {
-    // Where the tests run away from their sources, the environment says where those are.
+    // If the tests run away from their sources, the environment names the source folder.
     let root = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
     let path = Path::new(&root).join("../../tests/goldens").join(file);
     assert!(path.exists(), "{} is missing: run this test in a clone of the repository", path.display());

@@ -1,4 +1,4 @@
-//! What the host sees of a device: losing it, and waiting for it.
+//! The device seen from the host: its loss, and waiting for it.
 
 use crate::harness::values;
 use conv1d::{Conv1d, Gpu};
@@ -54,11 +54,11 @@ fn waiting_blocks_no_executor() {
     (0..4).for_each(|_| session.forward().unwrap());
     let (dict, times) = pending(network.state_dict_async());
     dict.unwrap();
-    assert!(times > 0, "reading parameters let nothing else run");
+    assert!(times > 0, "reading parameters was never pending");
 
     let mut trainer = network.trainer([4, 16, 4000], Loss::MeanSquaredError, Sgd::new(1e-3)).unwrap();
     let (input, target) = (vec![0.5; 4 * 16 * 4000], vec![0.5_f32; 4 * 16 * 3968]);
-    // (Submitting is up to the driver: lavapipe waits there for the previous submission.)
+    // (Whether submitting blocks depends on the driver: lavapipe waits there for the previous submission.)
     let (losses, times) = pending(async {
         for _ in 0..4 {
             trainer.step_async(&input, &target).await?;
@@ -66,5 +66,5 @@ fn waiting_blocks_no_executor() {
         trainer.losses_async().await
     });
     assert_eq!(losses.unwrap().len(), 4);
-    assert!(times > 0, "training let nothing else run");
+    assert!(times > 0, "training was never pending");
 }

@@ -1,4 +1,4 @@
-//! Networks: against PyTorch, against the oracle on sizes that nobody has seen, and what is promised of training.
+//! Tests of networks: against PyTorch, against the oracle on other sizes, and of the guarantees of training.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod behaviour;

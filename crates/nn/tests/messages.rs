@@ -1,4 +1,4 @@
-//! Errors of networks say where something went wrong, and what to do about it.
+//! Errors of networks name the place of the error and say what to do.
 
 use crate::harness::{gpu, values};
 use conv1d::{Activation, Conv1d, Padding};
@@ -11,7 +11,7 @@ fn session_error(module: &dyn Module, shape: [usize; 3]) -> String {
     Network::new(gpu(), module, 0).unwrap().session(shape).unwrap_err().to_string()
 }
 
-/// A value that is there but not kept, and a layer that is not there, are two different mistakes.
+/// A value that is not kept and a layer that does not exist give different errors.
 #[test]
 fn values_that_are_not_kept_say_how_to_keep_them() {
     let network = Network::new(gpu(), &Tcn::new(2, 4, 1).layers(2), 1).unwrap();
@@ -26,7 +26,7 @@ fn values_that_are_not_kept_say_how_to_keep_them() {
     assert!(!error.contains("\"\""), "{error}");
 }
 
-/// A layer goes by the same name in every session, whatever is fused or left out there.
+/// A layer has the same name in every session, whichever operations are fused or removed.
 #[test]
 fn layers_keep_their_names_in_every_session() {
     let layers = || Sequential::new().then(Conv1d::new(2, 3, 3)).then(Dropout(0.5)).then(Activation::Relu);
@@ -41,22 +41,22 @@ fn layers_keep_their_names_in_every_session() {
     let y = run(&kept);
     let convolved = kept.value("0").unwrap().read().unwrap();
     assert!(convolved.iter().any(|&v| v < 0.0));
-    // Dropout does nothing in evaluation: it gives its input.
+    // Dropout does nothing in evaluation: its output is its input.
     assert_eq!(kept.value("1").unwrap().read().unwrap(), convolved);
     assert_eq!(kept.value("2").unwrap().read().unwrap(), y);
-    // The activation is done by the convolution, whose own value nobody has.
+    // The activation is fused into the convolution, whose own output is not available.
     let fused = network.session([1, 2, 10]).unwrap();
     assert_eq!(run(&fused), y);
     assert!(matches!(fused.value("0"), Err(Error::Layer { error, .. }) if matches!(*error, Error::Unprepared { .. })));
     assert_eq!(fused.value("2").unwrap().read().unwrap(), y);
-    // Modules of several layers have a value, too.
+    // Modules of several layers have an output, too.
     let network = Network::new(gpu(), &FeatureExtractor::new(2, 3), 1).unwrap();
     let kept = network.session_with([1, 2, 10], &SessionOptions::default().keep_values()).unwrap();
     let y = run(&kept);
     assert_eq!(kept.value("medium_conv").unwrap().read().unwrap(), y[30..60]);
 }
 
-/// The right answer to a question about nothing is an error, not nothing.
+/// Gradients that a session does not compute are an error, not an empty result.
 #[test]
 fn gradients_that_are_not_computed_are_errors() {
     let network = Network::new(gpu(), &Conv1d::new(2, 3, 3), 1).unwrap();
@@ -99,7 +99,7 @@ fn a_skip_that_changes_the_shape_is_named() {
     assert_eq!(session_error(&row, [1, 1, 8]), format!("layer block.0: {says}"));
 }
 
-/// Whatever is wrong with a layer, its name is in the message.
+/// Every error of a layer contains its name.
 #[test]
 fn every_error_of_a_layer_has_its_name() {
     let row = |layer: Box<dyn Module>| Sequential::new().then_named("layer", layer);
@@ -119,10 +119,10 @@ fn every_error_of_a_layer_has_its_name() {
         let summary = Network::new(gpu(), &network, 0).unwrap().summary(shape).unwrap_err().to_string();
         assert_eq!(summary, error, "case {index}");
     }
-    // The only layer of a network has a name as well.
+    // The only layer of a network has a name, too.
     let alone = session_error(&Conv1d::new(2, 4, 3).groups(3), [1, 2, 8]);
     assert_eq!(alone, "layer (root): groups 3 does not divide in_channels 2");
-    // What is too large for the device, where its last layer gives it.
+    // An output that is too large for the device names the layer that computes it.
     let limit = gpu().caps().max_binding_bytes / 4;
     let channels = (limit / 1000 + 1) as usize;
     let wide = Sequential::new().then_named("wide", Conv1d::new(1, channels, 1).padding(Padding::Same));
@@ -133,7 +133,7 @@ fn every_error_of_a_layer_has_its_name() {
     assert!(error.starts_with("layer layer: batch normalisation needs"), "{error}");
 }
 
-/// Files that are no safetensors files say so, those of `torch.save` with the way out.
+/// Errors for files of other formats name the format; those for `torch.save` say how to convert.
 #[test]
 fn other_files_than_safetensors_are_told_apart() {
     let folder = tempfile::tempdir().unwrap();
@@ -150,8 +150,7 @@ fn other_files_than_safetensors_are_told_apart() {
         assert_eq!(same, format!("the state dictionary: {text}"));
         text
     };
-    let convert =
-        "in PyTorch, safetensors.torch.save_file(model.state_dict(), \"x.safetensors\") writes one that is read";
+    let convert = "in PyTorch, safetensors.torch.save_file(model.state_dict(), \"x.safetensors\") writes one";
     // The first bytes of what torch.save writes, now and before PyTorch 1.6.
     let zip = [b"PK\x03\x04".as_slice(), &[0; 200]].concat();
     assert_eq!(
@@ -167,7 +166,8 @@ fn other_files_than_safetensors_are_told_apart() {
         let text = message(name, bytes);
         assert!(text.starts_with("this is no safetensors file ("), "{text}");
     }
-    // A header of 640 bytes starts like a pickle of protocol 2: a damaged file of one is still what it is.
+    // A header of 640 bytes starts like a pickle of protocol 2. Such a file, when damaged, is still reported as
+    // safetensors.
     let mut dict = StateDict::default();
     dict.entries.insert("w".into(), conv1d_nn::Entry::floats([1], vec![1.0]));
     let mut padding = 0;

@@ -9,7 +9,7 @@ use conv1d_nn::{
     TcnBlock, Values, WaveNetStack,
 };
 
-/// A network and what the oracle calls it.
+/// A network, and the oracle's description of it.
 struct Case {
     module: Box<dyn Module>,
     kind: Kind,
@@ -22,14 +22,14 @@ fn case(module: impl Module + 'static, kind: Kind, input: [usize; 3]) -> Case {
     Case { module: Box::new(module), kind, input, mode }
 }
 
-/// What a session gave.
+/// Results of a session.
 struct Got {
     y: Vec<f32>,
     dx: Vec<f32>,
     gradients: StateDict,
 }
 
-/// The largest share of the oracle's estimate of the error that any element used.
+/// The largest ratio of an element's error to the oracle's estimate of it. Asserts that it is at most 1.
 fn share(got: &[f32], exact: &Balls, what: &str) -> f64 {
     assert_eq!(got.len(), exact.value.len(), "{what}: length");
     let mut largest: f64 = 0.0;
@@ -42,7 +42,8 @@ fn share(got: &[f32], exact: &Balls, what: &str) -> f64 {
     largest
 }
 
-/// An estimate that allows anything would prove nothing. (Of parameters: the bias before a normalisation has no gradient at all.)
+/// Asserts that the estimates are small compared with the values: loose ones would prove nothing. (Not used for
+/// gradients of parameters: that of a bias before a normalisation is zero.)
 fn assert_tight(exact: &Balls, what: &str) {
     let (mut errors, count) = (exact.error.clone(), exact.error.len().max(1));
     let size = (exact.value.iter().map(|v| v * v).sum::<f64>() / count as f64).sqrt();
@@ -63,7 +64,7 @@ fn run(gpu: &Gpu, case: &Case, state: &StateDict, x: &[f32], dy: &[f32]) -> (Net
     let dx = session.input_gradient().unwrap().read().unwrap();
     let gradients = session.gradients().unwrap().read().unwrap();
     if case.mode == Mode::Evaluation {
-        // The same numbers without gradients, where more is fused.
+        // The same results without gradients, where more is fused.
         let session = network.session(case.input).unwrap();
         session.input().write(x).unwrap();
         session.forward().unwrap();
@@ -73,7 +74,7 @@ fn run(gpu: &Gpu, case: &Case, state: &StateDict, x: &[f32], dy: &[f32]) -> (Net
     (network, Got { y, dx, gradients })
 }
 
-/// Outputs and gradients of a network are what the oracle says; returns that.
+/// Asserts that outputs and gradients of a network agree with the oracle. Returns the oracle and its gradients.
 fn assert_network<'s>(
     gpu: &Gpu,
     case: &Case,
@@ -96,7 +97,7 @@ fn assert_network<'s>(
         let got = if name == "x" { &got.dx } else { floats(&got.gradients.entries[name]) };
         shares.push((name.clone(), share(got, exact, &what)));
     }
-    // All parameters that are learnt have a gradient, and no others.
+    // All learnt parameters have a gradient, and no others.
     assert_eq!(got.gradients.entries.len() + 1, gradients.len());
     let after = network.state_dict().unwrap();
     for (name, exact) in &oracle.after {
@@ -116,14 +117,14 @@ fn floats(entry: &Entry) -> &[f32] {
     }
 }
 
-/// The entries of a file that begin with a prefix, without it.
+/// The entries of a file whose names begin with a prefix, without the prefix.
 fn part(file: &StateDict, prefix: &str) -> StateDict {
     let mut part = file.clone();
     part.entries.retain(|name, _| name.starts_with(prefix));
     part.strip_prefix(prefix).unwrap()
 }
 
-/// A golden value was rounded to `f32` once.
+/// Asserts that golden values are the exact ones, rounded to `f32` once.
 fn assert_rounded(golden: &[f32], exact: &Balls, what: &str) {
     for (i, (&golden, &exact)) in golden.iter().zip(&exact.value).enumerate() {
         let allowed = f64::from(golden.abs()) * f64::from(f32::EPSILON) / 2.0 + 1e-12 + exact.abs() * 1e-9;
@@ -194,7 +195,7 @@ fn separable_convolution_of_pytorch() {
     check_golden("separable", SeparableConv1d::new(10, 12, 5), separable(5, 1, 1));
 }
 
-/// Every argument of the layers that are put together of convolutions, with and without a bias.
+/// Every argument of the layers that combine convolutions, with and without a bias.
 #[test]
 fn layers_of_all_arguments() {
     let strided = |kernel, stride, dilation, groups| Kind::Causal { kernel, stride, dilation, groups };
@@ -212,7 +213,7 @@ fn layers_of_all_arguments() {
     assert_networks(&cases);
 }
 
-/// Networks of the same kinds with other sizes, started at random.
+/// Networks of the same kinds with other sizes and random parameters.
 #[test]
 fn networks_of_other_sizes() {
     let cases = [

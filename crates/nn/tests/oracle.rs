@@ -1,9 +1,9 @@
-//! The networks as their PyTorch classes define them, on the tape.
+//! The oracle's networks: defined on the tape as in their PyTorch classes.
 
 use super::tape::{Balls, Geometry, Tape, Var};
 use conv1d_nn::{StateDict, Values};
 
-/// A network that the tests know by itself.
+/// A network that the oracle defines.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Kind {
     Causal { kernel: usize, stride: usize, dilation: usize, groups: usize },
@@ -61,7 +61,7 @@ impl<'a> Oracle<'a> {
     fn parameter(&mut self, name: &str) -> Option<Var> {
         let entry = self.state.entries.get(name)?;
         let Values::Floats(values) = &entry.values else { panic!("{name} holds no numbers") };
-        // A linear layer is a convolution of kernels of 1.
+        // A linear layer is a convolution with kernel size 1.
         let mut shape = entry.shape.clone();
         if shape.len() == 2 {
             shape.push(1);

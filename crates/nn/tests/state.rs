@@ -1,4 +1,4 @@
-//! State dictionaries that fit a network in part, and names with prefixes.
+//! State dictionaries that match a network only in part, and names with prefixes.
 
 use crate::harness::gpu;
 use conv1d::Conv1d;
@@ -31,7 +31,7 @@ fn a_part_of_a_dictionary_is_loaded() {
         let source = if published.entries.contains_key(name) { &published } else { &before };
         assert_eq!(entry, &source.entries[name], "{name}");
     }
-    // The strict way refuses the same dictionary with the same names, and changes nothing.
+    // Strict loading refuses the dictionary with the same names, and changes nothing.
     match network.load_state_dict(&given) {
         Err(Error::StateKeys { missing, unexpected }) => {
             assert_eq!((missing, unexpected), (others.missing, others.unexpected));
@@ -39,7 +39,7 @@ fn a_part_of_a_dictionary_is_loaded() {
         other => panic!("{other:?}"),
     }
     assert_eq!(network.state_dict().unwrap(), after);
-    // Everything: nothing is left. Nothing: everything is.
+    // A complete dictionary leaves no names; an empty one leaves all.
     assert!(network.load_state_dict_partial(&before).unwrap().is_empty());
     assert_eq!(network.state_dict().unwrap(), before);
     let nothing = network.load_state_dict_partial(&StateDict::default()).unwrap();
@@ -58,7 +58,7 @@ fn a_part_of_a_dictionary_is_loaded() {
     });
 }
 
-/// A shape that differs is an error in both ways, before anything is written.
+/// A different shape is an error, before anything is written.
 #[test]
 fn a_part_of_another_shape_is_refused() {
     let network = tcn(1, 1);
@@ -87,11 +87,11 @@ fn prefixes_are_stripped() {
     assert_eq!(stripped.metadata["format"], "pt");
     network.load_state_dict(&stripped).unwrap();
 
-    // Names without the prefix stay, and a prefix goes once.
+    // Names without the prefix stay, and the prefix is removed once.
     let mixed = dict(["model.a", "b", "model.model.c"]).strip_prefix("model.").unwrap();
     let numbers: Vec<_> = mixed.entries.into_iter().map(|(name, entry)| (name, entry.values)).collect();
     let floats = |v: f32| conv1d_nn::Values::Floats(vec![v]);
-    // As a map orders them: model.a was 1, model.model.c 3.
+    // In the order of the map: model.a was 1, model.model.c 3.
     assert_eq!(numbers, [("a".into(), floats(1.0)), ("b".into(), floats(2.0)), ("model.c".into(), floats(3.0))]);
     assert_eq!(dict(["a"]).strip_prefix("").unwrap(), dict(["a"]));
 }
@@ -109,7 +109,7 @@ fn prefixes_that_cannot_go_are_errors() {
     );
     let twice = r#"a: two tensors have this name without the prefix "model.""#;
     assert_eq!(error(dict(["a", "model.a"]), "model."), twice);
-    // Whichever comes first.
+    // In either order.
     assert_eq!(error(dict(["z.a", "a"]), "z."), r#"a: two tensors have this name without the prefix "z.""#);
     assert_eq!(
         error(dict(["model.", "model.a"]), "model."),

@@ -1,15 +1,15 @@
-//! The oracle of networks: operations in `f64`, straight from their definitions, with their derivatives, and an estimate of how far
-//! a device that computes in `f32` may be off.
+//! The oracle of networks: operations in `f64`, straight from their definitions, with their derivatives and an estimate
+//! of the error of a device that computes in `f32`.
 //!
-//! Every operation adds its own bound, that of its sums in whatever order (`conv1d::reference::gamma`). What its inputs are already off
-//! by goes through its derivatives; errors of different elements come from different roundings, so that their squares add up, as
-//! Higham and Mary do it (*A New Approach to Probabilistic Rounding Error Analysis*, 2019). The worst case instead, all errors in
-//! one direction through every layer, would allow anything after a few layers.
+//! Every operation adds its own bound, that of its sums in any order (`conv1d::reference::gamma`). Errors of its inputs
+//! propagate through its derivatives. Errors of different elements come from different roundings, so their squares add
+//! up (Higham, Mary: *A New Approach to Probabilistic Rounding Error Analysis*, 2019). A worst-case bound, with all
+//! errors in one direction through every layer, would allow anything after a few layers.
 
 use conv1d::reference::gamma;
 use std::collections::BTreeMap;
 
-/// Values and how far each may be off.
+/// Values with a bound of the error of each.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Balls {
     pub(super) shape: Vec<usize>,
@@ -44,7 +44,7 @@ pub(super) struct Var(usize);
 
 type Back = Box<dyn Fn(&[Balls], &Balls) -> Vec<(Var, Balls)>>;
 
-/// Operations in the order in which they were done, and how their derivatives go back.
+/// Values in the order of their computation, with the backward function of each.
 #[derive(Default)]
 pub(super) struct Tape {
     values: Vec<Balls>,
@@ -52,7 +52,7 @@ pub(super) struct Tape {
     names: BTreeMap<String, Var>,
 }
 
-/// A sum of products with the error of its terms, squares added up, and that of the summation.
+/// A sum of products, with the sum of the squared errors of its terms and the data for the error of the summation.
 #[derive(Default, Clone, Copy)]
 struct Sum {
     value: f64,
@@ -75,7 +75,7 @@ impl Sum {
     }
 }
 
-/// A convolution: padding of zeros on both sides.
+/// A convolution with zero padding on both sides.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Geometry {
     pub(super) stride: usize,
@@ -94,7 +94,7 @@ impl Geometry {
         Geometry { stride: 1, dilation: 1, groups, left: (kernel - 1) / 2, right: kernel / 2 }
     }
 
-    /// A depthwise convolution that gives one output for every stride begun, with the odd sample of the padding on the right.
+    /// A depthwise convolution with ceil(L / stride) outputs, and an odd sample of padding on the right.
     pub(super) fn halved([kernel, stride, dilation]: [usize; 3], x: &[usize]) -> Self {
         let reached = (x[2].div_ceil(stride) - 1) * stride + dilation * (kernel - 1) + 1;
         let padding = reached.saturating_sub(x[2]);
@@ -106,7 +106,7 @@ impl Geometry {
         [x[0], w[0], (padded - self.dilation * (w[2] - 1) - 1) / self.stride + 1]
     }
 
-    /// Calls with the indices of all products: of x, w and y.
+    /// Calls `product` with the indices of x, w and y for every product.
     fn each(&self, x: &[usize], w: &[usize], mut product: impl FnMut(usize, usize, usize)) {
         let y = self.output(x, w);
         let per_group = w[0] / self.groups;
@@ -137,7 +137,7 @@ impl Tape {
         Var(self.values.len() - 1)
     }
 
-    /// A value that comes from outside.
+    /// An input of the tape.
     pub(super) fn leaf(&mut self, name: &str, value: Balls) -> Var {
         self.values.push(value);
         self.back.push(None);
@@ -150,7 +150,7 @@ impl Tape {
         &self.values[var.0]
     }
 
-    /// Gradients of all leaves, by their names, from that of `output`.
+    /// Gradients of all leaves, by name, from the gradient of `output`.
     pub(super) fn gradients(&self, output: Var, dy: Balls) -> BTreeMap<String, Balls> {
         let mut gradients: Vec<Option<Balls>> = self.values.iter().map(|_| None).collect();
         gradients[output.0] = Some(dy);
@@ -255,7 +255,7 @@ impl Tape {
                 if xs.value[i] <= 0.0 {
                     (dx.value[i], dx.error[i]) = (0.0, 0.0);
                 }
-                // Which side of the kink the device is on is anybody's guess.
+                // The device may be on either side of the kink.
                 if xs.value[i].abs() <= xs.error[i] {
                     dx.error[i] = dy.error[i] + dy.value[i].abs();
                 }
@@ -320,8 +320,8 @@ impl Tape {
         })
     }
 
-    /// Batch normalisation by the statistics of the batch, or by given ones. Returns the mean and the unbiased variance of the batch
-    /// too.
+    /// Batch normalisation by the statistics of the batch, or by given ones. Also returns the mean and the unbiased
+    /// variance of the batch.
     pub(super) fn batch_norm(
         &mut self,
         x: Var,
@@ -349,7 +349,7 @@ impl Tape {
                 None => (mean, variance),
             };
             let inverse = 1.0 / (variance + 1e-5).sqrt();
-            // Of the mean, and of the inverse relative to it.
+            // Absolute error of the mean, relative error of the inverse.
             let (mean_error, inverse_error) = if frozen {
                 (0.0, 4.0 * UNIT)
             } else {
@@ -359,7 +359,7 @@ impl Tape {
             };
             statistics.push((mean, inverse, mean_error, inverse_error));
         }
-        // How far an element is from its mean, in standard deviations, with the error of that.
+        // Difference of an element from its mean, in standard deviations, and the error of that.
         let normalised = {
             let statistics = statistics.clone();
             move |xs: &Balls, i: usize| {

@@ -1,4 +1,4 @@
-//! Losses, optimisers, checkpoints: against their definitions, and that training gets somewhere.
+//! Losses, optimisers and checkpoints against their definitions, and convergence of training.
 
 use crate::harness::{gpu, values};
 use conv1d::Gpu;
@@ -8,7 +8,7 @@ use conv1d_nn::{
 };
 use std::ops::ControlFlow;
 
-/// A linear network, whose gradients are a line of arithmetic.
+/// A linear network, whose gradients have a closed form.
 fn linear() -> Sequential {
     Sequential::new().then(LastStep).then(Linear::new(3, 2))
 }
@@ -138,7 +138,7 @@ fn optimisers_and_losses_are_those_of_pytorch() {
                 let got = f64::from(trainer.gradient_norm().unwrap());
                 assert!((got - norm).abs() < 1e-5 * norm, "{what}: norm {got}, {norm}");
             }
-            // An Adam step is a ratio: where both its sides are small, so are their digits.
+            // An Adam step is a ratio: where numerator and denominator are small, they have few correct digits.
             for (got, expected) in parameters(&network).iter().zip(&expected) {
                 assert!(
                     (got - expected).abs() < 2e-5 * (1.0 + expected.abs()),
@@ -149,7 +149,7 @@ fn optimisers_and_losses_are_those_of_pytorch() {
     }
 }
 
-/// At every time step, the class that the input had three steps ago.
+/// The target at every time step is the class of the input three steps before.
 struct Echo;
 
 const ECHO: [usize; 3] = [16, 4, 24];
@@ -190,11 +190,11 @@ fn training_converges_on_classes() {
         .unwrap();
     assert_eq!(losses.len(), 150);
     let last = losses[140..].iter().sum::<f32>() / 10.0;
-    // A guess is ln 4 = 1.39.
+    // A guess has the loss ln 4 = 1.39.
     assert!(last < 0.2, "{last} after {:?}", &losses[..3]);
 }
 
-/// The mean of the two marked numbers of a row: the adding problem, small.
+/// A small adding problem: the target is the mean of the two marked numbers of a row.
 struct Adding;
 
 impl Dataset for Adding {
@@ -232,11 +232,11 @@ fn training_converges_on_numbers() {
         })
         .unwrap();
     let last = losses[290..].iter().sum::<f32>() / 10.0;
-    // Always saying 0 gives 1/6.
+    // An output of 0 has the loss 1/6.
     assert!(last < 0.02, "{last} after {:?}", &losses[..3]);
 }
 
-/// Everything that a step depends on: dropout, running statistics, momenta, the order of samples.
+/// A network with dropout and running statistics. The test adds momenta and the order of samples.
 fn stateful() -> Sequential {
     Sequential::new()
         .then(TcnBlock::new(4, 8, 3).dropout(0.3))
@@ -327,7 +327,7 @@ fn checkpoints_of_other_runs_are_refused_and_good_ones_survive() {
     let other = Sequential::new().then(LastStep).then(Linear::new(3, 2)).then(conv1d::Activation::Tanh);
     assert!(matches!(refused(&other, mse, adam, 0), Error::Conv1d(conv1d::Error::File { .. })));
 
-    // Notes that somebody changed.
+    // Changed metadata.
     let whole = conv1d_nn::StateDict::load(&path).unwrap();
     for (note, value) in [("step", u64::MAX), ("learning_rate", f64::NAN.to_bits())] {
         let mut changed = whole.clone();
@@ -337,7 +337,7 @@ fn checkpoints_of_other_runs_are_refused_and_good_ones_survive() {
         assert_eq!((network.state_dict().unwrap(), trainer.steps()), (state.clone(), 1));
     }
 
-    // What the observer ends is not kept.
+    // A run that the observer stopped is not saved.
     struct One;
     impl Dataset for One {
         type Target = f32;
@@ -355,13 +355,13 @@ fn checkpoints_of_other_runs_are_refused_and_good_ones_survive() {
     assert_eq!(std::fs::read(&path).unwrap(), kept);
     trainer.resume(&path).unwrap();
 
-    // A bit that changed in the middle of the numbers.
+    // A flipped bit in the middle of the numbers.
     let mut damaged = std::fs::read(&path).unwrap();
     let last = damaged.len() - 9;
     damaged[last] ^= 1;
     std::fs::write(folder.path().join("half"), damaged).unwrap();
     assert!(matches!(trainer.resume(folder.path().join("half")), Err(Error::Conv1d(conv1d::Error::File { .. }))));
-    // A link leads to where the checkpoint is written, and stays one.
+    // Saving through a link writes its target, and the link stays.
     #[cfg(unix)]
     {
         let link = folder.path().join("link");
@@ -371,7 +371,7 @@ fn checkpoints_of_other_runs_are_refused_and_good_ones_survive() {
         std::fs::remove_file(&link).unwrap();
     }
 
-    // What cannot be written leaves what was there; what is half written is not taken.
+    // A failed write leaves the old file; a truncated file is refused.
     let bytes = std::fs::read(&path).unwrap();
     assert!(matches!(
         trainer.save(folder.path().join("no/such/folder")),
@@ -440,7 +440,7 @@ fn wrong_batches_leave_everything_as_it_was() {
     assert!(matches!(few, Err(Error::TooFewSamples { samples: 3, batch: 4 })));
 }
 
-/// More classes than one lane gets through in a share of the usual size, and a network whose output has no classes.
+/// More classes than one lane handles in a split of the usual size, and a network whose output has no classes.
 #[test]
 fn cross_entropy_of_many_classes() {
     let network = Network::new(gpu(), &Sequential::new().then(LastStep).then(Linear::new(3, 700)), 1).unwrap();
@@ -458,13 +458,13 @@ fn cross_entropy_of_many_classes() {
     let network = Network::new(gpu(), &Constant, 1).unwrap();
     let refused = network.trainer([4, 3, 1], Loss::CrossEntropy, Sgd::new(0.1));
     assert!(matches!(refused, Err(Error::Conv1d(conv1d::Error::Shape { .. }))));
-    // But squares it has: its target is the constant itself.
+    // Mean squared error works: the target has the shape of the constant.
     let mut trainer = network.trainer([4, 3, 1], Loss::MeanSquaredError, Sgd::new(1.0)).unwrap();
     trainer.step(&values(1, 12), &[0.0f32; 5]).unwrap();
     assert_eq!(trainer.losses().unwrap()[0].loss, 1.0);
 }
 
-/// A parameter without influence has no gradient, and a target that is no number spoils everything, clipped or not.
+/// A parameter without influence has no gradient, and a NaN target makes every parameter NaN, even with clipping.
 #[test]
 fn gradients_of_nothing_and_of_no_number() {
     struct Unused;
@@ -487,7 +487,7 @@ fn gradients_of_nothing_and_of_no_number() {
     assert!(parameters(&network).iter().all(|p| p.is_nan()));
 }
 
-/// A norm of nothing is one, too.
+/// The norm of zero gradients is available, too.
 #[test]
 fn the_norm_of_gradients_is_told_where_they_are_clipped() {
     let network = Network::new(gpu(), &linear(), 1).unwrap();
@@ -505,7 +505,7 @@ fn the_norm_of_gradients_is_told_where_they_are_clipped() {
     assert!(matches!(trainer.gradient_norm(), Err(Error::Unprepared { .. })));
 }
 
-/// Datasets without an end, and ones that panic: the panic is theirs, and nothing hangs.
+/// Endless datasets, and datasets that panic: the panic is propagated, and nothing hangs.
 #[test]
 fn datasets_may_be_endless_and_may_panic() {
     struct Endless;
@@ -539,7 +539,7 @@ fn datasets_may_be_endless_and_may_panic() {
         })
         .unwrap();
     assert_eq!((told, trainer.steps()), (10, 32));
-    // Nothing of the rest is lost.
+    // The other losses can still be read.
     assert_eq!(trainer.losses().unwrap().iter().map(|p| p.step).collect::<Vec<_>>(), (11..=32).collect::<Vec<_>>());
     let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         trainer.fit(&Panics, 40, None, |_| ControlFlow::Continue(()))
@@ -547,7 +547,8 @@ fn datasets_may_be_endless_and_may_panic() {
     assert_eq!(panicked.unwrap_err().downcast_ref(), Some(&"no sample today"));
 }
 
-/// A step takes what was planned, and a thousand take no more. On a device of its own: others would count too.
+/// Training allocates the planned memory, and a thousand steps allocate no more. It has its own device, because
+/// allocations of other tests would count.
 #[test]
 fn a_thousand_steps_take_no_more_memory() {
     let gpu = Gpu::new().unwrap();

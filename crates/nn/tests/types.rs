@@ -1,4 +1,4 @@
-//! The types of the module go through threads, and their clones stand for themselves.
+//! The types can be sent between threads, and clones are independent.
 
 use crate::harness::{gpu, values};
 use conv1d::{Activation, Conv1d, ConvTranspose1d};
@@ -8,7 +8,8 @@ use std::sync::Arc;
 const fn shared<T: Send + Sync + Clone + std::fmt::Debug>() {}
 const fn moved<T: Send + Sync + std::fmt::Debug>() {}
 
-/// Threads share descriptions, networks and results, and clone them; a trainer counts its steps and is one of a kind.
+/// Threads can share and clone descriptions, networks and results. Optimisers and trainers count steps and cannot be
+/// cloned.
 const _: () = {
     shared::<Sequential>();
     shared::<Parallel>();
@@ -54,7 +55,7 @@ const _: () = {
     moved::<Trainer>();
 };
 
-/// Clones of a description are the same network, on another thread as well.
+/// A clone of a description is the same network, on another thread too.
 #[test]
 fn descriptions_are_cloned_and_sent() {
     let shared_module: Arc<dyn Module> = Arc::new(Conv1d::new(3, 3, 1));

@@ -6,7 +6,7 @@ use conv1d_nn::{
     SessionOptions, Sgd, Tcn, Trainer, Value,
 };
 
-/// Output and gradients of a session, their shapes apart.
+/// Output and input gradient of a session, and the shapes of its tensors.
 fn run(session: &Session, x: &[f32], dy: &[f32]) -> (Vec<Vec<usize>>, Vec<Vec<f32>>) {
     session.input().write(x).unwrap();
     session.forward().unwrap();
@@ -59,12 +59,12 @@ fn values_and_summaries_have_no_batch_either() {
     let (alone, one) = (network.summary([3, 30]).unwrap(), network.summary([1, 3, 30]).unwrap());
     assert_eq!((alone.flops, alone.parameters), (one.flops, one.parameters));
     for (alone, one) in alone.layers.iter().zip(&one.layers) {
-        // A weight of weight normalisation has no batch in the first place.
+        // A normalised weight has no batch axis in either case.
         let expected = if one.kind == "weight norm" { &one.output[..] } else { &one.output[1..] };
         assert_eq!(alone.output, expected, "{}", one.name);
         assert_eq!((&alone.name, &alone.kernel, alone.flops), (&one.name, &one.kernel, one.flops));
     }
-    // The same for a value that does not depend on the input, and looks like a batch of one.
+    // A value that does not depend on the input keeps its first axis of 1.
     struct Constant;
     impl Module for Constant {
         fn add_to(&self, graph: &mut Graph, _: Value) -> Value {
@@ -92,7 +92,7 @@ fn a_trainer_takes_batches_of_one_without_their_axis() {
     let ((alone, losses), (one, expected)) = (train(&[2, 12]), train(&[1, 2, 12]));
     assert_eq!(losses, expected);
     assert_eq!(alone.network().state_dict().unwrap(), one.network().state_dict().unwrap());
-    // Each goes on from the other's checkpoint.
+    // Each continues from the other's checkpoint.
     let resume = |mut trainer: Trainer, from: &Trainer| {
         let checkpoint = pollster::block_on(from.checkpoint_async()).unwrap();
         pollster::block_on(trainer.resume_async(checkpoint)).unwrap();

@@ -1,5 +1,5 @@
-//! Daily prices from a CSV file with the columns open, high, low, close and volume, in whatever order and case, and what a network gets
-//! to see of them.
+//! Daily prices from a CSV file with the columns open, high, low, close and volume, in any order and case, and the
+//! features for a network.
 
 use std::path::Path;
 
@@ -18,14 +18,14 @@ pub(crate) struct Day {
 }
 
 impl Day {
-    /// How far the price went, as a logarithm of a logarithm: what of volatility is nearest to a bell curve. A day without any movement
-    /// counts as one of a hundredth of a percent.
+    /// The logarithm of the logarithmic range high to low: the measure of volatility that is closest to a normal
+    /// distribution. The range of a day without movement counts as a hundredth of a percent.
     pub(crate) fn log_range(&self) -> f64 {
         (self.high / self.low).ln().max(1e-4).ln()
     }
 }
 
-/// Reads all days, oldest first as they must stand in the file. What is no price is an error that names the line.
+/// Reads all days. The file must have the oldest first. An invalid price is an error that names the line.
 pub(crate) fn read(path: &Path) -> Result<Vec<Day>, String> {
     let said = |message: String| format!("{}: {message}", path.display());
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(path).map_err(|e| said(e.to_string()))?;
@@ -46,7 +46,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Day>, String> {
         let number = |column: usize| {
             let text = record.get(column).unwrap_or_default();
             let number = text.parse::<f64>().ok().filter(|number| number.is_finite());
-            number.ok_or_else(|| said(format!("line {line}: {text:?} is no number")))
+            number.ok_or_else(|| said(format!("line {line}: {text:?} is not a number")))
         };
         let day = Day {
             date: date.and_then(|column| record.get(column)).unwrap_or_default().to_owned(),
@@ -57,7 +57,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Day>, String> {
             volume: number(volume)?,
         };
         if [day.open, day.low, day.close].iter().any(|&price| price <= 0.0 || price > day.high) || day.volume < 0.0 {
-            return Err(said(format!("line {line}: no prices of a day: {day:?}")));
+            return Err(said(format!("line {line}: these are not the prices of a day: {day:?}")));
         }
         if day.low > day.open.min(day.close) {
             return Err(said(format!("line {line}: the low is above open or close: {day:?}")));
@@ -67,8 +67,8 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Day>, String> {
     Ok(days)
 }
 
-/// Features of every day from the second on: logarithms of close to close, close to open and of the range, where in the range the close
-/// lies, and of the change of volume.
+/// Features of every day from the second on: logarithms of close to close, of close to open, of the range and of the
+/// change of volume, and the position of the close in the range.
 pub(crate) fn features(days: &[Day]) -> Vec<[f32; FEATURES.len()]> {
     let pairs = days.windows(2).map(|pair| {
         let (before, day) = (&pair[0], &pair[1]);
@@ -92,24 +92,24 @@ pub(crate) struct Scale<const N: usize> {
 }
 
 impl<const N: usize> Scale<N> {
-    /// Of these rows alone: those that are trained on.
+    /// From these rows, which must be the training rows only.
     pub(crate) fn of(rows: &[[f32; N]]) -> Self {
         let count = rows.len().max(1) as f64;
         let mean: [f64; N] = std::array::from_fn(|i| rows.iter().map(|row| f64::from(row[i])).sum::<f64>() / count);
         let deviation = std::array::from_fn(|i| {
             let squares = rows.iter().map(|row| (f64::from(row[i]) - mean[i]).powi(2)).sum::<f64>();
-            // A column that never moves stays where it is.
+            // Avoids a division by zero for a constant column.
             ((squares / count).sqrt() as f32).max(1e-6)
         });
         Scale { mean: mean.map(|mean| mean as f32), deviation }
     }
 
-    /// In standard deviations from the mean.
+    /// Scales a row to standard deviations from the mean.
     pub(crate) fn apply(&self, row: &[f32; N]) -> [f32; N] {
         std::array::from_fn(|i| (row[i] - self.mean[i]) / self.deviation[i])
     }
 
-    /// Back from there.
+    /// The inverse of `apply`.
     #[allow(dead_code, reason = "not every example forecasts")]
     pub(crate) fn restore(&self, row: &[f32; N]) -> [f32; N] {
         std::array::from_fn(|i| row[i] * self.deviation[i] + self.mean[i])
