@@ -150,7 +150,7 @@ fn processor(criterion: &mut Criterion) {
     group.sample_size(10);
     for (name, layer, input) in layers() {
         let shapes = layer.shapes(input).expect(name);
-        let zeros = |shape: &[usize]| vec![0.0f32; shape.iter().product()];
+        let zeros = |shape: &[usize]| vec![0.0_f32; shape.iter().product()];
         let (x, w, mut y) = (zeros(&shapes.input), zeros(&shapes.weight), zeros(&shapes.output));
         group.throughput(Throughput::Elements(layer.cost(input).expect(name).flops));
         group.bench_function(BenchmarkId::from_parameter(name), |b| {

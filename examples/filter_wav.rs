@@ -95,7 +95,7 @@ fn samples<R: std::io::Read>(reader: &mut WavReader<R>) -> Box<dyn Iterator<Item
     match spec.sample_format {
         SampleFormat::Float => Box::new(reader.samples::<f32>()),
         SampleFormat::Int => {
-            let full = 2f64.powi(i32::from(spec.bits_per_sample) - 1);
+            let full = 2_f64.powi(i32::from(spec.bits_per_sample) - 1);
             Box::new(reader.samples::<i32>().map(move |s| s.map(|s| (f64::from(s) / full) as f32)))
         }
     }
@@ -110,7 +110,7 @@ fn write<W: std::io::Write + std::io::Seek>(
     match spec.sample_format {
         SampleFormat::Float => writer.write_sample(sample),
         SampleFormat::Int => {
-            let full = 2f64.powi(i32::from(spec.bits_per_sample) - 1);
+            let full = 2_f64.powi(i32::from(spec.bits_per_sample) - 1);
             writer.write_sample((f64::from(sample) * full).round().clamp(-full, full - 1.0) as i32)
         }
     }
@@ -148,7 +148,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     let reach = taps.len() / 2;
     let row = filter.shape[2];
     // Each channel's row: `reach` samples before the block, the block, `reach` after it; silence beyond the ends.
-    let mut rows = vec![0.0f32; channels * row];
+    let mut rows = vec![0.0_f32; channels * row];
     let mut input = samples(&mut reader);
     let mut fill = |rows: &mut [f32], from: usize| -> hound::Result<()> {
         for i in from..row {

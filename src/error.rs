@@ -109,7 +109,7 @@ pub enum Error {
         /// Name of the mode.
         mode: &'static str,
     },
-    /// The slope of a leaky ReLU is not finite.
+    /// The slope of a leaky `ReLU` is not finite.
     #[error("the slope of a leaky ReLU must be finite, got {slope}")]
     Slope {
         /// The slope.

@@ -604,7 +604,7 @@ pub(crate) fn gcd(a: u32, b: u32) -> u32 {
 
 /// Inverse of `a` modulo `m`, which must be coprime; 0 if `m` is 1.
 fn inverse(a: i64, m: i64) -> i64 {
-    let (mut r, mut next_r, mut t, mut next_t) = (m, a, 0i64, 1i64);
+    let (mut r, mut next_r, mut t, mut next_t) = (m, a, 0_i64, 1_i64);
     while next_r != 0 {
         let quotient = r / next_r;
         (r, next_r) = (next_r, r - quotient * next_r);
@@ -645,7 +645,7 @@ mod tests {
                             }
                         }
                         let mut expected = Vec::new();
-                        for m in 0..13u32 {
+                        for m in 0..13_u32 {
                             for k in 0..kernel as u32 {
                                 for i in 0..g.narrow.length {
                                     if i64::from(i * stride as u32 + k * dilation as u32) - left as i64 == i64::from(m)

@@ -11,7 +11,7 @@ pub(crate) fn values(seed: u64, count: usize) -> Vec<f32> {
             state ^= state << 13;
             state ^= state >> 7;
             state ^= state << 17;
-            (state >> 40) as f32 / (1u32 << 23) as f32 - 1.0
+            (state >> 40) as f32 / (1_u32 << 23) as f32 - 1.0
         })
         .collect()
 }
@@ -101,7 +101,7 @@ impl Data {
     }
 
     /// The exact inputs of the activation.
-    #[cfg_attr(target_arch = "wasm32", allow(dead_code, reason = "it is checked where there is time for it"))]
+    #[cfg_attr(target_arch = "wasm32", expect(dead_code, reason = "it is checked where there is time for it"))]
     pub(crate) fn exact_pre_activation(&self, case: &Case, bias: bool) -> Vec<Exact> {
         let oracle = Oracle::new(case.layer, case.input).unwrap();
         let sums = oracle.forward(&self.x, &self.w, bias.then_some(&self.b[..])).unwrap();

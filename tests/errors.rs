@@ -59,7 +59,7 @@ fn wrong_input_shapes() {
     assert_eq!(error.to_string(), "the input has the shape [5, 10], expected [N, 4, L] or [4, L]");
     assert_eq!(conv.shapes([4, 0]).unwrap_err(), Error::Zero { argument: "length" });
     assert!(conv.shapes([1, 1, 4, 10]).is_err());
-    assert!(conv.shapes([0usize; 0]).is_err());
+    assert!(conv.shapes([0_usize; 0]).is_err());
 }
 
 #[test]

@@ -19,7 +19,7 @@ pub(crate) struct Golden {
     output_padding: usize,
     batched: bool,
     tensors: std::collections::BTreeMap<String, Vec<usize>>,
-    #[cfg_attr(target_arch = "wasm32", allow(dead_code, reason = "what is compiled in has no name"))]
+    #[cfg_attr(target_arch = "wasm32", expect(dead_code, reason = "what is compiled in has no name"))]
     pub(crate) file: PathBuf,
 }
 

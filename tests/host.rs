@@ -226,7 +226,7 @@ fn empty_tensors() {
 #[test]
 fn nan_reaches_only_what_sees_it() {
     let conv = Conv1d::new(2, 3, 4).stride(2).dilation(3).padding(Padding::both(5));
-    let (at, length) = (31usize, 70usize);
+    let (at, length) = (31_usize, 70_usize);
     let mut x = values(1, 2 * length);
     x[length + at] = f32::NAN;
     let x = gpu().tensor(&x, [1, 2, length]).unwrap();

@@ -1,5 +1,5 @@
 //! The integration tests: one binary, one device.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod case;
 mod cases;

@@ -168,7 +168,7 @@ fn terms_and_bound() {
     // y[0] = 8 + 2*1 - 4*2: the tap on the padding does not count.
     let Exact { value, magnitude, terms, slack, .. } = y[0];
     assert_eq!((value, magnitude, terms, slack), (2.0, 18.0, 2, 0.0));
-    let u = 2f64.powi(-24);
+    let u = 2_f64.powi(-24);
     assert_eq!(gamma(3), 3.0 * u / (1.0 - 3.0 * u));
     assert!((y[0].bound() - gamma(3) * 18.0).abs() < 1e-30);
     assert_eq!(y[0].used(2.0), 0.0);

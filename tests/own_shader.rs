@@ -370,7 +370,7 @@ fn activations_of_tensors() {
             let dx = gpu.activation_backward(activation, &saved, &tensor(&dy)).unwrap().read().unwrap();
             for (index, (&y, &dx)) in y.read().unwrap().iter().zip(&dx).enumerate() {
                 let z = f64::from(x[index]);
-                let allowed = 2f64.powi(-20) * (1.0 + z.abs());
+                let allowed = 2_f64.powi(-20) * (1.0 + z.abs());
                 assert!((f64::from(y) - activation.value(z)).abs() <= allowed, "{activation:?}({z}) = {y}");
                 let exact = f64::from(dy[index]) * activation.derivative(z);
                 assert!((f64::from(dx) - exact).abs() <= 4.0 * allowed, "{activation:?}'({z}): {dx}, {exact}");

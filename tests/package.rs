@@ -1,7 +1,7 @@
 //! The published package: the Rust version that it needs, its size, the links of its README. This test is not part of the
 //! package, because cargo rewrites the manifest there.
 #![cfg(not(target_arch = "wasm32"))]
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};

@@ -33,8 +33,8 @@ fn mode() -> impl Strategy<Value = PaddingMode> {
 
 /// Layers of sensible sizes on input shapes; not all of them are valid.
 fn sensible() -> impl Strategy<Value = (Layer, [usize; 3])> {
-    let sizes = (0..=3usize, 1..=5usize, 1..=5usize, 1..=4usize, 1..=90usize);
-    let steps = (1..=9usize, 1..=5usize, 1..=5usize, 0..=3usize);
+    let sizes = (0..=3_usize, 1..=5_usize, 1..=5_usize, 1..=4_usize, 1..=90_usize);
+    let steps = (1..=9_usize, 1..=5_usize, 1..=5_usize, 0..=3_usize);
     let kind = (mode(), any::<bool>(), any::<bool>());
     (sizes, steps, padding(7), kind).prop_map(
         |((n, i, o, groups, l), (kernel, stride, dilation, output_padding), padding, (mode, unbounded, transposed))| {
@@ -54,8 +54,8 @@ fn sensible() -> impl Strategy<Value = (Layer, [usize; 3])> {
 /// Any `usize`, with a preference for small numbers and the edges of integer types.
 fn absurd() -> impl Strategy<Value = usize> {
     prop_oneof![
-        4 => 0..=9usize,
-        2 => 0..=100_000usize,
+        4 => 0..=9_usize,
+        2 => 0..=100_000_usize,
         1 => any::<usize>(),
         1 => prop::sample::select(vec![
             0,

@@ -183,5 +183,5 @@ fn no_rows_and_wrong_shapes() {
     let expected = Error::Broadcast { first: vec![3, 2], second: vec![2, 2], axis: 2, sizes: [3, 2] };
     assert_eq!(error.unwrap_err(), expected);
     assert_eq!(gpu().convolve(&gpu().zeros([0, 1, 3]).unwrap(), &v, ConvolveMode::Full).unwrap().shape(), [0, 1, 4]);
-    assert!(gpu().autocorrelate(&gpu().zeros([0usize; 0]).unwrap(), ConvolveMode::Full).is_err());
+    assert!(gpu().autocorrelate(&gpu().zeros([0_usize; 0]).unwrap(), ConvolveMode::Full).is_err());
 }

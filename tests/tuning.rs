@@ -141,7 +141,7 @@ fn measurements_of_another_device_are_refused() {
 
 /// Pipelines survive in a file; a damaged file is ignored.
 #[test]
-#[allow(clippy::undocumented_unsafe_blocks, reason = "the files are those of this test, or have no right checksum")]
+#[expect(clippy::undocumented_unsafe_blocks, reason = "the files are those of this test, or have no right checksum")]
 fn pipelines_are_kept_in_a_file() {
     let (file, case) = (File::new("pipelines"), case());
     let open = || {

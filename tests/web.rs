@@ -1,6 +1,6 @@
 //! The library in a browser: every operation by every kernel in every variant, PyTorch's results. Run by `make test-web`.
 #![cfg(target_arch = "wasm32")]
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod case;
 mod golden;

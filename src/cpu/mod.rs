@@ -583,7 +583,7 @@ fn gemm_add(lhs: Matrix<'_>, rhs: Matrix<'_>, out: &mut [f32], out_stride: usize
 const LANES: usize = 16;
 
 fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = [0.0f32; LANES];
+    let mut sums = [0.0_f32; LANES];
     let (a_chunks, b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
     let tail: f32 = a_chunks.remainder().iter().zip(b_chunks.remainder()).map(|(a, b)| a * b).sum();
     for (a, b) in a_chunks.zip(b_chunks) {
@@ -593,7 +593,7 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 }
 
 fn sum(values: &[f32]) -> f32 {
-    let mut sums = [0.0f32; LANES];
+    let mut sums = [0.0_f32; LANES];
     let chunks = values.chunks_exact(LANES);
     let tail: f32 = chunks.remainder().iter().sum();
     chunks.for_each(|chunk| sums.iter_mut().zip(chunk).for_each(|(sum, v)| *sum += v));

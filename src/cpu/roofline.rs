@@ -31,8 +31,8 @@ pub fn peak_flops(effort: Effort) -> f64 {
 
 /// Measures the copies of [`roofline`] alone: bytes read and written per second.
 pub fn copy_bytes(effort: Effort) -> f64 {
-    let source = vec![1u8; COPIED];
-    let mut copied = vec![0u8; COPIED];
+    let source = vec![1_u8; COPIED];
+    let mut copied = vec![0_u8; COPIED];
     let share = COPIED.div_ceil(rayon::current_num_threads());
     let once = fastest(effort, || {
         let shares = copied.par_chunks_mut(share).zip(source.par_chunks(share));

@@ -30,9 +30,9 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Conv1d {
-    /// C_in.
+    /// `C_in`.
     pub in_channels: usize,
-    /// C_out.
+    /// `C_out`.
     pub out_channels: usize,
     /// K.
     pub kernel_size: usize,

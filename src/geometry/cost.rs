@@ -17,7 +17,7 @@ pub struct Cost {
 
 impl Cost {
     pub(crate) fn of(shapes: &Shapes, g: &Geometry) -> Self {
-        let count = |shape: &[usize]| shape.iter().fold(1u64, |n, &d| n.saturating_mul(d as u64));
+        let count = |shape: &[usize]| shape.iter().fold(1_u64, |n, &d| n.saturating_mul(d as u64));
         let weights = count(&shapes.weight);
         let positions = u64::from(g.batch) * u64::from(g.narrow.length);
         let values = count(&shapes.input) + weights + count(&shapes.bias) + count(&shapes.output);
@@ -45,8 +45,8 @@ impl Cost {
 /// assert_eq!(receptive_field(&stack), 1024);
 /// ```
 pub fn receptive_field(layers: &[Conv1d]) -> u64 {
-    let mut step = 1u64;
-    let mut field = 1u64;
+    let mut step = 1_u64;
+    let mut field = 1_u64;
     for layer in layers {
         field = field.saturating_add((layer.span() - 1).saturating_mul(step));
         step = step.saturating_mul(layer.stride as u64);

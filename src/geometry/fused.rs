@@ -31,7 +31,7 @@ pub enum Residual {
     /// No residual.
     #[default]
     None,
-    /// Before the activation: `y = activation(z + residual)`, as in ResNet.
+    /// Before the activation: `y = activation(z + residual)`, as in `ResNet`.
     BeforeActivation,
     /// After the activation: `y = activation(z) + residual`, as in WaveNet.
     AfterActivation,
@@ -65,7 +65,7 @@ impl Activation {
     /// Checks its argument.
     ///
     /// # Errors
-    /// [`Error::Slope`] where the slope of a leaky ReLU is not finite.
+    /// [`Error::Slope`] where the slope of a leaky `ReLU` is not finite.
     pub fn check(self) -> Result<()> {
         match self {
             Activation::LeakyRelu(slope) if !slope.is_finite() => Err(Error::Slope { slope }),
@@ -74,7 +74,7 @@ impl Activation {
     }
 
     /// The part of the folder `activation` that computes it in a [`Shader`](crate::Shader), and the argument `slope` of that part's
-    /// functions: the slope of a leaky ReLU, 0 otherwise.
+    /// functions: the slope of a leaky `ReLU`, 0 otherwise.
     pub const fn shader_part(self) -> (&'static str, f32) {
         match self {
             Activation::Identity => ("identity", 0.0),
@@ -87,7 +87,7 @@ impl Activation {
         }
     }
 
-    /// Whether its derivative is computed from its input (SiLU, GELU, a leaky ReLU of a negative slope); otherwise from its output.
+    /// Whether its derivative is computed from its input (`SiLU`, GELU, a leaky `ReLU` of a negative slope); otherwise from its output.
     pub const fn derivative_needs_input(self) -> bool {
         match self {
             Activation::Silu | Activation::Gelu => true,

@@ -149,8 +149,8 @@ pub fn elements(what: &'static str, shape: &[usize]) -> Result<u32> {
     if shape.contains(&0) {
         return Ok(0);
     }
-    let count = shape.iter().try_fold(1u64, |n, &d| n.checked_mul(d as u64)).unwrap_or(u64::MAX);
-    u32::try_from(count).map_err(|_| Error::TooLarge { what, value: count, limit: u32::MAX as u64 })
+    let count = shape.iter().try_fold(1_u64, |n, &d| n.checked_mul(d as u64)).unwrap_or(u64::MAX);
+    u32::try_from(count).map_err(|_| Error::TooLarge { what, value: count, limit: u64::from(u32::MAX) })
 }
 
 impl Shapes {

@@ -21,7 +21,7 @@ pub(crate) struct Signal {
 pub(crate) struct Teller {
     sender: OneshotSender<Result<()>>,
     /// The submission that must end before the callback is called.
-    #[cfg_attr(target_arch = "wasm32", allow(dead_code, reason = "a browser polls by itself"))]
+    #[cfg_attr(target_arch = "wasm32", expect(dead_code, reason = "a browser polls by itself"))]
     submission: wgpu::SubmissionIndex,
     /// Whether the callback was called, or nobody waits for it any more.
     over: AtomicBool,

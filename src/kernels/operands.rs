@@ -326,7 +326,7 @@ impl Draft {
 }
 
 impl Read {
-    /// Slope of the leaky ReLU through which the gradient is propagated back; 0 for other activations.
+    /// Slope of the leaky `ReLU` through which the gradient is propagated back; 0 for other activations.
     fn slope(&self) -> f32 {
         self.activated.map_or(0.0, |a| a.activation.shader_part().1)
     }

@@ -176,9 +176,8 @@ impl Plan {
             }
         }
         // If nothing can be planned, the error of the best candidate is returned.
-        let (variant, program) = match planned {
-            Some(planned) => planned,
-            None => return Err(candidates.into_iter().find_map(|c| c.refused).unwrap_or_else(no_kernel)),
+        let Some((variant, program)) = planned else {
+            return Err(candidates.into_iter().find_map(|c| c.refused).unwrap_or_else(no_kernel));
         };
         Ok(Plan {
             fused,

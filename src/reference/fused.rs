@@ -3,9 +3,9 @@ use crate::error::{Error, Result};
 use crate::geometry::{Activation, Fused, Residual};
 
 /// Error allowed for computing an activation or its derivative at `z`, in units of `1 + |z|`.
-const ACTIVATION_ERROR: f64 = 1.0 / (1u32 << 20) as f64;
+const ACTIVATION_ERROR: f64 = 1.0 / (1_u32 << 20) as f64;
 /// Unit roundoff of `f32`.
-const ROUNDOFF: f64 = 1.0 / (1u32 << 24) as f64;
+const ROUNDOFF: f64 = 1.0 / (1_u32 << 24) as f64;
 
 impl Activation {
     /// The exact value at `z`.

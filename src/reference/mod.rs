@@ -65,7 +65,7 @@ impl Exact {
 
 /// `n*u / (1 - n*u)` with `u = 2^-24`; infinite if `n*u >= 1`.
 pub fn gamma(n: u64) -> f64 {
-    let nu = n as f64 / f64::from(1u32 << 24);
+    let nu = n as f64 / f64::from(1_u32 << 24);
     if nu < 1.0 { nu / (1.0 - nu) } else { f64::INFINITY }
 }
 

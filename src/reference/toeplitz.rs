@@ -40,7 +40,7 @@ impl Toeplitz {
 
         let [narrow, wide_per_group, kernel] = shapes.weight;
         let narrow_per_group = narrow / g.groups as usize;
-        let (wide_length, narrow_length) = (g.wide.length as i64, g.narrow.length as usize);
+        let (wide_length, narrow_length) = (i64::from(g.wide.length), g.narrow.length as usize);
         for (index, &tap) in w.iter().enumerate() {
             let (o, c, k) = (index / kernel / wide_per_group, index / kernel % wide_per_group, index % kernel);
             let c = o / narrow_per_group * wide_per_group + c;

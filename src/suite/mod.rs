@@ -41,11 +41,11 @@ pub struct LayerSpec {
     pub name: String,
     /// Batch.
     pub n: usize,
-    /// C_in.
+    /// `C_in`.
     pub c_in: usize,
     /// L.
     pub l: usize,
-    /// C_out.
+    /// `C_out`.
     pub c_out: usize,
     /// K.
     pub k: usize,

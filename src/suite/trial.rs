@@ -28,7 +28,7 @@ fn values(seed: u64, count: usize) -> Vec<f32> {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
-        (state >> 40) as f32 / (1u32 << 23) as f32 - 1.0
+        (state >> 40) as f32 / (1_u32 << 23) as f32 - 1.0
     };
     (0..count).map(|_| next()).collect()
 }
@@ -117,7 +117,7 @@ impl<'a> Answers<'a> {
     pub fn largest_share(&self, got: &[f32], elements: usize) -> Result<f64> {
         let last = got.len().saturating_sub(1);
         let count = elements.clamp(2, got.len().max(2));
-        let mut largest = 0.0f64;
+        let mut largest = 0.0_f64;
         for i in 0..count.min(got.len()) {
             let index = (i as u128 * last as u128 / (count - 1) as u128) as usize;
             largest = largest.max(self.at(index)?.used(got[index]));

@@ -13,9 +13,9 @@ const MOST_TERMS: u64 = 1 << 14;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Settings {
-    /// C_in.
+    /// `C_in`.
     pub in_channels: usize,
-    /// C_out.
+    /// `C_out`.
     pub out_channels: usize,
     /// K.
     pub kernel_size: usize,

@@ -206,7 +206,7 @@ mod tests {
         assert!(db("identity", 9).iter().all(|db| db.abs() < 1e-6));
         assert!(db("smooth", 5)[0].abs() < 1e-6 && db("smooth", 5)[4] < -100.0);
         assert!(db("difference", 3)[0] == -120.0 && (db("difference", 3)[10] - 6.0206).abs() < 1e-3);
-        assert!((db("echo", 5)[0] - 20.0 * (13.0f32 / 9.0).log10()).abs() < 1e-3);
+        assert!((db("echo", 5)[0] - 20.0 * (13.0_f32 / 9.0).log10()).abs() < 1e-3);
         assert!(designed("loud", 3, 0.1).is_none());
     }
 

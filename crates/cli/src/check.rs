@@ -165,7 +165,7 @@ fn plans(gpu: &Gpu, spec: &LayerSpec, operation: Operation, kernel: Option<&str>
 impl Tally {
     /// Compares results with PyTorch's answers, which were rounded to `f32` once. Without results, compares the oracle itself.
     fn record(&mut self, what: &str, answers: &[f32], got: Option<&[f32]>, exact: &[Exact], bar: &ProgressBar) {
-        let mut worst = (0.0f64, 0);
+        let mut worst = (0.0_f64, 0);
         for (index, (&answer, exact)) in answers.iter().zip(exact).enumerate() {
             let rounding = f64::from(answer.abs()) * f64::from(f32::EPSILON) / 2.0 + f64::from(f32::MIN_POSITIVE);
             let (value, allowed) = match got {

@@ -10,10 +10,10 @@ use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Input shape N,C_in,L or C_in,L
+    /// Input shape `N,C_in,L` or `C_in,L`
     #[arg(long, value_delimiter = ',', num_args = 1, required = true)]
     input: Vec<usize>,
-    /// C_out
+    /// `C_out`
     #[arg(long)]
     out_channels: usize,
     /// K

@@ -61,7 +61,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
 
     let grid = grid();
     let bar = ProgressBar::new(grid.len() as u64);
-    let (mut runs, mut values, mut failures) = (0u64, 0u64, 0u64);
+    let (mut runs, mut values, mut failures) = (0_u64, 0_u64, 0_u64);
     let mut largest = Worst { share: 0.0, description: String::new() };
     for (layer, input) in &grid {
         for operation in Operation::ALL {

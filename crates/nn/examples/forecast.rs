@@ -119,6 +119,13 @@ impl Dataset for Samples {
     }
 }
 
+impl<const N: usize> Scale<N> {
+    /// The inverse of `apply`.
+    fn restore(&self, row: &[f32; N]) -> [f32; N] {
+        std::array::from_fn(|i| row[i] * self.deviation[i] + self.mean[i])
+    }
+}
+
 /// Forecasts of samples, in the units of the targets.
 fn forecast(session: &Session, samples: &Samples, range: Range<usize>) -> conv1d_nn::Result<Vec<[f32; TARGETS]>> {
     let [batch, features, window] = session.input().shape()[..] else { return Ok(Vec::new()) };

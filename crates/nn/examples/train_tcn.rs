@@ -142,7 +142,7 @@ fn test(
 ) -> conv1d_nn::Result<(f64, String)> {
     let shape = session.input().shape().to_vec();
     let (batch, each) = (shape[0], shape[1] * shape[2]);
-    let (mut loss, mut right, mut count) = (0.0, 0usize, 0usize);
+    let (mut loss, mut right, mut count) = (0.0, 0_usize, 0_usize);
     for first in (0..TESTED / batch * batch).step_by(batch) {
         let mut x = vec![0.0; batch * each];
         let targets: Vec<Vec<f64>> =
@@ -266,7 +266,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     }
     let samples = if task == Task::Adding { length } else { length + 2 * REMEMBERED };
     let levels = arguments.levels.unwrap_or_else(|| {
-        let field = |levels: u32| 1 + 2 * arguments.kernel.saturating_sub(1).max(1) * ((1usize << levels) - 1);
+        let field = |levels: u32| 1 + 2 * arguments.kernel.saturating_sub(1).max(1) * ((1_usize << levels) - 1);
         (1..24).find(|&levels| field(levels) >= samples).unwrap_or(24) as usize
     });
     let tcn = match task {
@@ -282,7 +282,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     println!("{}", network.summary(shape)?);
     let (loss, guess) = match task {
         Task::Adding => (Loss::MeanSquaredError, 1.0 / 6.0),
-        Task::Copy => (Loss::CrossEntropy, REMEMBERED as f64 * 8f64.ln() / samples as f64),
+        Task::Copy => (Loss::CrossEntropy, REMEMBERED as f64 * 8_f64.ln() / samples as f64),
     };
     let options = TrainerOptions::default().clip_norm(arguments.clip).seed(arguments.seed);
     let mut trainer = network.trainer_with(shape, loss, Adam::new(arguments.learning_rate), &options)?;

@@ -90,7 +90,7 @@ impl<'a, D: Dataset> Loader<'a, D> {
             let ahead = steps.clone();
             let make = move || {
                 // Sending fails once the run has ended.
-                ahead.map(|step| sender.send(self.make(step))).take_while(|sent| sent.is_ok()).count()
+                ahead.map(|step| sender.send(self.make(step))).take_while(std::result::Result::is_ok).count()
             };
             let Ok(maker) = std::thread::Builder::new().name("conv1d batches".into()).spawn_scoped(scope, make) else {
                 return all(steps.map(|step| self.make(step)), each);

@@ -47,7 +47,7 @@ impl Gradients {
     /// # Errors
     /// [`Error::Parameter`] where the network trains no parameter of that name.
     pub fn tensor(&self, name: &str) -> Result<Tensor> {
-        self.network.named(&self.values, name, |parameter| parameter.is_trained())
+        self.network.named(&self.values, name, super::graph::Parameter::is_trained)
     }
 
     /// Sets all of them to zero.
@@ -89,7 +89,7 @@ impl Gradients {
     /// As `read`, without blocking.
     pub async fn read_async(&self) -> Result<StateDict> {
         let values = self.values.read_async().await?;
-        let entries = self.network.graph().entries(self.network.layout(), &values, |p| p.is_trained());
+        let entries = self.network.graph().entries(self.network.layout(), &values, super::graph::Parameter::is_trained);
         Ok(StateDict { entries, ..StateDict::default() })
     }
 

@@ -85,9 +85,9 @@ impl Module for Activation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CausalConv1d {
-    /// Input channels, C_in.
+    /// Input channels, `C_in`.
     pub in_channels: usize,
-    /// Output channels, C_out.
+    /// Output channels, `C_out`.
     pub out_channels: usize,
     /// Kernel size, K.
     pub kernel_size: usize,
@@ -154,9 +154,9 @@ impl Module for CausalConv1d {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SeparableConv1d {
-    /// Input channels, C_in.
+    /// Input channels, `C_in`.
     pub in_channels: usize,
-    /// Output channels, C_out.
+    /// Output channels, `C_out`.
     pub out_channels: usize,
     /// Kernel size, K.
     pub kernel_size: usize,

@@ -32,7 +32,7 @@ impl ArenaLayout {
 
     pub(crate) fn of(graph: &Graph) -> ArenaLayout {
         let mut offsets = vec![0; graph.parameters.len()];
-        let mut end = 0u64;
+        let mut end = 0_u64;
         let mut trained = 0;
         for learnt in [true, false] {
             for (parameter, offset) in graph.parameters.iter().zip(&mut offsets) {

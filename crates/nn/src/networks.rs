@@ -56,18 +56,18 @@ const MOST_LAYERS: usize = 40;
 
 /// `2^layer`, or the largest `usize` if that does not fit.
 fn dilation(layer: usize) -> usize {
-    u32::try_from(layer).ok().and_then(|layer| 1usize.checked_shl(layer)).unwrap_or(usize::MAX)
+    u32::try_from(layer).ok().and_then(|layer| 1_usize.checked_shl(layer)).unwrap_or(usize::MAX)
 }
 
 /// A block of a temporal convolutional network (Bai, Kolter, Koltun, 2018): two causal convolutions with weight
-/// normalisation, each followed by ReLU and dropout. The input is added to the result, through a 1 x 1 convolution if
-/// the channels differ, followed by ReLU. Parameters: `conv1.*`, `conv2.*`, `residual.*`.
+/// normalisation, each followed by `ReLU` and dropout. The input is added to the result, through a 1 x 1 convolution if
+/// the channels differ, followed by `ReLU`. Parameters: `conv1.*`, `conv2.*`, `residual.*`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct TcnBlock {
-    /// C_in.
+    /// `C_in`.
     pub in_channels: usize,
-    /// C_out.
+    /// `C_out`.
     pub out_channels: usize,
     /// Kernel size K of both convolutions.
     pub kernel_size: usize,
@@ -200,7 +200,7 @@ impl Module for Tcn {
 }
 
 /// Features of a series at three time scales: convolutions with kernel sizes 3, 5 and 21 that keep the length, each
-/// with batch normalisation and ReLU, concatenated along the channels to `[N, 3 * hidden, L]`. Parameters:
+/// with batch normalisation and `ReLU`, concatenated along the channels to `[N, 3 * hidden, L]`. Parameters:
 /// `short_conv.0.*`, `short_conv.1.*`, `medium_conv.0.*`, ... It is not causal: an output depends on later samples too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

@@ -271,7 +271,7 @@ fn batch_normalisation_folds_into_any_convolution() {
         let folded = network.session(shape).unwrap();
         let (apart, folded) = (forward(&apart, &x), forward(&folded, &x));
         // Weights are rounded once more: 2^-24 of each of 18 products at most, and their sum.
-        let size = apart.iter().fold(0.0f32, |m, y| m.max(y.abs()));
+        let size = apart.iter().fold(0.0_f32, |m, y| m.max(y.abs()));
         for (a, f) in apart.iter().zip(&folded) {
             assert!((a - f).abs() <= 64.0 * f32::EPSILON * size.max(1.0) * 6.0, "case {index}: {a}, folded {f}");
         }
@@ -495,11 +495,11 @@ fn state_dictionaries_are_taken_whole_or_not_at_all() {
 fn state_dictionaries_of_other_precisions() {
     use safetensors::Dtype;
     use safetensors::tensor::TensorView;
-    let halves: Vec<u8> = [0x3C00u16, 0xC100].iter().flat_map(|h| h.to_le_bytes()).collect();
-    let brains: Vec<u8> = [0x3F80u16, 0xC020].iter().flat_map(|h| h.to_le_bytes()).collect();
-    let doubles: Vec<u8> = [1.0f64, -2.5].iter().flat_map(|h| h.to_le_bytes()).collect();
+    let halves: Vec<u8> = [0x3C00_u16, 0xC100].iter().flat_map(|h| h.to_le_bytes()).collect();
+    let brains: Vec<u8> = [0x3F80_u16, 0xC020].iter().flat_map(|h| h.to_le_bytes()).collect();
+    let doubles: Vec<u8> = [1.0_f64, -2.5].iter().flat_map(|h| h.to_le_bytes()).collect();
     let folder = tempfile::tempdir().unwrap();
-    let huge: Vec<u8> = [1e300f64, 0.0].iter().flat_map(|h| h.to_le_bytes()).collect();
+    let huge: Vec<u8> = [1e300_f64, 0.0].iter().flat_map(|h| h.to_le_bytes()).collect();
     let view = TensorView::new(Dtype::F64, vec![2], &huge).unwrap();
     let bytes = safetensors::serialize([("v", view)], None).unwrap();
     assert!(matches!(StateDict::from_bytes(&bytes), Err(Error::Parameter { .. })));

@@ -1,5 +1,5 @@
 //! Tests of networks: against PyTorch, against the oracle on other sizes, and of the guarantees of training.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod behaviour;
 mod harness;

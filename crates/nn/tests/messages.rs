@@ -174,7 +174,7 @@ fn other_files_than_safetensors_are_told_apart() {
     let bytes = loop {
         dict.metadata.insert("note".into(), "x".repeat(padding));
         let bytes = dict.to_bytes().unwrap();
-        if bytes[..8] == 640u64.to_le_bytes() {
+        if bytes[..8] == 640_u64.to_le_bytes() {
             break bytes;
         }
         padding += 1;

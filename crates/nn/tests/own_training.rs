@@ -211,7 +211,7 @@ fn accumulated_gradients_are_those_of_the_whole_batch() {
     let (whole, four) = (gradients(1), gradients(4));
     for name in network.trained_names() {
         let [a, b] = [&whole, &four].map(|g| g.tensor(name).unwrap().read().unwrap());
-        let size = a.iter().fold(0.0f32, |most, v| most.max(v.abs()));
+        let size = a.iter().fold(0.0_f32, |most, v| most.max(v.abs()));
         assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() <= 1e-5 * (size + 1e-3)), "{name}");
     }
     four.zero().unwrap();

@@ -9,7 +9,7 @@ fn tcn(layers: usize, seed: u64) -> Network {
 }
 
 fn dict<const N: usize>(names: [&str; N]) -> StateDict {
-    names.into_iter().zip(1u8..).map(|(name, i)| (name.to_owned(), Entry::floats([1], vec![i.into()]))).collect()
+    names.into_iter().zip(1_u8..).map(|(name, i)| (name.to_owned(), Entry::floats([1], vec![i.into()]))).collect()
 }
 
 #[test]

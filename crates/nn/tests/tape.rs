@@ -36,7 +36,7 @@ impl Balls {
     }
 }
 
-const UNIT: f64 = 1.0 / (1u32 << 24) as f64;
+const UNIT: f64 = 1.0 / (1_u32 << 24) as f64;
 
 /// A value on a tape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

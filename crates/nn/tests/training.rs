@@ -393,18 +393,18 @@ fn wrong_batches_leave_everything_as_it_was() {
     let before = network.state_dict().unwrap();
     let x = values(1, 12);
     assert!(matches!(
-        trainer.step(&x[1..], &[0u32; 4]),
+        trainer.step(&x[1..], &[0_u32; 4]),
         Err(Error::Conv1d(conv1d::Error::DataLength { got: 11, expected: 12, .. }))
     ));
     assert!(matches!(
-        trainer.step(&x, &[0u32; 5]),
+        trainer.step(&x, &[0_u32; 5]),
         Err(Error::Conv1d(conv1d::Error::DataLength { got: 5, expected: 4, .. }))
     ));
     assert!(matches!(
-        trainer.step(&x, &[0, 1, 2, 0u32]),
+        trainer.step(&x, &[0, 1, 2, 0_u32]),
         Err(Error::Conv1d(conv1d::Error::TooLarge { value: 2, limit: 1, .. }))
     ));
-    assert!(matches!(trainer.step(&x, &[0.0f32; 4]), Err(Error::TargetKind { .. })));
+    assert!(matches!(trainer.step(&x, &[0.0_f32; 4]), Err(Error::TargetKind { .. })));
     assert!(matches!(trainer.set_learning_rate(f64::NAN), Err(Error::Argument { .. })));
     assert_eq!((network.state_dict().unwrap(), trainer.steps()), (before, 0));
     assert!(trainer.losses().unwrap().is_empty());
@@ -445,9 +445,9 @@ fn wrong_batches_leave_everything_as_it_was() {
 fn cross_entropy_of_many_classes() {
     let network = Network::new(gpu(), &Sequential::new().then(LastStep).then(Linear::new(3, 700)), 1).unwrap();
     let mut trainer = network.trainer([4, 3, 1], Loss::CrossEntropy, Sgd::new(0.0)).unwrap();
-    trainer.step(&values(1, 12), &[0u32, 1, 698, 699]).unwrap();
+    trainer.step(&values(1, 12), &[0_u32, 1, 698, 699]).unwrap();
     let loss = trainer.losses().unwrap()[0].loss;
-    assert!((loss - 700f32.ln()).abs() < 0.5, "{loss}");
+    assert!((loss - 700_f32.ln()).abs() < 0.5, "{loss}");
 
     struct Constant;
     impl Module for Constant {
@@ -460,7 +460,7 @@ fn cross_entropy_of_many_classes() {
     assert!(matches!(refused, Err(Error::Conv1d(conv1d::Error::Shape { .. }))));
     // Mean squared error works: the target has the shape of the constant.
     let mut trainer = network.trainer([4, 3, 1], Loss::MeanSquaredError, Sgd::new(1.0)).unwrap();
-    trainer.step(&values(1, 12), &[0.0f32; 5]).unwrap();
+    trainer.step(&values(1, 12), &[0.0_f32; 5]).unwrap();
     assert_eq!(trainer.losses().unwrap()[0].loss, 1.0);
 }
 

@@ -1,6 +1,6 @@
 //! Networks in a browser: one of PyTorch, and training. Run by `make test-web`.
 #![cfg(target_arch = "wasm32")]
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use conv1d::{Gpu, GpuOptions};
 use conv1d_nn::{Adam, Loss, Mode, Network, SessionOptions, StateDict, Tcn, TcnBlock, Values};

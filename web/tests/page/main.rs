@@ -1,7 +1,7 @@
 //! Operates the page in headless Chromium and compares the shown values with the exact reference. `make test-web` builds the page,
 //! installs the browser and runs these tests; screenshots are left in target/page-screenshots.
 #![cfg(not(target_arch = "wasm32"))]
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod browser;
 
@@ -329,9 +329,9 @@ fn a_recording_through_a_filter() {
             }
         }
     };
-    let cutoff = |share: f64, dilation: f64| (20.0 * 1200.0f64.powf(share) * dilation / 48_000.0).min(0.5);
+    let cutoff = |share: f64, dilation: f64| (20.0 * 1200.0_f64.powf(share) * dilation / 48_000.0).min(0.5);
     for (name, taps, dilation) in
-        [("low-pass", 31, 1usize), ("echo", 5, 4_800), ("difference", 3, 1), ("high-pass", 63, 3), ("smooth", 9, 7)]
+        [("low-pass", 31, 1_usize), ("echo", 5, 4_800), ("difference", 3, 1), ("high-pass", 63, 3), ("smooth", 9, 7)]
     {
         if page.run("return document.getElementById('filter-design').value") != name {
             done(&page, &|| page.choose("#filter-design", name));

@@ -135,7 +135,7 @@ pub(super) fn roofline(results: &Results, of_gpu: bool) -> Result<Option<Figure>
     let hints: Vec<String> = points.iter().map(|(_, hint, _)| hint.clone()).collect();
     let range = |of: fn(&Reached) -> f64| {
         let values = points.iter().map(|(_, _, reached)| of(reached));
-        values.fold((f64::INFINITY, 0.0f64), |(low, high), v| (low.min(v), high.max(v)))
+        values.fold((f64::INFINITY, 0.0_f64), |(low, high), v| (low.min(v), high.max(v)))
     };
     let (left, right) = range(|r| r.flops_per_byte);
     let (bottom, top) = range(|r| r.gflops);
@@ -156,7 +156,7 @@ pub(super) fn roofline(results: &Results, of_gpu: bool) -> Result<Option<Figure>
 
 /// Widens a range to whole decades, so that an axis has numbers at both ends.
 fn decades(low: f64, high: f64) -> Range<f64> {
-    10f64.powf(low.log10().floor())..10f64.powf(high.log10().ceil())
+    10_f64.powf(low.log10().floor())..10_f64.powf(high.log10().ceil())
 }
 
 fn roof(rates: Rates, x: &Range<f64>) -> Vec<(f64, f64)> {

@@ -437,7 +437,7 @@ pub(crate) fn write_whole(path: &Path, text: &str) -> Result<(), String> {
 
 /// Geometric mean; `None` without values.
 pub(crate) fn geometric_mean(values: impl IntoIterator<Item = f64>) -> Option<f64> {
-    let (mut sum, mut count) = (0.0, 0usize);
+    let (mut sum, mut count) = (0.0, 0_usize);
     for value in values {
         sum += value.ln();
         count += 1;

@@ -87,8 +87,8 @@ pub(crate) fn features(days: &[Day]) -> Vec<[f32; FEATURES.len()]> {
 /// Mean and standard deviation of columns.
 #[derive(Debug, Clone)]
 pub(crate) struct Scale<const N: usize> {
-    mean: [f32; N],
-    deviation: [f32; N],
+    pub(crate) mean: [f32; N],
+    pub(crate) deviation: [f32; N],
 }
 
 impl<const N: usize> Scale<N> {
@@ -107,11 +107,5 @@ impl<const N: usize> Scale<N> {
     /// Scales a row to standard deviations from the mean.
     pub(crate) fn apply(&self, row: &[f32; N]) -> [f32; N] {
         std::array::from_fn(|i| (row[i] - self.mean[i]) / self.deviation[i])
-    }
-
-    /// The inverse of `apply`.
-    #[allow(dead_code, reason = "not every example forecasts")]
-    pub(crate) fn restore(&self, row: &[f32; N]) -> [f32; N] {
-        std::array::from_fn(|i| row[i] * self.deviation[i] + self.mean[i])
     }
 }

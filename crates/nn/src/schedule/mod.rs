@@ -302,7 +302,7 @@ fn pointwise(elements: u64, dropout: Option<Dropped>, slope: f32, seed: u64) -> 
         let probability = f64::from(dropout.probability);
         // With a probability of 1 the scale is zero, because 2^32 does not fit `dropped`.
         scale = if probability < 1.0 { (1.0 / (1.0 - probability)) as f32 } else { 0.0 };
-        dropped = (probability * 2f64.powi(32)) as u32;
+        dropped = (probability * 2_f64.powi(32)) as u32;
         key = random::key(seed, DROPOUT + dropout.index);
     }
     let values = vec![
