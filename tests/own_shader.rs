@@ -207,6 +207,7 @@ fn wrong_bindings_are_errors_that_name_the_variable() {
     let buffer = pairs.buffer();
     told(&tensors(buffer.slice(4..), rows.slice()), "pairs", "offset 4");
     told(&tensors(pairs.slice(), rows.buffer().slice(..2)), "magnitudes", "2 bytes");
+    told(&tensors(pairs.part(16, [0]).unwrap().slice(), rows.slice()), "pairs", "0 bytes");
     let map = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
     let descriptor = wgpu::BufferDescriptor { label: None, size: 64, usage: map, mapped_at_creation: false };
     let plain = gpu().device().create_buffer(&descriptor);
@@ -340,7 +341,9 @@ fn parts_of_tensors() {
     let mut two = [0.0; 2];
     line.part(3, [2]).unwrap().read_into(&mut two).unwrap();
     assert_eq!(two, [9.0, 3.0]);
-    assert!(line.part(5, [0]).unwrap().read().unwrap().is_empty());
+    let nothing = line.part(5, [0]).unwrap();
+    assert!(nothing.read().unwrap().is_empty());
+    assert_eq!((nothing.slice().offset(), nothing.slice().size()), (20, 0));
     assert!(matches!(line.part(4, [2]), Err(Error::TooLarge { value: 6, limit: 5, .. })));
     assert!(matches!(line.part(usize::MAX, [2]), Err(Error::TooLarge { .. })));
     assert!(matches!(line.part(0, [usize::MAX, 3]), Err(Error::TooLarge { .. })));

@@ -152,11 +152,8 @@ impl Tensor {
         self.offset
     }
 
-    /// The slice of its buffer to bind. For a tensor without values this is the rest of the buffer: WebGPU has no empty bindings.
+    /// The slice of its buffer that holds its values, to be bound.
     pub fn slice(&self) -> wgpu::BufferSlice<'_> {
-        if self.is_empty() {
-            return self.buffer.slice(self.offset..);
-        }
         self.buffer.slice(self.offset..self.offset + self.len() as u64 * 4)
     }
 

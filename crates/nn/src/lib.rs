@@ -34,6 +34,8 @@
 //! shaders of this crate. Every call works on the devices, tensors and encoders of [`conv1d`], whose `wgpu` is
 //! [`conv1d::wgpu`].
 //!
+//! Public dependencies: `conv1d` 0.2, re-exported as [`conv1d`], and through it `wgpu` 30; `bytemuck` 1 in the bounds of [`Target`].
+//!
 //! # The modules
 //!
 //! Each module uses only those before it in this list: errors, random numbers; the graph and its fusions; layers and
