@@ -52,6 +52,19 @@ fn no_dependency_needs_a_newer_rust() {
 }
 
 #[test]
+fn the_packages_of_networks_and_command_line_are_whole() {
+    for (package, needed) in [
+        ("conv1d-nn", &["src/lib.rs", "shaders/adam.wgsl", "shaders/lib/step.wgsl", "examples/gan.rs"][..]),
+        ("conv1d-cli", &["src/main.rs", "templates/report.html"]),
+    ] {
+        let files = String::from_utf8(cargo(&["package", "--list", "--allow-dirty", "-p", package])).unwrap();
+        for file in needed.iter().chain(&["LICENSE-MIT", "LICENSE-APACHE"]) {
+            assert!(files.lines().any(|line| line.trim() == *file), "{package}: {file} is not in the package\n{files}");
+        }
+    }
+}
+
+#[test]
 fn the_package_is_small_and_whole() {
     let files = String::from_utf8(cargo(&["package", "--list", "--allow-dirty"])).unwrap();
     let files: Vec<&str> = files.lines().map(str::trim).collect();
