@@ -36,15 +36,20 @@ fn plain(path: &Path) -> Result<()> {
 pub fn write(path: impl AsRef<Path>, contents: &[u8]) -> Result<()> {
     let path = path.as_ref();
     plain(path)?;
-    // Follows a link, so that its target is replaced and not the link.
-    let resolved = fs::canonicalize(path);
+    // The target of a link is replaced, not the link.
+    let resolved =
+        fs::canonicalize(path).or_else(|_| fs::read_link(path).map(|target| path.with_file_name("").join(target)));
     let path = resolved.as_deref().unwrap_or(path);
+    let permissions = fs::metadata(path).map(|old| old.permissions()).ok();
     let mut beside = path.as_os_str().to_owned();
     static WRITES: AtomicU64 = AtomicU64::new(0);
     beside.push(format!(".{}-{}", std::process::id(), WRITES.fetch_add(1, Ordering::Relaxed)));
     // Synced to disk before the rename: after a crash of the machine, the old or the new file is complete.
     let write = || {
         let mut file = fs::File::create(&beside)?;
+        if let Some(permissions) = &permissions {
+            file.set_permissions(permissions.clone())?;
+        }
         file.write_all(contents)?;
         file.sync_all()
     };
@@ -54,4 +59,29 @@ pub fn write(path: impl AsRef<Path>, contents: &[u8]) -> Result<()> {
         drop(fs::remove_file(&beside));
         Error::file(path, e)
     })
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    /// A file keeps its permissions; the target of a link is written, also if it does not exist yet.
+    #[test]
+    fn links_and_permissions_stay() {
+        let folder = std::env::temp_dir().join(format!("conv1d-links-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let (file, link) = (folder.join("file"), folder.join("link"));
+        symlink("file", &link).unwrap();
+        write(&link, b"new").unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(read(&file).unwrap(), b"new");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        write(&link, b"newer").unwrap();
+        assert_eq!(
+            (read(&file).unwrap(), file.metadata().unwrap().permissions().mode() & 0o777),
+            (b"newer".to_vec(), 0o600)
+        );
+        fs::remove_dir_all(&folder).unwrap();
+    }
 }

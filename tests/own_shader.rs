@@ -214,6 +214,17 @@ fn wrong_bindings_are_errors_that_name_the_variable() {
     let plain = gpu().device().create_buffer(&descriptor);
     told(&tensors(plain.slice(..), rows.slice()), "pairs", "STORAGE");
     told(&tensors(pairs.slice(), pairs.slice()), "magnitudes", "overlaps pairs");
+    // Nothing to do is no reason to take anything.
+    let shader = gpu().prepare_shader(&magnitude()).unwrap();
+    let half = shader.bind(&half().value("size.count", 8_u32), Workgroups::Elements(0));
+    assert!(matches!(half, Err(Error::Binding { .. })), "{half:?}");
+    // A buffer is uniform or written in a dispatch, and the limit of a uniform is the device's.
+    let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::STORAGE;
+    let descriptor = wgpu::BufferDescriptor { label: None, size: 1 << 20, usage, mapped_at_creation: false };
+    let both = gpu().device().create_buffer(&descriptor);
+    let uniform = |slice| Bindings::new().with("params", slice).with("pairs", pairs.slice());
+    told(&uniform(both.slice(..256)).with("magnitudes", both.slice(4096..8192)), "params", "writes another range");
+    told(&uniform(both.slice(..)).with("magnitudes", rows.slice()), "params", "a binding has");
 }
 
 #[test]
@@ -257,6 +268,75 @@ fn wrong_shaders_are_errors_that_name_the_line() {
         (0..9).map(|i| format!("@group(0) @binding({i}) var<storage> x{i}: array<f32>;\n")).collect::<String>();
     let too_many = small.prepare_shader(&Shader::new("wrong", entry(&many)));
     assert!(matches!(too_many, Err(Error::DeviceLimit { available: 8, needed: 9, .. })), "{too_many:?}");
+}
+
+/// Sizes beyond everything are errors, and nothing overflows on the way to them.
+#[test]
+fn absurd_shaders_are_errors() {
+    let text = |head: &str, size: &str| format!("{head}\n@compute @workgroup_size({size})\nfn main() {{\n}}\n");
+    for (head, size) in [
+        ("var<workgroup> a: array<u32, 2000000000>;", "1"),
+        ("@group(0) @binding(0) var<storage> a: array<u32, 2000000000>;", "1"),
+        (
+            "var<workgroup> a: array<u32, 500000000>;\nvar<workgroup> b: array<u32, 500000000>;\nvar<workgroup> c: array<u32, 500000000>;",
+            "1",
+        ),
+        ("var<workgroup> a: array<array<u32, 268435455>, 4>;", "1"),
+        ("", "4294967295, 4294967295, 4294967295"),
+        ("", "0"),
+        ("", "5000"),
+        // The size is not known before the pipeline.
+        ("override n: u32 = 5000u;", "n"),
+        ("@group(0) @binding(0) var s: sampler;", "1"),
+        ("@group(0) @binding(0) var<storage> a: array<u32>;\n@group(0) @binding(0) var<storage> b: array<u32>;", "1"),
+        ("", "1) @workgroup_size(1"),
+    ] {
+        let refused = gpu().prepare_shader(&Shader::new("absurd", text(head, size)));
+        assert!(matches!(refused, Err(Error::Shader { .. } | Error::DeviceLimit { .. })), "{head} {size}: {refused:?}");
+    }
+    // A name is a name only.
+    let name = "a\nconst INJECTED: u32 = 1u; //";
+    let text = "// use: stored\n@compute @workgroup_size(INJECTED)\nfn main() {\n}\n";
+    assert!(gpu().prepare_shader(&Shader::new(name, text)).is_err());
+    let twice = Shader::new("twice", "const A: u32 = 0u;\n@compute @workgroup_size(1)\nfn main() {\n}\n");
+    assert!(gpu().prepare_shader(&twice.clone().constant("A", 1).constant("A", 2)).is_err());
+    assert!(gpu().prepare_shader(&twice.constant("A", 1).constant("A", 1)).is_ok());
+    let lanes = Shader::new("lanes", "// use: stored\n@compute @workgroup_size(LANES)\nfn main() {\n}\n");
+    assert!(gpu().prepare_shader(&lanes.constant("LANES", 48)).is_err());
+}
+
+/// Texts may be indented as string literals are, spaced in any way, and begin with directives.
+#[test]
+fn texts_of_any_style() {
+    let memory = gpu().tensor(&values(1, 192), [192]).unwrap();
+    let (input, output) = (memory.part(0, [64]).unwrap(), memory.part(128, [64]).unwrap());
+    for declaration in [
+        "var<storage, read>",
+        "var<storage>",
+        "var<storage,read>",
+        "var <storage, read,>",
+        "var<\n    storage, // where it is\n    read\n>",
+    ] {
+        let text = format!(
+            "
+            diagnostic(off, derivative_uniformity);
+            // use: element
+            const FACTOR: u32 = 1u;
+            @group(0) @binding(0) {declaration} input: array<f32>;
+            @group(0) @binding(1) var<storage,read_write> output: array<f32>;
+            @compute @workgroup_size(LANES)
+            fn main(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {{
+                let i = element(workgroup, lane);
+                output[i] = f32(FACTOR) * input[i];
+            }}
+            "
+        );
+        let shader = gpu().prepare_shader(&Shader::new("style", text).constant("FACTOR", 3)).unwrap();
+        let bindings = Bindings::new().with("input", input.slice()).with("output", output.slice());
+        gpu().run(&shader.bind(&bindings, Workgroups::Elements(64)).unwrap()).unwrap();
+        let expected: Vec<f32> = input.read().unwrap().iter().map(|x| 3.0 * x).collect();
+        assert_eq!(output.read().unwrap(), expected, "{declaration}");
+    }
 }
 
 /// Constants, choices of parts and parts of the program's own make different shaders of one text, each compiled by itself.

@@ -89,6 +89,15 @@ pub struct Gpu {
     inner: Arc<Inner>,
 }
 
+/// Handles are equal if they are clones of one another.
+impl PartialEq for Gpu {
+    fn eq(&self, other: &Gpu) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+}
+
+impl Eq for Gpu {}
+
 #[derive(Debug)]
 struct Inner {
     device: wgpu::Device,
@@ -273,11 +282,6 @@ impl Gpu {
         Plan::new(layer, operation, input, self.caps(), &PlanOptions { tuning, ..options.clone() })
     }
 
-    /// Whether two handles are clones of one `Gpu`.
-    fn is(&self, other: &Gpu) -> bool {
-        Arc::ptr_eq(&self.inner, &other.inner)
-    }
-
     /// Runs a bound operation in an encoder, a pass and a submission of its own.
     pub fn run(&self, bound: &Bound) -> Result<()> {
         self.queue_up(bound).map(drop)
@@ -359,7 +363,7 @@ impl Gpu {
 
     /// Checks that an object of this device is used with it; `what` names the object in the error.
     fn check_own(&self, other: &Gpu, what: &'static str) -> Result<()> {
-        if self.is(other) { Ok(()) } else { Err(Error::WrongDevice { tensor: what }) }
+        if self == other { Ok(()) } else { Err(Error::WrongDevice { tensor: what }) }
     }
 
     /// The pipeline of a shader, compiled at first use.
@@ -375,8 +379,14 @@ impl Gpu {
 
     fn compile(&self, shader: &Shader) -> Result<Pipeline> {
         let composed = shader::compose(shader)?;
-        let interface = shader::interface(shader, &shader::parse(shader, &composed)?)?;
+        let module = shader::parse(shader, &composed)?;
+        let interface = shader::interface(shader, &module)?;
         self.check_limits(&interface)?;
+        // The kernels are validated in the tests.
+        #[cfg(not(target_arch = "wasm32"))]
+        if shader.source.callers {
+            shader::validate(shader, &composed, &module)?;
+        }
         let name = shader.name();
         let device = self.device();
         let cache = lock(&self.inner.cache).clone();
@@ -405,29 +415,22 @@ impl Gpu {
             });
             Pipeline { pipeline, layout, bindings: interface.bindings, workgroup_size: interface.workgroup_size }
         };
-        #[cfg(not(target_arch = "wasm32"))]
-        let fault = {
-            let shader = shader.clone();
-            move || shader::fault(&shader).map_or_else(String::new, |place| format!("{place}: "))
-        };
-        #[cfg(target_arch = "wasm32")]
-        let fault = String::new;
         let owned_name = name.to_owned();
         self.guarded_as(create, move |error| match error {
-            Error::Validation { message } => Error::Shader { shader: owned_name, message: fault() + &message },
+            Error::Validation { message } => Error::Shader { shader: owned_name, message },
             error => error,
         })
     }
 
     fn check_limits(&self, interface: &Interface) -> Result<()> {
         let caps = self.caps();
-        let invocations = interface.workgroup_size.iter().map(|&n| u64::from(n)).product();
+        let invocations = interface.workgroup_size.iter().fold(1, |all: u64, &n| all.saturating_mul(n.into()));
         let count =
             |kinds: &[BindingKind]| interface.bindings.iter().filter(|v| kinds.contains(&v.kind)).count() as u64;
         let storage = count(&[BindingKind::Read, BindingKind::ReadWrite]);
         for (limit, available, needed) in [
             (limit::INVOCATIONS, caps.max_invocations.into(), invocations),
-            (limit::WORKGROUP_BYTES, caps.max_workgroup_bytes.into(), interface.workgroup_bytes.into()),
+            (limit::WORKGROUP_BYTES, caps.max_workgroup_bytes.into(), interface.workgroup_bytes),
             (limit::STORAGE_BUFFERS, caps.max_storage_buffers.into(), storage),
             (
                 limit::STORAGE_TEXTURES,

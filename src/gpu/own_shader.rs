@@ -41,7 +41,8 @@ pub enum Scalar {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Workgroups {
-    /// One invocation for each of this many elements. The parts `workgroup` and `element` give an invocation the index of its element.
+    /// One invocation for each of this many elements. In workgroups of `LANES`, the part `element` gives an invocation the index of its
+    /// element.
     Elements(u64),
     /// This many workgroups, folded into two dimensions if one cannot hold them. The part `workgroup` gives a workgroup its index.
     Count(u64),
@@ -166,14 +167,13 @@ impl PreparedShader {
                 None => return Err(self.wrong(&variable.name, "no buffer is given for it")),
             }
         }
-        let shares = self.shares_a_buffer(bindings)?;
-        if workgroups.contains(&0) {
-            return Ok(Bound::of(gpu, Vec::new()));
-        }
-        let pipeline = if shares {
-            gpu.pipeline(&Shader { writable: true, ..self.shader.clone() })?
-        } else {
-            self.pipeline.clone()
+        let shares = self.shared(bindings)?;
+        let pipeline = match shares {
+            Some(variable) => self.writable().map_err(|e| {
+                let reason = format!("it shares a buffer with what is written, which the shader does not allow: {e}");
+                self.wrong(&variable, reason)
+            })?,
+            None => self.pipeline.clone(),
         };
         // The bytes of each uniform without a buffer.
         let mut contents: Vec<u8> = Vec::new();
@@ -182,6 +182,9 @@ impl PreparedShader {
             offsets.push((variable.binding, contents.len() as u64));
             contents.extend(self.bytes_of(variable, bindings)?);
             contents.resize(contents.len().next_multiple_of(caps.uniform_alignment.max(4) as usize), 0);
+        }
+        if workgroups.contains(&0) {
+            return Ok(Bound::of(gpu, Vec::new()));
         }
         let uniforms = match contents.as_slice() {
             [] => None,
@@ -284,7 +287,10 @@ impl PreparedShader {
                 format!("it has {size} bytes; a multiple of 4 and at least {needed} are needed"),
             ));
         }
-        let limit = if variable.kind == BindingKind::Uniform { 64 << 10 } else { caps.max_binding_bytes };
+        let limit = match variable.kind {
+            BindingKind::Uniform => self.gpu.device().limits().max_uniform_buffer_binding_size,
+            _ => caps.max_binding_bytes,
+        };
         if size > limit {
             return Err(self.wrong(&variable.name, format!("it has {size} bytes; a binding has {limit} at most")));
         }
@@ -294,26 +300,41 @@ impl PreparedShader {
         Ok(())
     }
 
-    /// Whether the shader writes one range of a buffer and reads another. Two written ranges need no other form of the shader.
-    fn shares_a_buffer(&self, bindings: &Bindings<'_>) -> Result<bool> {
-        let writes =
-            |name: &str| self.pipeline.bindings.iter().any(|v| v.name == name && v.kind == BindingKind::ReadWrite);
-        let mut shares = false;
+    /// The form of the shader whose storage variables are all `read_write`, so that ranges of one buffer can be bound beside one that it
+    /// writes.
+    fn writable(&self) -> Result<Arc<Pipeline>> {
+        let pipeline = self.gpu.pipeline(&Shader { writable: true, ..self.shader.clone() })?;
+        match pipeline.bindings.iter().find(|variable| variable.kind == BindingKind::Read) {
+            None => Ok(pipeline),
+            Some(variable) => Err(self.wrong(&variable.name, "it cannot be declared read_write")),
+        }
+    }
+
+    /// A variable that reads a range of a buffer of which the shader writes another range, if there is one. Two ranges that it writes need
+    /// no other form.
+    fn shared(&self, bindings: &Bindings<'_>) -> Result<Option<String>> {
+        let kind = |name: &str| self.pipeline.bindings.iter().find(|v| v.name == name).map(|v| v.kind);
+        let mut shared = None;
         for (index, (name, slice)) in bindings.buffers.iter().enumerate() {
             for (other, beside) in &bindings.buffers[..index] {
-                let written = [writes(name), writes(other)];
-                if slice.buffer() != beside.buffer() || written == [false, false] {
+                let kinds = [kind(name), kind(other)];
+                if slice.buffer() != beside.buffer() || !kinds.contains(&Some(BindingKind::ReadWrite)) {
                     continue;
+                }
+                if let Some(uniform) = kinds.iter().position(|kind| *kind == Some(BindingKind::Uniform)) {
+                    return Err(self.wrong([name, other][uniform], "the shader writes another range of its buffer"));
                 }
                 if slice.offset() < beside.offset() + beside.size() && beside.offset() < slice.offset() + slice.size() {
                     return Err(
                         self.wrong(name, format!("it overlaps {other} in one buffer, and one of them is written"))
                     );
                 }
-                shares |= written != [true, true];
+                if let Some(read) = kinds.iter().position(|kind| *kind == Some(BindingKind::Read)) {
+                    shared = Some([name, other][read].to_string());
+                }
             }
         }
-        Ok(shares)
+        Ok(shared)
     }
 
     /// The bytes of a uniform, from the values of its fields.

@@ -144,7 +144,8 @@ impl Shader {
     /// A shader of the caller. The name appears in errors and in wgpu's labels.
     pub fn new(name: impl Into<Cow<'static, str>>, wgsl: impl Into<Cow<'static, str>>) -> Self {
         let name = name.into();
-        let file = Cow::Owned(format!("{name}.wgsl"));
+        // Of one line: the text names its files in comments.
+        let file = Cow::Owned(format!("{}.wgsl", name.escape_debug()));
         let source = Source { name, file, wgsl: wgsl.into(), params: None, library: &[], callers: true };
         Shader::empty(Cow::Owned(source))
     }

@@ -7,6 +7,7 @@
 use super::parts;
 use crate::error::{Error, Result};
 use crate::kernels::program::{LANES, Shader, TEXTURE_WIDTH};
+use std::borrow::Cow;
 
 /// The start of every composed shader: the type of stored elements, the type of sums, and the sizes that shaders and host
 /// share.
@@ -65,34 +66,91 @@ pub(crate) fn compose(shader: &Shader) -> Result<Composed> {
     }
     let mut composed = Composed { text: String::new(), files: Vec::new() };
     // A caller's text that uses no part is complete and gets no header: all names are its own.
+    let mut own_text = Cow::Borrowed(&*shader.source.wgsl);
     if !(shader.source.callers && names.is_empty()) {
+        let (directives, rest) = without_directives(&own_text);
+        if !directives.is_empty() {
+            composed.push(&format!("directives of {}", shader.source.file), &directives);
+            own_text = Cow::Owned(rest);
+        }
         composed.push("header", &header());
     }
+    let header_end = composed.text.len();
     for name in &names {
         if let Some(part) = find(shader, name) {
             composed.push(&part.file, part.text);
         }
     }
-    composed.push(&shader.source.file, &shader.source.wgsl);
-    for (name, value) in &shader.constants {
-        let head = format!("\nconst {name}: u32 = ");
+    composed.push(&shader.source.file, &own_text);
+    for (index, (name, value)) in shader.constants.iter().enumerate() {
+        if shader.constants[..index].iter().any(|(known, other)| known == name && other != value) {
+            return Err(failed(shader, format!("{name} has two values, one of them {value}")));
+        }
         let missing = || failed(shader, format!("it has no line 'const {name}: u32 = ...;'"));
-        let start = composed.text.find(&head).ok_or_else(missing)? + head.len();
+        let start = constant(&composed.text, header_end, name).ok_or_else(missing)?;
         let length = composed.text[start..].find(';').ok_or_else(missing)?;
         composed.text.replace_range(start..start + length, &format!("{value}u"));
     }
     if shader.writable {
-        // Tables stay `read`: no tensor lies in their buffers, and control flow that depends on a writable variable is not uniform,
-        // so that browsers would refuse barriers in it. In a caller's text every variable may be bound to a shared buffer.
-        let writable = |line: &str| match shader.source.callers || line.contains("<Stored>") {
-            true => line
-                .replace("var<storage, read>", "var<storage, read_write>")
-                .replace("var<storage>", "var<storage, read_write>"),
-            false => line.to_owned(),
+        composed.text = match shader.source.callers {
+            true => all_writable(composed.text),
+            // Tables stay `read`: no tensor lies in their buffers, and control flow that depends on a writable variable is not
+            // uniform, so that browsers would refuse barriers in it.
+            false => {
+                let writable = |line: &str| match line.contains("<Stored>") {
+                    true => line.replace("var<storage, read>", "var<storage, read_write>") + "\n",
+                    false => format!("{line}\n"),
+                };
+                composed.text.lines().map(writable).collect()
+            }
         };
-        composed.text = composed.text.lines().map(|line| writable(line) + "\n").collect();
     }
     Ok(composed)
+}
+
+/// The directives of a text, which must come before everything else, and the text with empty lines in their places.
+fn without_directives(text: &str) -> (String, String) {
+    let (mut directives, mut rest) = (String::new(), String::new());
+    for line in text.lines() {
+        let is_directive = ["enable ", "requires ", "diagnostic("].iter().any(|d| line.trim_start().starts_with(d));
+        if is_directive {
+            directives += line;
+            directives.push('\n');
+        } else {
+            rest += line;
+        }
+        rest.push('\n');
+    }
+    (directives, rest)
+}
+
+/// Where the value of a constant starts: of the first line `const NAME: u32 = VALUE;` from a place on.
+fn constant(text: &str, from: usize, name: &str) -> Option<usize> {
+    let head = format!("const {name}: u32 = ");
+    let mut lines = text[from..].match_indices(&head).map(|(index, _)| from + index);
+    lines
+        .find(|&index| text[..index].rsplit('\n').next().is_some_and(|before| before.trim().is_empty()))
+        .map(|i| i + head.len())
+}
+
+/// The text with every storage variable `read_write`, wherever naga finds its declaration.
+fn all_writable(mut text: String) -> String {
+    // Errors are told by the parsing that follows.
+    let Ok(module) = naga::front::wgsl::parse_str(&text) else { return text };
+    let mut templates: Vec<std::ops::Range<usize>> = Vec::new();
+    for (handle, variable) in module.global_variables.iter() {
+        let read = matches!(variable.space, naga::AddressSpace::Storage { access } if !access.contains(naga::StorageAccess::STORE));
+        let Some(declaration) = module.global_variables.get_span(handle).to_range().filter(|_| read) else { continue };
+        let inside = &text[declaration.clone()];
+        if let (Some(start), Some(end)) = (inside.find('<'), inside.find('>')) {
+            templates.push(declaration.start + start..declaration.start + end + 1);
+        }
+    }
+    templates.sort_unstable_by_key(|template| std::cmp::Reverse(template.start));
+    for template in templates {
+        text.replace_range(template, "<storage, read_write>");
+    }
+    text
 }
 
 /// A part of the library or of the caller.
@@ -115,7 +173,7 @@ fn find<'s>(shader: &'s Shader, name: &str) -> Option<Part<'s>> {
 fn collect(shader: &Shader, text: &str, of: Option<&Part<'_>>, names: &mut Vec<String>) -> Result<()> {
     // Parts of the library may use all parts of the library.
     let public_only = shader.source.callers && of.is_none_or(|part| part.callers);
-    let lines = text.lines().filter_map(|line| line.strip_prefix("// use: "));
+    let lines = text.lines().filter_map(|line| line.trim_start().strip_prefix("// use: "));
     for name in lines.flat_map(|line| line.split(',')).map(str::trim) {
         let name = match name.strip_suffix("/*") {
             None => name.to_owned(),
@@ -179,16 +237,16 @@ mod tests {
 
     /// Errors of naga's validation are located, as those of its parser are.
     #[test]
-    fn faults_name_the_file_and_the_line() {
-        let wrong = shader(
-            "// use: stored\n\n@compute @workgroup_size(1)\nfn test() {\n    var x: array<u32, 2>;\n    x[3] = 1u;\n}\n",
-        );
-        let fault = super::super::fault(&wrong);
-        assert!(fault.as_deref().is_some_and(|f| f.starts_with("shaders/test.wgsl:6:")), "{fault:?}");
-        assert_eq!(
-            super::super::fault(&shader("// use: stored\n\n@compute @workgroup_size(1)\nfn test() {\n}\n")),
-            None
-        );
+    fn validation_names_the_file_and_the_line() {
+        let validated = |shader: &Shader| {
+            let composed = compose(shader).unwrap();
+            super::super::validate(shader, &composed, &parse(shader, &composed).unwrap())
+        };
+        let text = |body: &str| format!("// use: stored\n\n@compute @workgroup_size(1)\nfn test() {{\n{body}}}\n");
+        let wrong = text("    var x: array<u32, 2>;\n    x[3] = 1u;\n");
+        let error = validated(&shader(Box::leak(wrong.into_boxed_str()))).unwrap_err().to_string();
+        assert!(error.contains("shaders/test.wgsl:6:"), "{error}");
+        assert_eq!(validated(&shader(Box::leak(text("").into_boxed_str()))), Ok(()));
     }
 
     /// A constant, a part or a choice that a shader does not have is an error and is not ignored.

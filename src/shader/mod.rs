@@ -33,7 +33,7 @@ pub(crate) struct Interface {
     pub(crate) entry_point: String,
     pub(crate) workgroup_size: [u32; 3],
     /// Bytes of workgroup memory.
-    pub(crate) workgroup_bytes: u32,
+    pub(crate) workgroup_bytes: u64,
     /// The bindings of group 0, in ascending order. Binding 0 of a kernel is its parameters.
     pub(crate) bindings: Vec<Variable>,
 }
@@ -101,17 +101,23 @@ pub(crate) fn parse(shader: &Shader, composed: &Composed) -> Result<naga::Module
     })
 }
 
-/// File, line and column of the error that naga's validation finds in a shader. `None` if it finds none or does not parse the shader.
+/// Fails with the file, the line and the column of the error that naga's validation finds in a module. A browser validates by itself.
 #[cfg(not(target_arch = "wasm32"))]
-pub(crate) fn fault(shader: &Shader) -> Option<String> {
-    let composed = compose(shader).ok()?;
-    let module = parse(shader, &composed).ok()?;
+pub(crate) fn validate(shader: &Shader, composed: &Composed, module: &naga::Module) -> Result<()> {
     let mut validator =
         naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::all());
-    let error = validator.validate(&module).err()?;
-    let at = error.location(&composed.text)?;
-    let (file, line) = composed.place(at.line_number as usize);
-    Some(format!("{file}:{line}:{}", at.line_position))
+    let Err(error) = validator.validate(module) else { return Ok(()) };
+    let message = error.emit_to_string(&composed.text);
+    Err(failed(
+        shader,
+        match error.location(&composed.text) {
+            Some(at) => {
+                let (file, line) = composed.place(at.line_number as usize);
+                format!("{file}:{line}:{}: {message}", at.line_position)
+            }
+            None => format!("{}: {message}", shader.source.file),
+        },
+    ))
 }
 
 /// Reads the interface of a shader, and checks that the parameter structs are those of the host.
@@ -119,8 +125,13 @@ pub(crate) fn interface(shader: &Shader, module: &naga::Module) -> Result<Interf
     let [entry] = module.entry_points.as_slice() else {
         return Err(failed(shader, format!("it has {} entry points, not one", module.entry_points.len())));
     };
+    if !module.overrides.is_empty() {
+        return Err(failed(shader, "it has overrides: use `const NAME: u32 = VALUE;` and Shader::constant".into()));
+    }
+    let mut layouter = naga::proc::Layouter::default();
+    layouter.update(module.to_ctx()).map_err(|e| failed(shader, format!("a type has no layout: {e}")))?;
     let mut bindings: Vec<Variable> = Vec::new();
-    let mut workgroup_bytes = 0;
+    let mut workgroup_bytes = 0u64;
     if let Some(blocks) = shader.source.params {
         check_struct(shader, "Params", all_fields(module, "Params"), fields(blocks))?;
         let phase = all_fields(module, "Phase");
@@ -137,7 +148,7 @@ pub(crate) fn interface(shader: &Shader, module: &naga::Module) -> Result<Interf
             }
             naga::AddressSpace::Storage { .. } => BindingKind::Read,
             naga::AddressSpace::WorkGroup => {
-                workgroup_bytes += module.types[variable.ty].inner.size(module.to_ctx());
+                workgroup_bytes = workgroup_bytes.saturating_add(layouter[variable.ty].size.into());
                 continue;
             }
             naga::AddressSpace::Handle => {
@@ -152,7 +163,7 @@ pub(crate) fn interface(shader: &Shader, module: &naga::Module) -> Result<Interf
                 name: variable.name.clone().unwrap_or_default(),
                 binding: place.binding,
                 kind,
-                bytes: u64::from(module.types[variable.ty].inner.size(module.to_ctx())),
+                bytes: layouter[variable.ty].size.into(),
                 fields: if kind == BindingKind::Uniform { scalars(module, variable.ty) } else { Vec::new() },
             }),
             place => return Err(failed(shader, format!("a binding at {place:?}, expected group 0"))),
@@ -312,7 +323,7 @@ mod tests {
         assert_eq!(bound, declared, "{name}");
         let readable = |v: &Variable| v.kind == BindingKind::Read && v.name != "phases";
         assert!(!shader.writable || !interface.bindings.iter().any(readable), "{name}");
-        assert!(interface.workgroup_bytes <= Caps::LEAST_WORKGROUP_BYTES, "{name}");
+        assert!(interface.workgroup_bytes <= Caps::LEAST_WORKGROUP_BYTES.into(), "{name}");
         let invocations: u32 = interface.workgroup_size.iter().product();
         assert!(invocations <= Caps::LEAST_INVOCATIONS, "{name}");
         let buffer = |variable: &&Variable| matches!(variable.kind, BindingKind::Read | BindingKind::ReadWrite);

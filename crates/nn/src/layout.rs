@@ -28,7 +28,7 @@ pub(crate) struct ArenaLayout {
 impl ArenaLayout {
     /// Alignment in elements: 256 bytes, the most that a WebGPU device requires, so that the layout is the same on all
     /// devices.
-    const ALIGNMENT: u64 = 64;
+    pub(crate) const ALIGNMENT: u64 = 64;
 
     pub(crate) fn of(graph: &Graph) -> ArenaLayout {
         let mut offsets = vec![0; graph.parameters.len()];

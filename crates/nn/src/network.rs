@@ -118,7 +118,7 @@ impl Network {
 
     /// Whether both have their parameters in the same memory.
     pub(crate) fn shares(&self, other: &Network) -> bool {
-        self.state.buffer() == other.state.buffer()
+        self.gpu == other.gpu && self.state.buffer() == other.state.buffer()
     }
 
     /// Reads parameters and statistics back, under PyTorch's names.

@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::gradients::Gradients;
 use crate::graph::{Kind, Parameter};
+use crate::layout::ArenaLayout;
 use crate::network::Network;
 use crate::rule::{Rule, SETTINGS, UpdateRule};
 use crate::shaders::{self, Splits, shader};
@@ -117,7 +118,9 @@ pub struct Optimizer {
 #[derive(Debug)]
 struct Clipping {
     limit: f32,
-    splits: Splits,
+    /// Element ranges, how the sum over each is split, and the place of its first partial sum.
+    sums: Vec<(Range<u64>, Splits, u64)>,
+    /// Zeros between the partial sums of two ranges, so that each starts where a binding may.
     partials: Tensor,
     /// The factor of the gradients, and their norm.
     result: Tensor,
@@ -132,8 +135,8 @@ impl Network {
     /// As [`Network::optimizer`], with options.
     ///
     /// # Errors
-    /// [`Error::Argument`] names a number out of its range; [`Error::Parameter`] a parameter of a group that the network does not train,
-    /// that is in two groups, or whose group has a rule of another kind.
+    /// [`Error::Argument`] names a number out of its range; [`Error::Parameter`] a parameter of a group that the network does not learn
+    /// or that is in two groups, and a group with a rule of another kind.
     pub fn optimizer_with(&self, rule: impl Into<UpdateRule>, options: &OptimizerOptions) -> Result<Optimizer> {
         Optimizer::new(self, rule.into(), options)
     }
@@ -150,7 +153,7 @@ impl Optimizer {
         let state =
             rule.state_names().iter().map(|_| Ok(gpu.zeros([trained as usize])?)).collect::<Result<Vec<_>>>()?;
         let settings = gpu.zeros([rules.len() * SETTINGS])?;
-        let clipping = options.clip_norm.map(|limit| Clipping::new(network, limit)).transpose()?;
+        let clipping = options.clip_norm.map(|limit| Clipping::new(network, limit, &ranges)).transpose()?;
         Ok(Optimizer {
             network: network.clone(),
             rules,
@@ -217,17 +220,16 @@ impl Optimizer {
 
     /// Sets the number that all learning rates are multiplied by, 1 at first: for schedules (`torch.optim.lr_scheduler.LambdaLR`).
     pub fn set_learning_rate_factor(&mut self, factor: f64) -> Result<()> {
-        for rule in &self.rules {
-            rule.with_learning_rate(rule.learning_rate() * factor).check()?;
-        }
+        check_rates(&self.rules, factor)?;
         self.factor = factor;
         Ok(())
     }
 
     fn set_rate(&mut self, index: usize, learning_rate: f64) -> Result<()> {
-        let rule = self.rules[index].with_learning_rate(learning_rate);
-        rule.check()?;
-        self.rules[index] = rule;
+        let mut rules = self.rules.clone();
+        rules[index] = rules[index].with_learning_rate(learning_rate);
+        check_rates(&rules, self.factor)?;
+        self.rules = rules;
         Ok(())
     }
 
@@ -274,7 +276,8 @@ impl Optimizer {
         }
         let rates = self.rules.iter().enumerate();
         let rates = rates.map(|(group, rule)| (rate_name(group), rule.learning_rate().to_bits().to_string()));
-        dict.metadata = rates.chain([("step".to_owned(), self.steps.to_string())]).collect();
+        let others = [("step", self.steps.to_string()), (FACTOR, self.factor.to_bits().to_string())];
+        dict.metadata = rates.chain(others.map(|(name, value)| (name.to_owned(), value))).collect();
         Ok(dict)
     }
 
@@ -300,7 +303,15 @@ impl Optimizer {
         let rates = self.rules.iter().enumerate();
         let rules = rates.map(|(group, rule)| Ok(rule.with_learning_rate(f64::from_bits(number(&rate_name(group))?))));
         let rules = rules.collect::<Result<Vec<_>>>()?;
-        rules.iter().try_for_each(UpdateRule::check)?;
+        let factor = dict.metadata.get(FACTOR).map_or(Ok(1.0), |_| number(FACTOR).map(f64::from_bits))?;
+        check_rates(&rules, factor)?;
+        if let Some(unknown) = dict
+            .metadata
+            .keys()
+            .find(|key| key.starts_with("learning_rate.") && !(1..rules.len()).any(|group| **key == rate_name(group)))
+        {
+            return Err(wrong(format!("it has the {unknown} of a group that is not here")));
+        }
         let names = self.rules[0].state_names();
         let mut parts: Vec<BTreeMap<String, Entry>> = names.iter().map(|_| BTreeMap::new()).collect();
         for (name, entry) in &dict.entries {
@@ -320,7 +331,7 @@ impl Optimizer {
             Ok(values)
         };
         let values = parts.iter().map(fill).collect::<Result<Vec<_>>>()?;
-        Ok(Loaded { steps, rules, values })
+        Ok(Loaded { steps, rules, factor, values })
     }
 
     /// Writes the settings of the next step.
@@ -416,6 +427,7 @@ pub(crate) fn update_shader(rule: &UpdateRule, clipped: bool) -> Shader {
 pub(crate) struct Loaded {
     steps: u64,
     rules: Vec<UpdateRule>,
+    factor: f64,
     values: Vec<Vec<f32>>,
 }
 
@@ -425,9 +437,25 @@ impl Loaded {
             tensor.write(values)?;
         }
         optimizer.rules = self.rules;
+        optimizer.factor = self.factor;
         (optimizer.steps, optimizer.stepped) = (self.steps, false);
         Ok(())
     }
+}
+
+/// The factor of all learning rates in metadata.
+const FACTOR: &str = "learning_rate_factor";
+
+/// Checks every rule, with its learning rate and with the one that a factor makes of it.
+fn check_rates(rules: &[UpdateRule], factor: f64) -> Result<()> {
+    if !(factor.is_finite() && factor >= 0.0) {
+        return Err(Error::argument("the factor of learning rates", factor, "finite and not negative"));
+    }
+    for rule in rules {
+        rule.check()?;
+        rule.with_learning_rate(rule.learning_rate() * factor).check()?;
+    }
+    Ok(())
 }
 
 /// The learning rate of a group in metadata.
@@ -440,37 +468,53 @@ fn learnt(parameter: &Parameter) -> bool {
 }
 
 impl Clipping {
-    fn new(network: &Network, limit: f32) -> Result<Clipping> {
+    fn new(network: &Network, limit: f32, ranges: &[(usize, Range<u64>)]) -> Result<Clipping> {
         if limit.is_nan() || limit <= 0.0 {
             return Err(Error::argument("the largest norm of gradients", limit, "more than 0"));
         }
         let gpu = network.gpu();
-        let splits = Splits::of(network.layout().trained, 1, gpu.caps())?;
-        let partials = gpu.zeros([splits.count as usize])?;
-        Ok(Clipping { limit, splits, partials, result: gpu.zeros([2])? })
+        let mut joined: Vec<Range<u64>> = Vec::new();
+        for (_, range) in ranges {
+            match joined.last_mut().filter(|last| last.end == range.start) {
+                Some(last) => last.end = range.end,
+                None => joined.push(range.clone()),
+            }
+        }
+        let (mut sums, mut end) = (Vec::new(), 0);
+        for range in joined {
+            let splits = Splits::of(range.end - range.start, 1, gpu.caps())?;
+            sums.push((range, splits, end));
+            end = (end + splits.count).next_multiple_of(ArenaLayout::ALIGNMENT);
+        }
+        let count = sums.last().map_or(0, |(_, splits, first)| first + splits.count);
+        let partials = gpu.zeros([count as usize])?;
+        Ok(Clipping { limit, sums, partials, result: gpu.zeros([2])? })
     }
 
     /// The dispatches that compute the norm and the factor.
     fn bind(&self, network: &Network, gradients: &Gradients) -> Result<Vec<Bound>> {
-        let (gpu, elements) = (network.gpu(), network.layout().trained);
-        if elements == 0 {
-            return Ok(Vec::new());
+        let gpu = network.gpu();
+        let squares = gpu.prepare_shader(&shader(&shaders::SUM_SQUARES))?;
+        let mut bounds = Vec::new();
+        for (range, splits, first) in &self.sums {
+            let elements = range.end - range.start;
+            let input = gradients.values().part(range.start as usize, [elements as usize])?;
+            let partials = self.partials.part(*first as usize, [splits.count as usize])?;
+            let bindings = Bindings::new()
+                .values(splits.values(elements, [0; 2]))
+                .with("input", input.slice())
+                .with("partials", partials.slice());
+            bounds.push(squares.bind(&bindings, Workgroups::Count(splits.count))?);
         }
-        let squares = Bindings::new()
-            .values(self.splits.values(elements, [0; 2]))
-            .with("input", gradients.values().slice())
-            .with("partials", self.partials.slice());
-        let clip = Bindings::new()
-            .value("splits", self.splits.count as u32)
-            .value("limit", self.limit)
-            .with("partials", self.partials.slice())
-            .with("clipping", self.result.slice());
-        let squares_of = gpu.prepare_shader(&shader(&shaders::SUM_SQUARES))?;
-        let clip_to = gpu.prepare_shader(&shader(&shaders::CLIP))?;
-        Ok(vec![
-            squares_of.bind(&squares, Workgroups::Count(self.splits.count))?,
-            clip_to.bind(&clip, Workgroups::Count(1))?,
-        ])
+        if !bounds.is_empty() {
+            let clip = Bindings::new()
+                .value("splits", self.partials.len() as u32)
+                .value("limit", self.limit)
+                .with("partials", self.partials.slice())
+                .with("clipping", self.result.slice());
+            bounds.push(gpu.prepare_shader(&shader(&shaders::CLIP))?.bind(&clip, Workgroups::Count(1))?);
+        }
+        Ok(bounds)
     }
 }
 
@@ -480,14 +524,14 @@ fn ranges(network: &Network, rules: &[UpdateRule], groups: &[ParameterGroup]) ->
     let (graph, layout) = (network.graph(), network.layout());
     let mut group_of: Vec<usize> = vec![0; graph.parameters.len()];
     for (index, group) in groups.iter().enumerate() {
+        if !group.rule.is_like(&rules[0]) {
+            let message = format!("it has another kind of rule than the other parameters: {:?}", group.rule);
+            return Err(Error::parameter(&format!("group {index}"), message));
+        }
         for name in &group.names {
             let parameter = network.trained_index(name)?;
             if group_of[parameter] != 0 {
-                return Err(Error::parameter(name, "it is in two groups"));
-            }
-            if !group.rule.is_like(&rules[0]) {
-                let message = format!("its group has another kind of rule than the others: {:?}", group.rule);
-                return Err(Error::parameter(name, message));
+                return Err(Error::parameter(name, "it is in two groups, or twice in one"));
             }
             group_of[parameter] = index + 1;
         }

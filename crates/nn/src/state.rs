@@ -110,6 +110,9 @@ impl Incompatible {
     }
 }
 
+/// The name of the checksum in the metadata of checkpoints.
+pub(crate) const CHECKSUM: &str = "checksum";
+
 impl StateDict {
     /// Reads a safetensors file, with the element types of [`StateDict::from_bytes`].
     ///
@@ -182,12 +185,16 @@ impl StateDict {
         Ok(StateDict { entries, metadata: self.metadata })
     }
 
-    /// A hash of all names, shapes and values.
+    /// A hash of all tensors, and of the metadata but for the checksum itself.
     pub(crate) fn checksum(&self) -> u64 {
-        hash(self.entries.iter().flat_map(|(name, entry)| {
+        let tensors = self.entries.iter().flat_map(|(name, entry)| {
             let shape = entry.shape.iter().flat_map(|&d| (d as u64).to_le_bytes());
             name.bytes().chain(shape).chain(little_endian(entry).1)
-        }))
+        });
+        let sorted: BTreeMap<_, _> = self.metadata.iter().filter(|(name, _)| *name != CHECKSUM).collect();
+        let metadata =
+            sorted.into_iter().flat_map(|(name, text)| name.bytes().chain([0]).chain(text.bytes()).chain([0]));
+        hash(tensors.chain(metadata))
     }
 
     fn serialize(&self) -> Result<Vec<u8>, String> {

@@ -10,7 +10,7 @@ use crate::optimizer::{Optimizer, OptimizerOptions, ParameterGroup};
 use crate::rule::UpdateRule;
 use crate::schedule::KEPT_LOSSES;
 use crate::session::{Memory, Session, SessionOptions};
-use crate::state::{Incompatible, StateDict};
+use crate::state::{CHECKSUM, Incompatible, StateDict};
 #[cfg(not(target_arch = "wasm32"))]
 use conv1d::block_on;
 use conv1d::{Bound, PlanOptions, Submission, Tensor};
@@ -48,7 +48,8 @@ impl TrainerOptions {
         TrainerOptions { optimizer: self.optimizer.group(group), ..self }
     }
 
-    /// Sets the factor of all learning rates, as a function of the number of steps done.
+    /// Sets the factor of all learning rates, as a function of the number of steps done. Checkpoints do not contain the function: a run
+    /// that is resumed must bring the same.
     #[must_use]
     pub fn schedule(self, factor: fn(u64) -> f64) -> Self {
         TrainerOptions { schedule: Some(factor), ..self }
@@ -189,11 +190,6 @@ impl Trainer {
         &self.optimizer
     }
 
-    /// The optimiser, for changing learning rates.
-    pub fn optimizer_mut(&mut self) -> &mut Optimizer {
-        &mut self.optimizer
-    }
-
     /// Number of steps done, including those before a checkpoint.
     pub fn steps(&self) -> u64 {
         self.optimizer.steps()
@@ -202,6 +198,11 @@ impl Trainer {
     /// Sets the learning rate of the following steps. Checkpoints contain it.
     pub fn set_learning_rate(&mut self, learning_rate: f64) -> Result<()> {
         self.optimizer.set_learning_rate(learning_rate)
+    }
+
+    /// Sets the learning rate of a group of the steps to come, counted from 0 as the options have them. Part of checkpoints.
+    pub fn set_group_learning_rate(&mut self, group: usize, learning_rate: f64) -> Result<()> {
+        self.optimizer.set_group_learning_rate(group, learning_rate)
     }
 
     /// Memory of the trainer on the device. All of it is already allocated.
@@ -401,8 +402,8 @@ impl Trainer {
         };
         add(MODEL, self.network.state_dict_async().await?);
         add(OPTIMIZER, self.optimizer.state_dict_async().await?);
-        let notes = [("run", self.run()), ("checksum", dict.checksum().to_string())];
-        dict.metadata.extend(notes.map(|(name, value)| (name.to_owned(), value)));
+        dict.metadata.insert("run".to_owned(), self.run());
+        dict.metadata.insert(CHECKSUM.to_owned(), dict.checksum().to_string());
         Ok(dict)
     }
 
@@ -448,7 +449,7 @@ impl Trainer {
         for name in ["step", "learning_rate"] {
             note(name)?;
         }
-        if note("checksum")?.parse() != Ok(dict.checksum()) {
+        if note(CHECKSUM)?.parse() != Ok(dict.checksum()) {
             return Err(wrong("it is damaged: its checksum does not match".into()));
         }
         let (run, own) = (note("run")?, self.run());

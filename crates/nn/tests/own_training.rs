@@ -140,6 +140,62 @@ fn frozen_parameters_do_not_count_for_clipping() {
     optimizer.step(session.gradients().unwrap()).unwrap();
     assert_eq!(optimizer.gradient_norm().unwrap(), 5.0);
     assert!(matches!(session.gradients().unwrap().tensor("bias"), Err(Error::Parameter { .. })));
+
+    // Gradients of a session of the whole network, too: those of the others are left out, wherever they lie.
+    let network = Network::new(gpu(), &module(), 1).unwrap();
+    let gradients = Gradients::zeros(&network).unwrap();
+    let norm = |frozen: &[&str]| {
+        for (index, name) in network.trained_names().enumerate() {
+            let tensor = gradients.tensor(name).unwrap();
+            let value = if frozen.contains(&name) { 1e6 } else { index as f32 };
+            tensor.write(&vec![value; tensor.len()]).unwrap();
+        }
+        let part = network.frozen(frozen).unwrap();
+        let mut optimizer = part.optimizer_with(Sgd::new(0.0), &OptimizerOptions::default().clip_norm(1.0)).unwrap();
+        optimizer.step(&gradients).unwrap();
+        let squares = network
+            .trained_names()
+            .enumerate()
+            .filter(|(_, name)| !frozen.contains(name))
+            .map(|(i, name)| (i * i * network.parameter(name).unwrap().len()) as f32);
+        let exact = squares.sum::<f32>().sqrt();
+        let got = optimizer.gradient_norm().unwrap();
+        assert!((got - exact).abs() <= 1e-5 * exact, "{frozen:?}: {got}, {exact}");
+    };
+    norm(&[]);
+    norm(&["0.parametrizations.weight.original0"]);
+    norm(&["1.weight", "4.bias"]);
+    norm(&["0.bias", "1.bias", "4.weight"]);
+}
+
+/// The gradient of an input that the output does not depend on is zero.
+#[test]
+fn an_input_without_influence_has_a_gradient_of_zero() {
+    struct Constant;
+    impl conv1d_nn::Module for Constant {
+        fn add_to(&self, graph: &mut conv1d_nn::Graph, _: conv1d_nn::Value) -> conv1d_nn::Value {
+            graph.parameter("constant", [1, 2, 3], conv1d_nn::Init::Constant(1.0))
+        }
+    }
+    let network = Network::new(gpu(), &Constant, 1).unwrap();
+    let session = network.session_with([1, 4, 5], &SessionOptions::training()).unwrap();
+    session.forward().unwrap();
+    session.output_gradient().unwrap().write(&[2.0; 6]).unwrap();
+    session.backward().unwrap();
+    assert_eq!(session.input_gradient().unwrap().read().unwrap(), [0.0; 20]);
+    assert_eq!(session.gradients().unwrap().tensor("constant").unwrap().read().unwrap(), [2.0; 6]);
+}
+
+/// Networks of two devices do not mix, even where their buffers have the same numbers.
+#[test]
+fn networks_of_two_devices_do_not_mix() {
+    let networks = [1, 2].map(|seed| Network::new(&conv1d::Gpu::new().unwrap(), &module(), seed).unwrap());
+    let [a, b] = networks.each_ref().map(|network| Gradients::zeros(network).unwrap());
+    let mut optimizer = networks[0].optimizer(Sgd::new(0.1)).unwrap();
+    optimizer.step(&a).unwrap();
+    assert!(matches!(optimizer.step(&b), Err(Error::WrongNetwork { .. })));
+    assert!(matches!(a.add(&b, 1.0), Err(Error::WrongNetwork { .. })));
+    assert_eq!(optimizer.steps(), 1);
 }
 
 /// Groups follow their own rules, wherever their parameters lie.
@@ -180,6 +236,10 @@ fn groups_have_their_own_rules() {
     assert!(matches!(optimizer.set_group_learning_rate(2, 0.1), Err(Error::Conv1d(conv1d::Error::TooLarge { .. }))));
     assert!(matches!(optimizer.set_learning_rate_factor(f64::INFINITY), Err(Error::Argument { .. })));
     assert!(matches!(optimizer.set_learning_rate(-1.0), Err(Error::Argument { .. })));
+    // Neither order of the two gives a product that is none.
+    assert!(matches!(optimizer.set_learning_rate_factor(-1.0), Err(Error::Argument { .. })));
+    optimizer.set_learning_rate_factor(1e30).unwrap();
+    assert!(matches!(optimizer.set_learning_rate(1e30), Err(Error::Argument { .. })));
 
     let wrong = |group| network.optimizer_with(Sgd::new(0.1), &OptimizerOptions::default().group(group)).unwrap_err();
     assert!(matches!(wrong(ParameterGroup::new(["nobody"], Sgd::new(0.1))), Error::Parameter { .. }));
@@ -258,6 +318,8 @@ fn an_optimiser_goes_on_from_its_state() {
         |state| drop(state.metadata.insert("step".into(), "many".into())),
         |state| drop(state.entries.remove("exp_avg.4.bias")),
         |state| drop(state.entries.insert("velocity".into(), conv1d_nn::Entry::floats([1], vec![0.0]))),
+        |state| drop(state.metadata.insert("learning_rate.2".into(), "0".into())),
+        |state| drop(state.metadata.insert("learning_rate_factor".into(), (-1.0f64).to_bits().to_string())),
     ] {
         let mut wrong = state.clone();
         change(&mut wrong);
@@ -286,6 +348,14 @@ fn schedules_groups_and_frozen_parameters_are_part_of_a_run() {
     conv1d::block_on(resumed.resume_async(checkpoint.clone())).unwrap();
     (0..3).for_each(|_| step(&mut resumed));
     assert_eq!(whole.network().state_dict().unwrap(), resumed.network().state_dict().unwrap());
+
+    // Notes are under the checksum, too.
+    for (note, value) in [("step", "1".to_owned()), ("learning_rate", 5.0f64.to_bits().to_string())] {
+        let mut changed = checkpoint.clone();
+        changed.metadata.insert(note.into(), value);
+        let refused = conv1d::block_on(resumed.resume_async(changed));
+        assert!(matches!(refused, Err(Error::Parameter { .. })), "{note}: {refused:?}");
+    }
 
     for mut other in [trainer(&[], &options()), trainer(&["4.bias"], &TrainerOptions::default())] {
         let refused = conv1d::block_on(other.resume_async(checkpoint.clone()));

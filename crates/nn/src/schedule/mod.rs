@@ -162,7 +162,11 @@ impl Compiler<'_> {
                     self.backward(node, &needs).map_err(|error| error.in_layer(&node.name))?;
                 }
             }
-            schedule.input_gradient = self.gradients.get(&input).copied();
+            schedule.input_gradient = match self.gradients.get(&input) {
+                // The output does not depend on the input: a gradient of zeros, which nothing writes.
+                None if self.request.wanted.input => Some(self.tensor(&self.request.input, Home::Own)?),
+                gradient => gradient.copied(),
+            };
         }
         schedule.backward = self.steps;
         let follows = graph.follows_input();
