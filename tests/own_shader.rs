@@ -193,6 +193,8 @@ fn wrong_bindings_are_errors_that_name_the_variable() {
     };
     told(&Bindings::new(), "magnitudes", "no buffer");
     told(&good().with("paris", rows.slice()), "paris", r#"["params", "magnitudes", "pairs"]"#);
+    told(&good().with("floor", pairs.slice()), "floor", "Bindings::value");
+    told(&good().value("pairs", 1_u32), "pairs", "Bindings::with");
     told(&good().with("pairs", pairs.slice()), "pairs", "twice");
     told(&good().value("floor", 1.0_f32), "floor", "twice");
     told(&good().value("ceiling", 1.0_f32), "ceiling", r#""size.count""#);
@@ -225,6 +227,8 @@ fn wrong_bindings_are_errors_that_name_the_variable() {
     let uniform = |slice| Bindings::new().with("params", slice).with("pairs", pairs.slice());
     told(&uniform(both.slice(..256)).with("magnitudes", both.slice(4096..8192)), "params", "writes another range");
     told(&uniform(both.slice(..)).with("magnitudes", rows.slice()), "params", "a binding has");
+    let given = uniform(both.slice(..256)).with("magnitudes", rows.slice()).value("floor", 0.0_f32);
+    told(&given, "floor", "its uniform params has a buffer");
 }
 
 #[test]

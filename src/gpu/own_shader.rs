@@ -256,7 +256,16 @@ impl PreparedShader {
         let all: Vec<_> = names.chain(values).collect();
         for (index, (name, known, what)) in all.iter().enumerate() {
             if !known.contains(name) {
-                return Err(self.wrong(name, format!("there is no such name; the shader's {what} are {known:?}")));
+                let given_as_value = index >= bindings.buffers.len();
+                let is_field = |v: &Variable| v.fields.iter().any(|field| field.name == *name);
+                let uniform = self.pipeline.bindings.iter().find(|v| is_field(v));
+                let reason = match uniform {
+                    Some(uniform) if given_as_value => format!("its uniform {} has a buffer", uniform.name),
+                    Some(_) => "it is a number: give it by Bindings::value".to_owned(),
+                    None if variables.contains(name) => "it is a buffer: give it by Bindings::with".to_owned(),
+                    None => format!("there is no such name; the shader's {what} are {known:?}"),
+                };
+                return Err(self.wrong(name, reason));
             }
             if all[..index].iter().any(|(other, _, kind)| other == name && kind == what) {
                 return Err(self.wrong(name, "it is given twice"));
