@@ -57,7 +57,7 @@ impl Axis {
             Axis::Batch => spec.n = value,
             Axis::Channels => {
                 // Depthwise stays depthwise.
-                spec.groups = if base.groups == base.c_in { value } else { 1 };
+                spec.groups = if base.groups > 1 && base.groups == base.c_in { value } else { 1 };
                 (spec.c_in, spec.c_out) = (value, value);
             }
             Axis::Kernel => {
@@ -134,5 +134,8 @@ mod tests {
         }
         let depthwise = LayerSpec { groups: 64, ..base() };
         assert_eq!(Axis::Channels.apply(&depthwise, 16).groups, 16);
+        // A single channel is dense.
+        let single = LayerSpec { c_in: 1, c_out: 1, ..base() };
+        assert_eq!(Axis::Channels.apply(&single, 16).groups, 1);
     }
 }
