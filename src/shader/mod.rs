@@ -131,7 +131,7 @@ pub(crate) fn interface(shader: &Shader, module: &naga::Module) -> Result<Interf
     let mut layouter = naga::proc::Layouter::default();
     layouter.update(module.to_ctx()).map_err(|e| failed(shader, format!("a type has no layout: {e}")))?;
     let mut bindings: Vec<Variable> = Vec::new();
-    let mut workgroup_bytes = 0u64;
+    let mut workgroup_bytes = 0_u64;
     if let Some(blocks) = shader.source.params {
         check_struct(shader, "Params", all_fields(module, "Params"), fields(blocks))?;
         let phase = all_fields(module, "Phase");

@@ -319,7 +319,7 @@ fn an_optimiser_goes_on_from_its_state() {
         |state| drop(state.entries.remove("exp_avg.4.bias")),
         |state| drop(state.entries.insert("velocity".into(), conv1d_nn::Entry::floats([1], vec![0.0]))),
         |state| drop(state.metadata.insert("learning_rate.2".into(), "0".into())),
-        |state| drop(state.metadata.insert("learning_rate_factor".into(), (-1.0f64).to_bits().to_string())),
+        |state| drop(state.metadata.insert("learning_rate_factor".into(), (-1.0_f64).to_bits().to_string())),
     ] {
         let mut wrong = state.clone();
         change(&mut wrong);
@@ -350,7 +350,7 @@ fn schedules_groups_and_frozen_parameters_are_part_of_a_run() {
     assert_eq!(whole.network().state_dict().unwrap(), resumed.network().state_dict().unwrap());
 
     // Notes are under the checksum, too.
-    for (note, value) in [("step", "1".to_owned()), ("learning_rate", 5.0f64.to_bits().to_string())] {
+    for (note, value) in [("step", "1".to_owned()), ("learning_rate", 5.0_f64.to_bits().to_string())] {
         let mut changed = checkpoint.clone();
         changed.metadata.insert(note.into(), value);
         let refused = conv1d::block_on(resumed.resume_async(changed));
