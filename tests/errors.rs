@@ -172,3 +172,21 @@ fn an_empty_batch_of_many_channels() {
     let conv = Conv1d::new(1, 40_000_000, 1);
     assert!(conv.plan(Operation::BiasGradient, [0, 1, 5], &Caps::WEBGPU).is_ok());
 }
+
+/// A plan of more dispatches than a program could record is refused, before it takes the memory of the host.
+#[test]
+fn plans_of_millions_of_dispatches_are_refused() {
+    let small = Caps::WEBGPU.with(|caps| caps.max_binding_bytes = 4096);
+    let empty: Layer = Conv1d::new(13_181, 7, 1).dilation(9).padding(Padding::both(3)).into();
+    let uneven = |left, right| Padding::Explicit { left, right };
+    let wide: Layer = Conv1d::new(30_701, 6, 8).stride(5).dilation(7).padding(uneven(3, 0)).into();
+    let far: Layer = ConvTranspose1d::new(66_294, 6, 2).dilation(85_711).padding(uneven(2, 3)).into();
+    for (layer, input) in [(empty, [0, 13_181, 36_015]), (wide, [0, 30_701, 23_622]), (far, [5, 66_294, 4])] {
+        for operation in Operation::ALL {
+            match Plan::new(layer, operation, input, &small, &PlanOptions::default()) {
+                Ok(plan) => assert!(plan.dispatches() <= 1 << 14, "{plan}"),
+                Err(error) => assert!(!error.to_string().is_empty()),
+            }
+        }
+    }
+}

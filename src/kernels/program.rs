@@ -404,6 +404,10 @@ pub(crate) fn folded(workgroups: u64, caps: &Caps) -> Result<[u32; 2]> {
     Ok([workgroups.div_ceil(y) as u32, y as u32])
 }
 
+/// The most dispatches of a plan. Each takes about a kilobyte on the host. With bindings of 128 MiB, which WebGPU promises, a plan reaches
+/// the limit with operands of two terabytes.
+const MOST_DISPATCHES: u64 = 1 << 14;
+
 /// A program under construction.
 #[derive(Debug)]
 pub(crate) struct Builder<'a> {
@@ -518,7 +522,8 @@ impl<'a> Builder<'a> {
             let dispatch = self.checked(draft, workgroups, params)?;
             self.program.dispatches.push(dispatch);
         }
-        Ok(())
+        let (value, limit) = (self.program.dispatches.len() as u64, MOST_DISPATCHES);
+        if value > limit { Err(Error::TooLarge { what: "dispatches of a plan", value, limit }) } else { Ok(()) }
     }
 
     /// Adds a dispatch that packs a part of the weight into a slot. Returns the binding by which `variable` reads that part. The dispatch
