@@ -220,9 +220,7 @@ impl Tensor {
         }
         if same_memory {
             // WebGPU copies only between two different buffers.
-            let between = self.gpu.zeros(&other.shape)?;
-            between.copy_from(other)?;
-            return self.copy_from(&between);
+            return self.copy_from(&other.copied()?);
         }
         self.gpu.copy_parts(other, self, [(0, 0, self.len() as u64 * 4)])
     }

@@ -10,8 +10,8 @@ use conv1d::{Bindings, Tensor, Workgroups};
 
 /// A number for each element of the learnt parameters of a network, on the device. Clones share the memory.
 ///
-/// A [`Session`](crate::Session) writes those of its loss; an [`Optimizer`](crate::Optimizer) takes any. A session of a network with
-/// frozen parameters leaves their gradients at zero.
+/// A [`Session`](crate::Session) writes the gradients of its loss. An [`Optimizer`](crate::Optimizer) reads gradients from any source. In a
+/// session of a network with frozen parameters, the gradients of those parameters are zero.
 ///
 /// ```
 /// use conv1d_nn::{Gradients, Network, Sgd};

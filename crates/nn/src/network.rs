@@ -106,14 +106,13 @@ impl Network {
 
     /// The tensor of a parameter in `arena`, which has the layout of the parameters.
     pub(crate) fn named(&self, arena: &Tensor, name: &str, only: impl Fn(&Parameter) -> bool) -> Result<Tensor> {
-        let mut parameters = self.graph.parameters.iter().zip(&self.layout.offsets).filter(|(p, _)| only(p));
-        match parameters.clone().find(|(parameter, _)| parameter.name == name) {
-            Some((parameter, &offset)) => Ok(arena.part(offset as usize, &parameter.shape)?),
-            None => {
-                let names: Vec<&str> = parameters.by_ref().map(|(p, _)| &*p.name).collect();
-                Err(Error::parameter(name, format!("there is no tensor of this name; there are {names:?}")))
-            }
-        }
+        let parameters = self.graph.parameters.iter().zip(&self.layout.offsets).filter(|(p, _)| only(p));
+        let found = parameters.clone().find(|(parameter, _)| parameter.name == name);
+        let (parameter, &offset) = found.ok_or_else(|| {
+            let names: Vec<&str> = parameters.map(|(p, _)| &*p.name).collect();
+            Error::parameter(name, format!("there is no tensor of this name; there are {names:?}"))
+        })?;
+        Ok(arena.part(offset as usize, &parameter.shape)?)
     }
 
     /// Whether both have their parameters in the same memory.

@@ -16,7 +16,7 @@ use std::ops::Range;
 
 /// Steps that are counted. No run reaches them.
 const MOST_STEPS: u64 = 1 << 48;
-/// Gradients for which the dispatches of a step stay bound: those of a session and an accumulator, with some to spare.
+/// The most `Gradients` whose bound dispatches are kept: a session's and an accumulator are two.
 const BOUND: usize = 4;
 
 /// Parameters with a rule of their own: another learning rate, no weight decay.

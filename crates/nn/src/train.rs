@@ -414,13 +414,9 @@ impl Trainer {
         let OptimizerOptions { clip_norm, groups } = self.optimizer.options();
         let groups: String =
             groups.iter().map(|group| format!(", group {:?} {}", group.names, rule(&group.rule))).collect();
-        let trained = self.network.trained_names().count();
-        let frozen = self.network.parameter_names().count() - trained;
-        let frozen = if frozen == 0 {
-            String::new()
-        } else {
-            format!(", trained {:?}", self.network.trained_names().collect::<Vec<_>>())
-        };
+        let trained: Vec<&str> = self.network.trained_names().collect();
+        let all_trained = trained.len() == self.network.parameter_names().count();
+        let frozen = if all_trained { String::new() } else { format!(", trained {trained:?}") };
         let (loss, seed, shape) = (self.loss, self.seed, self.session.batch());
         let (network, rule) = (self.network.graph().fingerprint(), rule(self.optimizer.rule()));
         format!(
