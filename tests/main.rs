@@ -1,6 +1,7 @@
 //! The integration tests: one binary, one device.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod activations;
 mod case;
 mod cases;
 #[cfg(feature = "suite")]

@@ -2,10 +2,13 @@ use super::Exact;
 use crate::error::{Error, Result};
 use crate::geometry::{Activation, Fused, Residual};
 
-/// Error allowed for computing an activation or its derivative at `z`, in units of `1 + |z|`.
+/// Error allowed for computing an activation, relative to its value; for a derivative, relative to the sum of the magnitudes of its
+/// terms. Results below the smallest normal number may be off by that number.
 const ACTIVATION_ERROR: f64 = 1.0 / (1_u32 << 20) as f64;
 /// Unit roundoff of `f32`.
 const ROUNDOFF: f64 = 1.0 / (1_u32 << 24) as f64;
+/// The smallest normal `f32`.
+const SMALLEST: f64 = f32::MIN_POSITIVE as f64;
 
 impl Activation {
     /// The exact value at `z`.
@@ -51,8 +54,8 @@ impl Activation {
                     1.0
                 }
             }
-            Activation::Silu => sigmoid(z) * (1.0 + z * (1.0 - sigmoid(z))),
-            Activation::Gelu => normal(z) + z * (-0.5 * z * z).exp() / (2.0 * std::f64::consts::PI).sqrt(),
+            Activation::Silu => sigmoid(z) * (1.0 + z * sigmoid(-z)),
+            Activation::Gelu => normal(z) + z * density(z),
             Activation::Tanh => self.derivative_from_value(z.tanh()),
             Activation::Sigmoid => self.derivative_from_value(sigmoid(z)),
         }
@@ -79,13 +82,35 @@ impl Activation {
         }
     }
 
-    /// Error allowed for computing it at a `z` of this magnitude.
-    fn error(self, z: f64) -> f64 {
+    /// Error allowed for computing a value of this magnitude: `2^-20` of it, and the smallest normal number, below which a device may
+    /// flush to zero. Identity and ReLU are exact, and leaky ReLU rounds once.
+    pub fn value_error(self, value: f64) -> f64 {
         match self {
             Activation::Identity | Activation::Relu => 0.0,
-            Activation::LeakyRelu(slope) => f64::from(slope).abs() * z * ROUNDOFF + f64::from(f32::MIN_POSITIVE),
-            _ => ACTIVATION_ERROR * (1.0 + z),
+            Activation::LeakyRelu(_) => value.abs() * ROUNDOFF + SMALLEST,
+            _ => value.abs() * ACTIVATION_ERROR + SMALLEST,
         }
+    }
+
+    /// Error allowed for computing the derivative from `saved`, the input of the activation if `saved_input`, otherwise its output:
+    /// `2^-20` of the sum of the magnitudes of its terms, and the smallest normal number.
+    ///
+    /// | activation | terms |
+    /// | --- | --- |
+    /// | sigmoid, of output y | `y`, `y^2` |
+    /// | tanh, of output y | `1`, `y^2` |
+    /// | SiLU, of input z | `sigmoid(z)`, `z * sigmoid(z) * (1 - sigmoid(z))` |
+    /// | GELU, of input z | `Phi(z)`, `z * phi(z)`, the normal distribution and its density |
+    pub fn derivative_error(self, saved: f64, saved_input: bool) -> f64 {
+        let output = || if saved_input { self.value(saved) } else { saved };
+        let terms = match self {
+            Activation::Identity | Activation::Relu | Activation::LeakyRelu(_) => return 0.0,
+            Activation::Sigmoid => output().abs() + output().powi(2),
+            Activation::Tanh => 1.0 + output().powi(2),
+            Activation::Silu => sigmoid(saved) * (1.0 + saved.abs() * sigmoid(-saved)),
+            Activation::Gelu => normal(saved) + saved.abs() * density(saved),
+        };
+        terms * ACTIVATION_ERROR + SMALLEST
     }
 }
 
@@ -96,6 +121,11 @@ fn sigmoid(z: f64) -> f64 {
 /// Cumulative distribution function of the standard normal distribution.
 fn normal(z: f64) -> f64 {
     0.5 * libm::erfc(-z * std::f64::consts::FRAC_1_SQRT_2)
+}
+
+/// Density of the standard normal distribution.
+fn density(z: f64) -> f64 {
+    (-0.5 * z * z).exp() / (2.0 * std::f64::consts::PI).sqrt()
 }
 
 /// `dy` times the derivative of the activation: the output gradient of the convolution itself.
@@ -123,15 +153,16 @@ impl Fused {
     pub fn exact_output(&self, sum: Exact, residual: Option<f32>) -> Exact {
         let z = self.exact_pre_activation(sum, residual);
         let steepest = self.activation.steepest();
+        let value = self.activation.value(z.value);
         let mut y = Exact {
-            value: self.activation.value(z.value),
+            value,
             magnitude: z.magnitude * steepest,
-            terms: z.terms,
-            slack: z.slack * steepest + self.activation.error(z.value.abs() + z.bound()),
+            slack: z.slack * steepest + self.activation.value_error(value.abs() + z.bound() * steepest),
+            ..z
         };
         if let (Residual::AfterActivation, Some(residual)) = (self.residual, residual) {
             let residual = f64::from(residual);
-            y.slack += (y.value.abs() + y.bound() + residual.abs()) * ROUNDOFF;
+            y.slack += (y.value.abs() + y.bound() + residual.abs()) * ROUNDOFF + SMALLEST;
             y.value += residual;
         }
         y
@@ -148,9 +179,10 @@ impl Fused {
             false => self.activation.derivative_from_value(saved),
         };
         let gradient = |(&dy, &saved): (&f32, &f32)| (f64::from(dy) * derivative(saved.into())) as f32;
-        let error = |(&dy, &saved): (&f32, &f32)| match self.activation {
-            Activation::Identity | Activation::Relu | Activation::LeakyRelu(_) => 0.0,
-            _ => (f64::from(dy).abs() * ACTIVATION_ERROR * (1.0 + f64::from(saved).abs())) as f32,
+        let error = |(&dy, &saved): (&f32, &f32)| {
+            let error = self.activation.derivative_error(saved.into(), self.saves_pre_activation());
+            // Where there is a derivative, the product with it may be flushed to zero.
+            if error == 0.0 { 0.0 } else { (f64::from(dy).abs() * error + SMALLEST) as f32 }
         };
         let pairs = || dy.iter().zip(saved);
         Ok(Back { gradient: pairs().map(gradient).collect(), error: pairs().map(error).collect() })
@@ -163,6 +195,11 @@ impl Exact {
     #[must_use]
     pub fn back(self, error: Exact) -> Exact {
         // Two more roundings: of the product with the derivative, here and on the device.
-        Exact { terms: self.terms + 2, slack: self.slack + error.magnitude * (1.0 + error.bound()), ..self }
+        Exact {
+            terms: self.terms + 2,
+            chain: self.chain + 2,
+            slack: self.slack + error.magnitude * (1.0 + error.bound()),
+            ..self
+        }
     }
 }

@@ -1,9 +1,12 @@
 //! The oracle: every operation in `f64`, straight from its definition, with the error bound that kernels promise.
 //!
-//! For every output, `|got - exact| <= gamma(terms + 1) * (sum of |w*x| + |b|)`, with `gamma(n) = n*u / (1 - n*u)` and
-//! `u = 2^-24`: the bound of an inner product in `f32` that holds for any order of summation (Higham, *Accuracy and Stability
-//! of Numerical Algorithms*, 2nd ed., section 3.1). The smallest normal `f32` is added for each term, since WGSL lets a
-//! device flush subnormal numbers to zero.
+//! For every element, `|got - exact| <= gamma(chain + 1) * (sum of |w*x| + |b|)`, with `gamma(n) = n*u / (1 - n*u)` and
+//! `u = 2^-24`. The chain is the most additions that a term passes through, and 1 is the rounding of the product (Higham,
+//! *Accuracy and Stability of Numerical Algorithms*, 2nd ed., sections 3.1 and 4.2). The smallest normal `f32` is added for each
+//! term, since WGSL lets a device flush subnormal numbers to zero.
+//!
+//! - Outputs and input gradients may be summed in any order: their chain is the number of their terms.
+//! - Weight and bias gradients are summed in blocks: their chain is at most [`longest_chain`].
 //!
 //! Products of `f32` are summed in `f64`, whose own rounding is 2^-29 of that bound.
 
@@ -26,17 +29,25 @@ pub struct Exact {
     pub magnitude: f64,
     /// Number of products summed (of values, for the bias gradient). Taps on padding of zeros do not count.
     pub terms: u64,
+    /// The most additions that a term passes through.
+    pub chain: u64,
     /// Error allowed beyond the bound of the sum, such as that of an activation.
     pub slack: f64,
 }
 
 impl Exact {
-    /// Largest allowed distance between a result and the value. Infinite if `terms + 1` is at least 2^24, where theory gives no bound.
+    /// Largest allowed distance between a result and the value. Infinite if `chain + 1` is at least 2^24, where theory gives no bound.
     pub fn bound(&self) -> f64 {
         if self.magnitude == 0.0 {
             return self.slack;
         }
-        gamma(self.terms + 1) * self.magnitude + self.terms as f64 * f64::from(f32::MIN_POSITIVE) + self.slack
+        gamma(self.chain + 1) * self.magnitude + self.terms as f64 * f64::from(f32::MIN_POSITIVE) + self.slack
+    }
+
+    /// The same value with the bound of a shorter chain, such as that of a plan ([`Plan::chain`](crate::Plan::chain)).
+    #[must_use]
+    pub fn with_chain(self, chain: u64) -> Self {
+        Exact { chain: chain.min(self.chain), ..self }
     }
 
     /// The error of a result as a fraction of the bound: at most 1 keeps the promise. Infinite if the result is NaN and the
@@ -54,6 +65,12 @@ impl Exact {
         self.value += term;
         self.magnitude += term.abs();
         self.terms += 1;
+        self.chain += 1;
+    }
+
+    /// The sum of blocks: a sum over batch items and positions.
+    fn in_blocks(self) -> Self {
+        self.with_chain(longest_chain(self.terms))
     }
 
     /// Starts a sum from a bias, which is not counted as a term.
@@ -67,6 +84,15 @@ impl Exact {
 pub fn gamma(n: u64) -> f64 {
     let nu = n as f64 / f64::from(1_u32 << 24);
     if nu < 1.0 { nu / (1.0 - nu) } else { f64::INFINITY }
+}
+
+/// The longest chain of a sum of `terms` terms over positions or elements: a weight or bias gradient, a loss, a statistic.
+///
+/// Such sums are added in blocks, and the sums of the blocks as a tree: `1024 + ceil(log2(terms / 1024)) + 16`, or `terms` where
+/// that is less.
+pub fn longest_chain(terms: u64) -> u64 {
+    let blocks = terms.div_ceil(1024).max(1);
+    terms.min(1024 + u64::from(blocks.next_power_of_two().ilog2()) + 16)
 }
 
 /// What an extended input holds at a position.
@@ -309,7 +335,7 @@ impl Oracle {
                 }
             }
         }
-        sum
+        sum.in_blocks()
     }
 
     fn bias_gradient_element(&self, dy: &[f32], channel: usize) -> Exact {
@@ -319,7 +345,7 @@ impl Oracle {
             let row = &dy[(n * channels + channel) * length..][..length];
             row.iter().for_each(|&value| sum.add(value.into()));
         }
-        sum
+        sum.in_blocks()
     }
 }
 

@@ -23,6 +23,7 @@ parts![
     "contraction",
     "copied",
     "correlation",
+    "exponential",
     "extension/zeros",
     "extension/circular",
     "extension/constant",
@@ -34,7 +35,6 @@ parts![
     "input",
     "input/plain",
     "input/activated",
-    "logistic",
     "narrow",
     "narrow/plain",
     "narrow/activated",
@@ -78,7 +78,7 @@ pub(super) fn first(folder: &str) -> Option<&'static str> {
 
 /// Parts and folders of parts that shaders outside this crate may use. The others rely on the variables and the parameters of the
 /// kernels, and change with them.
-const PUBLIC: [&str; 5] = ["activation", "element", "stored", "sum_lanes", "workgroup"];
+const PUBLIC: [&str; 6] = ["activation", "element", "exponential", "stored", "sum_lanes", "workgroup"];
 
 /// Whether shaders outside this crate may use a part.
 pub(super) fn is_public(name: &str) -> bool {

@@ -1,8 +1,11 @@
 // Sigmoid: 1 / (1 + e^-z).
-// use: logistic
+// use: exponential
 
+/// Every step is monotone, so the result does not decrease as z grows. Below -87.3366 the result, less than the smallest normal number, is
+/// 0; above 87.3366 it is 1.
 fn activate(z: Sum, slope: f32) -> Sum {
-    return logistic(z);
+    let y = 1.0 / (1.0 + exponential(-z));
+    return select(select(y, 0.0, z < -87.3366), 1.0, z > 87.3366);
 }
 
 /// The activation plus a residual.
