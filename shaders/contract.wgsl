@@ -1,5 +1,5 @@
 // Direct contraction over positions (weight gradient): every invocation computes a tile of output rows x taps of one input row. The sum
-// is over the positions of all batch items or of a split.
+// is over the positions of all batch items or of a split, in blocks.
 //
 // If samples are shifted, an invocation visits positions `spacing` apart. At the next position, a tap reads the sample that the
 // neighbouring tap reads at the current position, so each sample is loaded once. The positions of an item form `spacing` sequences. A
@@ -44,7 +44,6 @@ fn contract(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
     }
 
     // Rows beyond the end repeat the last row. Taps beyond the end are computed like the others. Neither is stored.
-    var sums: array<array<Sum, TILE_TAPS>, TILE_ROWS>;
     var narrow_rows: array<u32, TILE_ROWS>;
     for (var r = 0u; r < TILE_ROWS; r++) {
         narrow_rows[r] = narrow_at(0u, group) + min(row_first + r, params.problem.rows - 1u) * params.narrow.length;
@@ -54,59 +53,64 @@ fn contract(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
     let stride = params.problem.stride;
     let spacing = params.tiles.spacing;
     let tap_position = params.problem.in_first + i32(tap_first * dilation);
-    let end = split_end(split);
-    for (var i = split_first(split); i < end; i++) {
-        let sequence = i / params.tiles.stretches;
-        let n = sequence / spacing;
-        // The positions of the stretch start at `first` and are `spacing` apart.
-        var first = sequence % spacing + (i % params.tiles.stretches) * params.tiles.stretch * spacing;
-        var last = min(first + params.tiles.stretch * spacing, params.problem.positions);
-        if (CLAMPED == 1u) {
-            let at_zero = tap_position + i32(params.problem.position_first * stride);
-            let reach = min(TILE_TAPS - 1u, params.problem.taps - 1u - tap_first) * dilation;
-            let before = max(-(at_zero + i32(reach)), 0);
-            let after = max(i32(params.input.length) - at_zero, 0);
-            let begin = (u32(before) + stride - 1u) / stride;
-            last = min(last, (u32(after) + stride - 1u) / stride);
-            if (begin > first) {
-                first += (begin - first + spacing - 1u) / spacing * spacing;
-            }
-        }
-        let in_row = in_first + n * params.input.batch;
-        let narrow_item = n * params.narrow.batch + params.problem.position_first;
-        var samples: array<Sum, TILE_TAPS>;
-        if (SHIFTED == 1u) {
-            let in_position = tap_position + i32((params.problem.position_first + first) * stride);
-            for (var t = 1u; t < TILE_TAPS; t++) {
-                samples[t] = sample(in_row, in_position + i32((t - 1u) * dilation));
-            }
-        }
-        for (var position = first; position < last; position += spacing) {
-            let in_position = tap_position + i32((params.problem.position_first + position) * stride);
-            if (SHIFTED == 1u) {
-                for (var t = 1u; t < TILE_TAPS; t++) {
-                    samples[t - 1u] = samples[t];
-                }
-                samples[TILE_TAPS - 1u] = sample(in_row, in_position + i32((TILE_TAPS - 1u) * dilation));
-            } else {
-                for (var t = 0u; t < TILE_TAPS; t++) {
-                    samples[t] = sample(in_row, in_position + i32(t * dilation));
-                }
-            }
-            for (var r = 0u; r < TILE_ROWS; r++) {
-                let g = load_narrow(narrow_rows[r] + narrow_item + position);
-                for (var t = 0u; t < TILE_TAPS; t++) {
-                    sums[r][t] = fma(g, samples[t], sums[r][t]);
-                }
-            }
-        }
-    }
-
     let out_first = partials_at(split, group) + q * params.problem.taps;
-    for (var r = 0u; r < TILE_ROWS; r++) {
-        for (var t = 0u; t < TILE_TAPS; t++) {
-            if (row_first + r < params.problem.rows && tap_first + t < params.problem.taps) {
-                store_partial(out_first + (row_first + r) * params.partials.row + tap_first + t, sums[r][t]);
+    let start = split_first(split);
+    let end = split_end(split);
+    // An empty split has one empty block.
+    for (var block = start; block == start || block < end; block += params.split.block) {
+        let block_end = min(block + params.split.block, end);
+        var sums: array<array<Sum, TILE_TAPS>, TILE_ROWS>;
+        for (var i = block; i < block_end; i++) {
+            let sequence = i / params.tiles.stretches;
+            let n = sequence / spacing;
+            // The positions of the stretch start at `first` and are `spacing` apart.
+            var first = sequence % spacing + (i % params.tiles.stretches) * params.tiles.stretch * spacing;
+            var last = min(first + params.tiles.stretch * spacing, params.problem.positions);
+            if (CLAMPED == 1u) {
+                let at_zero = tap_position + i32(params.problem.position_first * stride);
+                let reach = min(TILE_TAPS - 1u, params.problem.taps - 1u - tap_first) * dilation;
+                let before = max(-(at_zero + i32(reach)), 0);
+                let after = max(i32(params.input.length) - at_zero, 0);
+                let begin = (u32(before) + stride - 1u) / stride;
+                last = min(last, (u32(after) + stride - 1u) / stride);
+                if (begin > first) {
+                    first += (begin - first + spacing - 1u) / spacing * spacing;
+                }
+            }
+            let in_row = in_first + n * params.input.batch;
+            let narrow_item = n * params.narrow.batch + params.problem.position_first;
+            var samples: array<Sum, TILE_TAPS>;
+            if (SHIFTED == 1u) {
+                let in_position = tap_position + i32((params.problem.position_first + first) * stride);
+                for (var t = 1u; t < TILE_TAPS; t++) {
+                    samples[t] = sample(in_row, in_position + i32((t - 1u) * dilation));
+                }
+            }
+            for (var position = first; position < last; position += spacing) {
+                let in_position = tap_position + i32((params.problem.position_first + position) * stride);
+                if (SHIFTED == 1u) {
+                    for (var t = 1u; t < TILE_TAPS; t++) {
+                        samples[t - 1u] = samples[t];
+                    }
+                    samples[TILE_TAPS - 1u] = sample(in_row, in_position + i32((TILE_TAPS - 1u) * dilation));
+                } else {
+                    for (var t = 0u; t < TILE_TAPS; t++) {
+                        samples[t] = sample(in_row, in_position + i32(t * dilation));
+                    }
+                }
+                for (var r = 0u; r < TILE_ROWS; r++) {
+                    let g = load_narrow(narrow_rows[r] + narrow_item + position);
+                    for (var t = 0u; t < TILE_TAPS; t++) {
+                        sums[r][t] = fma(g, samples[t], sums[r][t]);
+                    }
+                }
+            }
+        }
+        for (var r = 0u; r < TILE_ROWS; r++) {
+            for (var t = 0u; t < TILE_TAPS; t++) {
+                if (row_first + r < params.problem.rows && tap_first + t < params.problem.taps) {
+                    store_partial(out_first + (row_first + r) * params.partials.row + tap_first + t, sums[r][t], block == start);
+                }
             }
         }
     }

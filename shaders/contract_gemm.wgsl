@@ -32,53 +32,56 @@ fn contract_gemm(workgroup: Workgroup, @builtin(local_invocation_index) lane: u3
     let group = params.tiles.pair_first + slice_group;
     let column_end = params.problem.depth * params.problem.taps;
 
-    var sums: array<array<Sum, TILE_COLUMNS>, TILE_ROWS>;
-    // The terms of a split are tiles of columns.
+    // The terms of a split are tiles of columns, in blocks. An empty split has one empty block.
+    let start = split_first(split);
     let end = split_end(split);
-    for (var tile = split_first(split); tile < end; tile++) {
-        let tile_first = (slice_group * params.tiles.column_tiles + tile) * params.tiles.depth * POSITIONS;
-        for (var first = 0u; first < POSITIONS; first += DEPTH) {
-            for (var i = lane; i < DEPTH * ROWS; i += SIDE * SIDE) {
-                let row = row_first + i / DEPTH;
-                let column = column_at(tile, first + i % DEPTH);
-                var value = Sum(0);
-                if (row < params.problem.rows && column.n < params.problem.batch) {
-                    value = load_narrow(narrow_at(column.n, group) + row * params.narrow.length + column.position);
+    let out_first = partials_at(split, group);
+    for (var block = start; block == start || block < end; block += params.split.block) {
+        let block_end = min(block + params.split.block, end);
+        var sums: array<array<Sum, TILE_COLUMNS>, TILE_ROWS>;
+        for (var tile = block; tile < block_end; tile++) {
+            let tile_first = (slice_group * params.tiles.column_tiles + tile) * params.tiles.depth * POSITIONS;
+            for (var first = 0u; first < POSITIONS; first += DEPTH) {
+                for (var i = lane; i < DEPTH * ROWS; i += SIDE * SIDE) {
+                    let row = row_first + i / DEPTH;
+                    let column = column_at(tile, first + i % DEPTH);
+                    var value = Sum(0);
+                    if (row < params.problem.rows && column.n < params.problem.batch) {
+                        value = load_narrow(narrow_at(column.n, group) + row * params.narrow.length + column.position);
+                    }
+                    staged_narrow[i % DEPTH][i / DEPTH] = value;
                 }
-                staged_narrow[i % DEPTH][i / DEPTH] = value;
-            }
-            for (var i = lane; i < DEPTH * COLUMNS; i += SIDE * SIDE) {
-                let pair = column_first + i / DEPTH;
-                var value = Sum(0);
-                if (pair < column_end) {
-                    value = loaded(columns[tile_first + pair * POSITIONS + first + i % DEPTH]);
+                for (var i = lane; i < DEPTH * COLUMNS; i += SIDE * SIDE) {
+                    let pair = column_first + i / DEPTH;
+                    var value = Sum(0);
+                    if (pair < column_end) {
+                        value = loaded(columns[tile_first + pair * POSITIONS + first + i % DEPTH]);
+                    }
+                    staged_columns[i % DEPTH][i / DEPTH] = value;
                 }
-                staged_columns[i % DEPTH][i / DEPTH] = value;
-            }
-            workgroupBarrier();
-            for (var d = 0u; d < DEPTH; d++) {
-                var values: array<Sum, TILE_COLUMNS>;
-                for (var c = 0u; c < TILE_COLUMNS; c++) {
-                    values[c] = staged_columns[d][c * SIDE + place.x];
-                }
-                for (var r = 0u; r < TILE_ROWS; r++) {
-                    let factor = staged_narrow[d][place.y * TILE_ROWS + r];
+                workgroupBarrier();
+                for (var d = 0u; d < DEPTH; d++) {
+                    var values: array<Sum, TILE_COLUMNS>;
                     for (var c = 0u; c < TILE_COLUMNS; c++) {
-                        sums[r][c] = fma(factor, values[c], sums[r][c]);
+                        values[c] = staged_columns[d][c * SIDE + place.x];
+                    }
+                    for (var r = 0u; r < TILE_ROWS; r++) {
+                        let factor = staged_narrow[d][place.y * TILE_ROWS + r];
+                        for (var c = 0u; c < TILE_COLUMNS; c++) {
+                            sums[r][c] = fma(factor, values[c], sums[r][c]);
+                        }
                     }
                 }
+                workgroupBarrier();
             }
-            workgroupBarrier();
         }
-    }
-
-    let out_first = partials_at(split, group);
-    for (var r = 0u; r < TILE_ROWS; r++) {
-        let row = row_first + place.y * TILE_ROWS + r;
-        for (var c = 0u; c < TILE_COLUMNS; c++) {
-            let column = column_first + c * SIDE + place.x;
-            if (row < params.problem.rows && column < column_end) {
-                store_partial(out_first + row * params.partials.row + column, sums[r][c]);
+        for (var r = 0u; r < TILE_ROWS; r++) {
+            let row = row_first + place.y * TILE_ROWS + r;
+            for (var c = 0u; c < TILE_COLUMNS; c++) {
+                let column = column_first + c * SIDE + place.x;
+                if (row < params.problem.rows && column < column_end) {
+                    store_partial(out_first + row * params.partials.row + column, sums[r][c], block == start);
+                }
             }
         }
     }

@@ -58,59 +58,63 @@ fn contract_texels(workgroup: Workgroup, @builtin(local_invocation_index) lane: 
         let unit = group * tiles.wide_units + column / tiles.unit_columns;
         wide_columns[c] = unit * tiles.wide_texels + (column % tiles.unit_columns) * tiles.column_texels;
     }
-    var sums: array<array<vec4<Sum>, COLUMN_TEXELS>, 4u * ROW_TEXELS>;
 
-    let first = split_first(split);
+    let start = split_first(split);
     let end = split_end(split);
     let narrow_step = params.problem.groups * tiles.narrow_units * tiles.narrow_texels;
     let wide_step = params.problem.groups * tiles.wide_units * tiles.wide_texels;
-    var narrow_item = (first / tiles.steps) * narrow_step;
-    var wide_item = (first / tiles.steps) * wide_step;
-    var step = first % tiles.steps;
-    for (var i = first; i < end; i++) {
-        for (var u = 0u; u < STEP; u++) {
-            // The last step may be short. Positions beyond the end contribute zero, even if the texel read in their place is not finite.
-            let inside = u == 0u || step * STEP + u < params.problem.positions;
-            let position = min(step * STEP + u, params.problem.positions - 1u);
-            var samples: array<vec4<Sum>, COLUMN_TEXELS>;
-            for (var c = 0u; c < COLUMN_TEXELS; c++) {
-                let texel = wide_item + wide_columns[c] + position * tiles.position_texels;
-                samples[c] = select(vec4<Sum>(), input_texel(texel_place(texel)), inside);
-            }
-            for (var a = 0u; a < ROW_TEXELS; a++) {
-                let texel = narrow_item + narrow_rows[a] + position;
-                let g = select(vec4<Sum>(), factor_texel(texel_place(texel)), inside);
-                for (var c = 0u; c < COLUMN_TEXELS; c++) {
-                    sums[4u * a][c] = fma(vec4(g.x), samples[c], sums[4u * a][c]);
-                    sums[4u * a + 1u][c] = fma(vec4(g.y), samples[c], sums[4u * a + 1u][c]);
-                    sums[4u * a + 2u][c] = fma(vec4(g.z), samples[c], sums[4u * a + 2u][c]);
-                    sums[4u * a + 3u][c] = fma(vec4(g.w), samples[c], sums[4u * a + 3u][c]);
-                }
-            }
-        }
-        step++;
-        if (step >= tiles.steps) {
-            step = 0u;
-            narrow_item += narrow_step;
-            wide_item += wide_step;
-        }
-    }
-
+    var narrow_item = (start / tiles.steps) * narrow_step;
+    var wide_item = (start / tiles.steps) * wide_step;
+    var step = start % tiles.steps;
     let out_first = partials_at(split, group);
-    for (var r = 0u; r < 4u * ROW_TEXELS; r++) {
-        let row = row_first * 4u + r;
-        for (var c = 0u; c < COLUMN_TEXELS; c++) {
-            let column = column_first + c;
-            for (var e = 0u; e < 4u; e++) {
-                var q = column / tiles.unit_columns;
-                var t = column % tiles.unit_columns;
-                if (TEXEL_TAPS == 1u) {
-                    t = t * 4u + e;
-                } else {
-                    q = q * 4u + e;
+    // A split sums its steps in blocks. An empty split has one empty block.
+    for (var block = start; block == start || block < end; block += params.split.block) {
+        let block_end = min(block + params.split.block, end);
+        var sums: array<array<vec4<Sum>, COLUMN_TEXELS>, 4u * ROW_TEXELS>;
+        for (var i = block; i < block_end; i++) {
+            for (var u = 0u; u < STEP; u++) {
+                // The last step may be short. Positions beyond the end contribute zero, even if the texel read in their place is not finite.
+                let inside = u == 0u || step * STEP + u < params.problem.positions;
+                let position = min(step * STEP + u, params.problem.positions - 1u);
+                var samples: array<vec4<Sum>, COLUMN_TEXELS>;
+                for (var c = 0u; c < COLUMN_TEXELS; c++) {
+                    let texel = wide_item + wide_columns[c] + position * tiles.position_texels;
+                    samples[c] = select(vec4<Sum>(), input_texel(texel_place(texel)), inside);
                 }
-                if (row < params.problem.rows && q < params.problem.depth && t < params.problem.taps) {
-                    store_partial(out_first + row * params.partials.row + q * params.problem.taps + t, sums[r][c][e]);
+                for (var a = 0u; a < ROW_TEXELS; a++) {
+                    let texel = narrow_item + narrow_rows[a] + position;
+                    let g = select(vec4<Sum>(), factor_texel(texel_place(texel)), inside);
+                    for (var c = 0u; c < COLUMN_TEXELS; c++) {
+                        sums[4u * a][c] = fma(vec4(g.x), samples[c], sums[4u * a][c]);
+                        sums[4u * a + 1u][c] = fma(vec4(g.y), samples[c], sums[4u * a + 1u][c]);
+                        sums[4u * a + 2u][c] = fma(vec4(g.z), samples[c], sums[4u * a + 2u][c]);
+                        sums[4u * a + 3u][c] = fma(vec4(g.w), samples[c], sums[4u * a + 3u][c]);
+                    }
+                }
+            }
+            step++;
+            if (step >= tiles.steps) {
+                step = 0u;
+                narrow_item += narrow_step;
+                wide_item += wide_step;
+            }
+        }
+        for (var r = 0u; r < 4u * ROW_TEXELS; r++) {
+            let row = row_first * 4u + r;
+            for (var c = 0u; c < COLUMN_TEXELS; c++) {
+                let column = column_first + c;
+                for (var e = 0u; e < 4u; e++) {
+                    var q = column / tiles.unit_columns;
+                    var t = column % tiles.unit_columns;
+                    if (TEXEL_TAPS == 1u) {
+                        t = t * 4u + e;
+                    } else {
+                        q = q * 4u + e;
+                    }
+                    if (row < params.problem.rows && q < params.problem.depth && t < params.problem.taps) {
+                        let at = out_first + row * params.partials.row + q * params.problem.taps + t;
+                        store_partial(at, sums[r][c][e], block == start);
+                    }
                 }
             }
         }

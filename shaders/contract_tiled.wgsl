@@ -56,69 +56,72 @@ fn contract_tiled(
         column_rows[c] = input_at(0u, group) + column / params.problem.taps * params.input.length;
         column_positions[c] = params.problem.in_first + i32(column % params.problem.taps * params.problem.dilation);
     }
-    var sums: array<array<Sum, TILE_COLUMNS>, TILE_ROWS>;
     let unit_position = lane % STAGE;
     let unit = lane / STAGE;
-    // The positions of all batch items form one sequence. A split sums stages of it.
+    // The positions of all batch items form one sequence. A split sums stages of it, in blocks. An empty split has one empty block.
+    let start = split_first(split);
     let end = split_end(split);
-    for (var stage = split_first(split); stage < end; stage++) {
-        let sequence = stage * STAGE + unit_position;
-        let n = sequence / params.problem.positions;
-        let position = params.problem.position_first + sequence % params.problem.positions;
-        workgroupBarrier();
-        for (var v = unit; v < ROWS / 4u; v += UNITS) {
-            var values = vec4<Sum>();
-            if (n < params.problem.batch) {
-                for (var e = 0u; e < 4u; e++) {
-                    let row = min(row_first + 4u * v + e, params.problem.rows - 1u);
-                    values[e] = load_narrow(narrow_at(n, group) + row * params.narrow.length + position);
-                }
-            }
-            staged_rows[unit_position * ROW_VECTORS + v] = values;
-        }
-        for (var v = unit; v < COLUMNS / 4u; v += UNITS) {
-            var values = vec4<Sum>();
-            if (n < params.problem.batch) {
-                for (var e = 0u; e < 4u; e++) {
-                    let c = 4u * v + e;
-                    let in_position = column_positions[c] + i32(position * params.problem.stride);
-                    values[e] = sample(column_rows[c] + n * params.input.batch, in_position);
-                }
-            }
-            staged_columns[unit_position * COLUMN_VECTORS + v] = values;
-        }
-        workgroupBarrier();
-        var column_at = place.x;
-        var row_at = place.y;
-        for (var j = 0u; j < STAGE; j += UNROLLED) {
-            for (var u = 0u; u < UNROLLED; u++) {
-                var values: array<vec4<Sum>, TILE_COLUMNS / 4u>;
-                for (var a = 0u; a < TILE_COLUMNS / 4u; a++) {
-                    values[a] = staged_columns[column_at + u * COLUMN_VECTORS + a * LANES_COLUMNS];
-                }
-                for (var a = 0u; a < TILE_ROWS / 4u; a++) {
-                    let factors = staged_rows[row_at + u * ROW_VECTORS + a * LANES_ROWS];
-                    for (var c = 0u; c < TILE_COLUMNS; c++) {
-                        let value = values[c / 4u][c % 4u];
-                        sums[4u * a][c] = fma(factors.x, value, sums[4u * a][c]);
-                        sums[4u * a + 1u][c] = fma(factors.y, value, sums[4u * a + 1u][c]);
-                        sums[4u * a + 2u][c] = fma(factors.z, value, sums[4u * a + 2u][c]);
-                        sums[4u * a + 3u][c] = fma(factors.w, value, sums[4u * a + 3u][c]);
+    let out_first = partials_at(split, group);
+    for (var block = start; block == start || block < end; block += params.split.block) {
+        let block_end = min(block + params.split.block, end);
+        var sums: array<array<Sum, TILE_COLUMNS>, TILE_ROWS>;
+        for (var stage = block; stage < block_end; stage++) {
+            let sequence = stage * STAGE + unit_position;
+            let n = sequence / params.problem.positions;
+            let position = params.problem.position_first + sequence % params.problem.positions;
+            workgroupBarrier();
+            for (var v = unit; v < ROWS / 4u; v += UNITS) {
+                var values = vec4<Sum>();
+                if (n < params.problem.batch) {
+                    for (var e = 0u; e < 4u; e++) {
+                        let row = min(row_first + 4u * v + e, params.problem.rows - 1u);
+                        values[e] = load_narrow(narrow_at(n, group) + row * params.narrow.length + position);
                     }
                 }
+                staged_rows[unit_position * ROW_VECTORS + v] = values;
             }
-            column_at += UNROLLED * COLUMN_VECTORS;
-            row_at += UNROLLED * ROW_VECTORS;
+            for (var v = unit; v < COLUMNS / 4u; v += UNITS) {
+                var values = vec4<Sum>();
+                if (n < params.problem.batch) {
+                    for (var e = 0u; e < 4u; e++) {
+                        let c = 4u * v + e;
+                        let in_position = column_positions[c] + i32(position * params.problem.stride);
+                        values[e] = sample(column_rows[c] + n * params.input.batch, in_position);
+                    }
+                }
+                staged_columns[unit_position * COLUMN_VECTORS + v] = values;
+            }
+            workgroupBarrier();
+            var column_at = place.x;
+            var row_at = place.y;
+            for (var j = 0u; j < STAGE; j += UNROLLED) {
+                for (var u = 0u; u < UNROLLED; u++) {
+                    var values: array<vec4<Sum>, TILE_COLUMNS / 4u>;
+                    for (var a = 0u; a < TILE_COLUMNS / 4u; a++) {
+                        values[a] = staged_columns[column_at + u * COLUMN_VECTORS + a * LANES_COLUMNS];
+                    }
+                    for (var a = 0u; a < TILE_ROWS / 4u; a++) {
+                        let factors = staged_rows[row_at + u * ROW_VECTORS + a * LANES_ROWS];
+                        for (var c = 0u; c < TILE_COLUMNS; c++) {
+                            let value = values[c / 4u][c % 4u];
+                            sums[4u * a][c] = fma(factors.x, value, sums[4u * a][c]);
+                            sums[4u * a + 1u][c] = fma(factors.y, value, sums[4u * a + 1u][c]);
+                            sums[4u * a + 2u][c] = fma(factors.z, value, sums[4u * a + 2u][c]);
+                            sums[4u * a + 3u][c] = fma(factors.w, value, sums[4u * a + 3u][c]);
+                        }
+                    }
+                }
+                column_at += UNROLLED * COLUMN_VECTORS;
+                row_at += UNROLLED * ROW_VECTORS;
+            }
         }
-    }
-
-    let out_first = partials_at(split, group);
-    for (var r = 0u; r < TILE_ROWS; r++) {
-        let row = row_first + ((r / 4u) * LANES_ROWS + place.y) * 4u + r % 4u;
-        for (var c = 0u; c < TILE_COLUMNS; c++) {
-            let column = column_first + ((c / 4u) * LANES_COLUMNS + place.x) * 4u + c % 4u;
-            if (row < params.problem.rows && column < column_end) {
-                store_partial(out_first + row * params.partials.row + column, sums[r][c]);
+        for (var r = 0u; r < TILE_ROWS; r++) {
+            let row = row_first + ((r / 4u) * LANES_ROWS + place.y) * 4u + r % 4u;
+            for (var c = 0u; c < TILE_COLUMNS; c++) {
+                let column = column_first + ((c / 4u) * LANES_COLUMNS + place.x) * 4u + c % 4u;
+                if (row < params.problem.rows && column < column_end) {
+                    store_partial(out_first + row * params.partials.row + column, sums[r][c], block == start);
+                }
             }
         }
     }

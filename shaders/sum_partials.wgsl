@@ -1,5 +1,8 @@
-// Second pass of a split sum: adds the partial sums of all splits, in order of their index.
-// use: workgroup, operands, output_tensor
+// Second pass of a split sum: adds the partial sums of all splits as a tree.
+//
+// A workgroup computes SUMS values. The other invocations share the splits of these values: invocations SUMS apart take the splits in
+// turn, add them in blocks, and their sums are added pairwise.
+// use: workgroup, operands, output_tensor, sum_lanes
 
 struct Params {
     @align(16) skips: Skips,
@@ -18,17 +21,28 @@ struct Partials {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<Stored>;
 
+// Splits of a block, for each invocation.
+const BLOCK: u32 = 32u;
+
 @compute @workgroup_size(LANES)
 fn sum_partials(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
     let partials = params.partials;
-    let value = index_of(workgroup) * LANES + lane;
-    if (value >= partials.values) {
-        return;
-    }
+    let value = index_of(workgroup) * SUMS + lane % SUMS;
+    let step = LANES / SUMS;
     var sum = Sum(0);
-    for (var split = 0u; split < partials.splits; split++) {
-        sum += loaded(input[params.skips.input + split * partials.values + value]);
+    if (value < partials.values) {
+        for (var first = lane / SUMS; first < partials.splits; first += BLOCK * step) {
+            let end = min(first + BLOCK * step, partials.splits);
+            var block = Sum(0);
+            for (var split = first; split < end; split += step) {
+                block += loaded(input[params.skips.input + split * partials.values + value]);
+            }
+            sum += block;
+        }
     }
-    let out = params.skips.output + value / partials.row_length * partials.out_row + value % partials.row_length;
-    output[out] = stored(sum);
+    sum = sum_lanes(lane, sum);
+    if (lane < SUMS && value < partials.values) {
+        let out = params.skips.output + value / partials.row_length * partials.out_row + value % partials.row_length;
+        output[out] = stored(sum);
+    }
 }

@@ -92,6 +92,7 @@ mod shader;
 pub mod signals;
 #[cfg(feature = "suite")]
 pub mod suite;
+mod sums;
 pub mod timing;
 pub mod tune;
 
@@ -102,8 +103,8 @@ pub use geometry::{
     receptive_field,
 };
 pub use gpu::{
-    Adapter, Bindings, Bound, Buffers, Gpu, GpuOptions, PackedWeight, Prepared, PreparedShader, Scalar, Submission,
-    Tensor, Timer, Workgroups, Workspace, adapters_async,
+    Adapter, Arithmetic, Bindings, Bound, Buffers, Gpu, GpuOptions, PackedWeight, Prepared, PreparedShader, Scalar,
+    Submission, Tensor, Timer, Workgroups, Workspace, adapters_async,
 };
 #[cfg(not(target_arch = "wasm32"))]
 pub use gpu::{adapters, block_on};
@@ -121,7 +122,7 @@ pub use wgpu;
 
 /// The sources of all shaders of this crate, each once.
 fn sources() -> Vec<&'static kernels::program::Source> {
-    let all = kernels::sources().chain(gpu::SOURCES.iter().copied()).chain(ops::SOURCES.iter().copied());
+    let all = kernels::sources().chain(gpu::SOURCES).chain(ops::SOURCES.iter().copied());
     let mut sources: Vec<&'static kernels::program::Source> = Vec::new();
     all.for_each(|source| {
         if !sources.contains(&source) {
@@ -139,7 +140,8 @@ pub fn shader_files() -> Result<Vec<(&'static str, String)>> {
     sources().into_iter().map(text).collect()
 }
 
-/// Names and texts of the parts that a [`Shader`] may use: `stored`, `workgroup`, `element`, `sum_lanes` and `activation/*`.
+/// Names and texts of the parts that a [`Shader`] may use: `stored`, `workgroup`, `element`, `exponential`,
+/// `sum_lanes`, `sum_terms` and `activation/*`.
 ///
 /// ```
 /// let (_, text) = conv1d::shader_parts().find(|(name, _)| *name == "activation/relu").unwrap();

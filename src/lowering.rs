@@ -273,10 +273,14 @@ impl Contract {
         self.extension.meeting(u64::from(self.wide_length.saturating_sub(1)) + reach, self.stride, self.positions)
     }
 
+    /// Terms of an output.
+    pub(crate) fn terms(&self) -> u64 {
+        u64::from(self.batch) * u64::from(self.positions)
+    }
+
     /// Multiply-adds.
     pub(crate) fn work(&self) -> f64 {
-        f64::from(self.batch)
-            * f64::from(self.positions)
+        self.terms() as f64
             * f64::from(self.groups)
             * f64::from(self.rows)
             * f64::from(self.depth)

@@ -22,5 +22,6 @@ mod packed;
 mod processor;
 mod random;
 mod signals;
+mod sums;
 mod tuning;
 mod work;

@@ -143,6 +143,7 @@ fn no_dependency_is_there_twice_without_a_reason() {
 const ROOMS: &[&str] = &[
     "error",
     "files",
+    "sums",
     "geometry",
     "caps",
     "timing",

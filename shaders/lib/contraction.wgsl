@@ -42,14 +42,17 @@ struct Partials {
     row: u32,
 }
 
-/// The splits of a long sum. Each split is summed separately, and the partial sums are added in a fixed order.
+/// The splits of a long sum. Each split is summed separately, and the partial sums are added as a tree. The units of a sum are the terms,
+/// or groups of terms: a kernel's stages, tiles or stretches.
 struct Split {
-    /// Terms of the whole sum, and terms of a split.
+    /// Units of the whole sum, and units of a split.
     all: u32,
     each: u32,
-    /// Range of terms of each split that this dispatch adds. The iterations of a dispatch are limited.
+    /// Range of units of each split that this dispatch adds. The iterations of a dispatch are limited.
     first: u32,
     end: u32,
+    /// Units of a block. The sum of a block starts from zero and is added to the sum of its split.
+    block: u32,
 }
 
 /// The kernel defines `Tiles`.

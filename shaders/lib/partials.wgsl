@@ -1,4 +1,4 @@
-// Stores the sums of a weight or bias gradient.
+// Stores the sums of a weight or bias gradient, block by block.
 // use: output_tensor
 
 /// Index of the first sum of a split and a group.
@@ -6,9 +6,10 @@ fn partials_at(split: u32, group: u32) -> u32 {
     return params.skips.output + split * params.partials.split + group * params.partials.group;
 }
 
-fn store_partial(at: u32, sum: Sum) {
+/// Adds the sum of a block to the sums of the blocks before it, unless it is the first block of its split in this dispatch.
+fn store_partial(at: u32, sum: Sum, first: bool) {
     var total = sum;
-    if (ACCUMULATE == 1u) {
+    if (ACCUMULATE == 1u || !first) {
         total += loaded(output[at]);
     }
     output[at] = stored(total);

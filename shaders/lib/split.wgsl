@@ -1,4 +1,4 @@
-// The range of terms of a split that a dispatch adds.
+// The range of units of a split that a dispatch adds.
 
 fn split_first(split: u32) -> u32 {
     return split * params.split.each + params.split.first;

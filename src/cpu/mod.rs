@@ -2,7 +2,8 @@
 //!
 //! Columns are built in blocks that stay in cache and multiplied by the `gemm` crate; rayon spreads the blocks over the
 //! cores. Work is split by shape alone and every sum has a fixed order, so results do not depend on the number of threads.
-//! They keep the same bound as the kernels ([`crate::reference`]).
+//! They keep the same bound as the kernels ([`crate::reference`]): sums over positions are added in blocks of at most 1,024 terms, and
+//! the sums of the blocks in `f64`.
 //!
 //! ```
 //! use conv1d::{Conv1d, cpu};
@@ -39,7 +40,10 @@ const FEW_ROWS: usize = 4;
 /// Most splits of the sum over positions.
 const SPLITS: usize = 16;
 /// Most values in the sums of all splits: half a gigabyte.
-const SHARE_VALUES: usize = 1 << 27;
+const SHARE_VALUES: usize = 1 << 26;
+/// Most positions of a block of a weight gradient, and terms of a block of a bias gradient. `f64` sums of blocks round by 2^-53, so the
+/// chain is this number and one more for the rounding of the result.
+const SUM_BLOCK: usize = 1024;
 
 /// `y [N, C_out, L_out]` for an input `x` of shape `[N, C_in, L]` or `[C_in, L]`.
 pub fn forward(
@@ -179,7 +183,8 @@ pub fn bias_gradient_into(
     let [batch, channels, length] = shapes.output.ncl();
     db.par_iter_mut().enumerate().for_each(|(channel, db)| {
         let row = |n: usize| &dy[(n * channels + channel) * length..][..length];
-        *db = (0..batch).map(|n| sum(row(n))).sum();
+        let blocks = (0..batch).flat_map(|n| row(n).chunks(SUM_BLOCK));
+        *db = blocks.map(|block| f64::from(sum(block))).sum::<f64>() as f32;
     });
     Ok(())
 }
@@ -458,6 +463,7 @@ impl Sizes {
 /// `dw = narrow * columns(wide)^t`: the blocks of all batch items in a fixed number of splits, whose sums are added in order.
 fn contract(s: &Sizes, wide: &[f32], narrow: &[f32], dw: &mut [f32]) {
     let (channels_at_once, positions) = s.block();
+    let positions = positions.min(SUM_BLOCK);
     let blocks_per_row = s.narrow_length.div_ceil(positions);
     let blocks = s.batch * blocks_per_row;
     let size = s.narrow * s.wide * s.kernel;
@@ -466,8 +472,8 @@ fn contract(s: &Sizes, wide: &[f32], narrow: &[f32], dw: &mut [f32]) {
     let splits = SPLITS.min(affordable).div_ceil(s.groups).clamp(1, blocks.max(1));
     dw.par_chunks_mut(size).enumerate().for_each(|(group, dw)| {
         let split = |split: usize| {
-            let mut sum = vec![0.0; size];
-            let (mut columns, mut samples) = (Vec::new(), Vec::new());
+            let mut sum = vec![0.0_f64; size];
+            let (mut columns, mut samples, mut product) = (Vec::new(), Vec::new(), Vec::new());
             for block in split * blocks / splits..(split + 1) * blocks / splits {
                 let item = block / blocks_per_row * s.groups + group;
                 let first = block % blocks_per_row * positions;
@@ -479,17 +485,26 @@ fn contract(s: &Sizes, wide: &[f32], narrow: &[f32], dw: &mut [f32]) {
                 }
                 for c in (0..s.wide).step_by(channels_at_once) {
                     let channels = c..(c + channels_at_once).min(s.wide);
-                    s.columns(wide, item, channels.clone(), first, positions, &mut columns);
-                    let stride = s.wide * s.kernel;
-                    add_product_transposed(&samples, &columns, positions, &mut sum[c * s.kernel..], stride);
+                    let width = channels.len() * s.kernel;
+                    s.columns(wide, item, channels, first, positions, &mut columns);
+                    product.clear();
+                    product.resize(s.narrow * width, 0.0);
+                    product_transposed(&samples, &columns, positions, &mut product);
+                    let rows = sum.chunks_mut(s.wide * s.kernel).zip(product.chunks(width));
+                    rows.for_each(|(sum, product)| add(&mut sum[c * s.kernel..][..width], product));
                 }
             }
             sum
         };
-        let sums: Vec<Vec<f32>> = (0..splits).into_par_iter().map(split).collect();
-        dw.fill(0.0);
-        sums.iter().for_each(|sum| dw.iter_mut().zip(sum).for_each(|(dw, s)| *dw += s));
+        let mut sums = (0..splits).into_par_iter().map(split).collect::<Vec<_>>().into_iter();
+        let mut total = sums.next().unwrap_or_else(|| vec![0.0; size]);
+        sums.for_each(|sum| total.iter_mut().zip(&sum).for_each(|(total, s)| *total += s));
+        dw.iter_mut().zip(&total).for_each(|(dw, &total)| *dw = total as f32);
     });
+}
+
+fn add(sums: &mut [f64], values: &[f32]) {
+    sums.iter_mut().zip(values).for_each(|(sum, &value)| *sum += f64::from(value));
 }
 
 /// A view of a matrix.
@@ -523,7 +538,7 @@ impl<'a> Matrix<'a> {
 /// `out += lhs * rhs`, `rhs` with adjacent columns, `out` dense.
 fn add_product(lhs: Matrix<'_>, rhs: Matrix<'_>, out: &mut [f32]) {
     if lhs.rows > FEW_ROWS && lhs.columns > 1 {
-        return gemm_add(lhs, rhs, out, rhs.columns);
+        return gemm_add(lhs, rhs, out);
     }
     for (row, out) in out.chunks_mut(rhs.columns).enumerate() {
         for column in 0..lhs.columns {
@@ -534,24 +549,24 @@ fn add_product(lhs: Matrix<'_>, rhs: Matrix<'_>, out: &mut [f32]) {
     }
 }
 
-/// `out += lhs * rhs^t` of dense matrices with `inner` columns each; rows of `out` are `out_stride` apart.
-fn add_product_transposed(lhs: &[f32], rhs: &[f32], inner: usize, out: &mut [f32], out_stride: usize) {
+/// `out = lhs * rhs^t` of dense matrices with `inner` columns each. `out` is dense and holds zeros.
+fn product_transposed(lhs: &[f32], rhs: &[f32], inner: usize, out: &mut [f32]) {
     let (lhs, rhs) = (Matrix::dense(lhs, inner), Matrix::dense(rhs, inner));
     if lhs.rows > FEW_ROWS {
         let transposed =
             Matrix { rows: inner, columns: rhs.rows, row_stride: 1, column_stride: inner, values: rhs.values };
-        return gemm_add(lhs, transposed, out, out_stride);
+        return gemm_add(lhs, transposed, out);
     }
-    for (a, out) in lhs.values.chunks(inner).zip(out.chunks_mut(out_stride)) {
-        out.iter_mut().zip(rhs.values.chunks(inner)).for_each(|(out, b)| *out += dot(a, b));
+    for (a, out) in lhs.values.chunks(inner).zip(out.chunks_mut(rhs.rows)) {
+        out.iter_mut().zip(rhs.values.chunks(inner)).for_each(|(out, b)| *out = dot(a, b));
     }
 }
 
-/// The one call of the `gemm` crate: `out += lhs * rhs`, rows of `out` `out_stride` apart, on this thread.
-fn gemm_add(lhs: Matrix<'_>, rhs: Matrix<'_>, out: &mut [f32], out_stride: usize) {
+/// The one call of the `gemm` crate: `out += lhs * rhs`, `out` dense, on this thread.
+fn gemm_add(lhs: Matrix<'_>, rhs: Matrix<'_>, out: &mut [f32]) {
     let written =
-        Matrix { values: out, rows: lhs.rows, columns: rhs.columns, row_stride: out_stride, column_stride: 1 };
-    assert!(lhs.fits() && rhs.fits() && written.fits() && lhs.columns == rhs.rows && out_stride >= rhs.columns);
+        Matrix { values: out, rows: lhs.rows, columns: rhs.columns, row_stride: rhs.columns, column_stride: 1 };
+    assert!(lhs.fits() && rhs.fits() && written.fits() && lhs.columns == rhs.rows);
     // SAFETY: every element of the three matrices lies in its slice, as was just checked; the strides fit an isize because
     // the slices do; rows of `out` do not overlap, and `out` overlaps neither of the others because it is borrowed mutably.
     unsafe {
@@ -561,7 +576,7 @@ fn gemm_add(lhs: Matrix<'_>, rhs: Matrix<'_>, out: &mut [f32], out_stride: usize
             lhs.columns,
             out.as_mut_ptr(),
             1,
-            out_stride as isize,
+            rhs.columns as isize,
             true,
             lhs.values.as_ptr(),
             lhs.column_stride as isize,

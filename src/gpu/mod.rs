@@ -17,6 +17,7 @@
 //! A browser reports the loss later, in its event loop; see [`Gpu::settled`].
 
 mod adapters;
+mod arithmetic;
 mod buffers;
 mod cache;
 mod own_shader;
@@ -33,11 +34,11 @@ mod waiting;
 #[cfg(not(target_arch = "wasm32"))]
 pub use adapters::adapters;
 pub use adapters::{Adapter, adapters_async};
+pub use arithmetic::Arithmetic;
 pub use buffers::{Buffers, Workspace};
 pub use own_shader::{Bindings, PreparedShader, Scalar, Workgroups};
 pub use packed::PackedWeight;
 pub use prepared::{Bound, Prepared};
-pub(crate) use roofline::SOURCES;
 pub use tensor::Tensor;
 pub use timer::Timer;
 pub(crate) use waiting::Signal;
@@ -49,7 +50,7 @@ use crate::caps::{Caps, limit};
 use crate::error::{Error, Result};
 use crate::geometry::{Fused, Operation};
 use crate::kernels::operands::Skips;
-use crate::kernels::program::Shader;
+use crate::kernels::program::{Shader, Source};
 use crate::plan::{Plan, PlanOptions, TunedOn, Tuning};
 use crate::shader::{self, BindingKind, Interface, Variable};
 use pending::Pending;
@@ -57,6 +58,9 @@ use std::collections::HashMap;
 #[cfg(target_arch = "wasm32")]
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The sources of the shaders of this room.
+pub(crate) static SOURCES: [&Source; 3] = [&arithmetic::ARITHMETIC, &roofline::PEAK, &roofline::COPY];
 
 /// Options of [`Gpu::with_options`]: the adapter, and the run-time checks of shaders.
 #[derive(Debug, Clone, Default)]

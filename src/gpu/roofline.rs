@@ -7,11 +7,8 @@ use crate::roofline::Roofline;
 use crate::timing::{Effort, measure_async};
 use web_time::{Duration, Instant};
 
-static PEAK: Source = source!("peak");
-static COPY: Source = source!("copy");
-
-/// Both sources.
-pub(crate) static SOURCES: &[&Source] = &[&PEAK, &COPY];
+pub(super) static PEAK: Source = source!("peak");
+pub(super) static COPY: Source = source!("copy");
 
 /// Loop iterations of `peak`, and operations of a workgroup in each: 2 per multiply-add, 8 sums, 32 times, 64 invocations.
 const ITERATIONS: u32 = 256;

@@ -5,7 +5,7 @@ use super::order::{Level, Part};
 use super::params::tiles;
 use super::predict::{Work, rank};
 use super::program::{Builder, LANES, Source, source};
-use super::reduce::{Reduction, SUM_PARTIALS};
+use super::reduce::{Block, Reduction, SUM_PARTIALS, most_outputs};
 use super::slices::{self, ContractSlice, CorrelateSlice, Limits, TapSlice};
 use super::walk::Walk;
 use super::{CorrelateLayout, CorrelateTile, Kernel, Prediction, Tile, Variant, ranked};
@@ -225,7 +225,8 @@ impl Variant<Contract> for ContractTile {
     }
 
     fn emit(&self, c: &Contract, builder: &mut Builder<'_>) -> Result<()> {
-        let slices = slices::contract_to_bindings(c, builder.caps)?;
+        let max_output = most_outputs(c, self.terms(c), builder);
+        let slices = slices::contract_to_bindings(c, max_output, builder.caps)?;
         slices.iter().try_for_each(|slices| self.emit_slices(c, slices, builder))
     }
 }
@@ -246,21 +247,22 @@ impl ContractTile {
         let invocations = (column_workgroups * u64::from(LANES) * u64::from(row_tiles)) as f64;
         let wanted = builder.caps.speed().splits(invocations, self.rows * self.taps);
         let all_stretches = Stretches::new(c, *self, c.positions).count(c.batch);
-        let reduction = Reduction::new(c, first, wanted.min(all_stretches), builder)?;
+        let mut reduction = Reduction::new(c, first, self.terms(c), wanted.min(all_stretches), builder)?;
         let meeting = c.meeting_positions(self.taps);
         let mut accumulate = false;
         for slice in slices {
             let stretches = Stretches::new(c, *self, slice.ranges.positions());
             let all = stretches.count(slice.ranges.batch()) as u32;
             let each = all.div_ceil(reduction.splits);
-            let at_once = self.stretches_at_once(c, &stretches, each, builder.caps);
+            let block = Block::of(stretches.stretch.min(meeting));
+            let at_once = self.stretches_at_once(c, &stretches, each, block, builder.caps);
             builder.count(slice.multiply_adds(c, meeting.min(slice.ranges.positions())));
             let inner = [Level::Positions(stretches.spacing)];
-            let sizes = [reduction.splits, each, at_once];
+            let sizes = [reduction.splits, each, block.units.min(at_once)];
             if meeting == c.positions {
                 builder.order(false, Part::over_positions(&slice.ranges, sizes, Some(stretches.stretch), inner));
             }
-            for split in reduction.dispatches(all, at_once) {
+            for split in reduction.dispatches(all, at_once, block) {
                 let draft = Draft::new(&CONTRACT)
                     .constants(&[
                         ("TILE_ROWS", self.rows),
@@ -292,18 +294,25 @@ impl ContractTile {
         reduction.finish(builder)
     }
 
-    /// Stretches of each split that one dispatch may sum, where a split has `each`.
-    fn stretches_at_once(&self, c: &Contract, stretches: &Stretches, each: u32, caps: &Caps) -> u32 {
+    /// Terms of an output: the positions at which one of its tile's taps reads a sample.
+    fn terms(&self, c: &Contract) -> u64 {
+        u64::from(c.batch) * u64::from(c.meeting_positions(self.taps))
+    }
+
+    /// Stretches of each split that one dispatch may sum, where a split has `each`. Whole blocks if one fits.
+    fn stretches_at_once(&self, c: &Contract, stretches: &Stretches, each: u32, block: Block, caps: &Caps) -> u32 {
         let iterations = self.position_iterations();
         let meeting = c.meeting_positions(self.taps);
+        let store = 1 + self.taps + self.rows * (1 + self.taps);
         // Iterations of the positions of all sequences if only few positions read a sample inside the wide side.
         let sequences = u64::from(each.div_ceil(stretches.stretches) + 1);
         let met = sequences * u64::from(meeting / stretches.spacing + 1) * u64::from(iterations);
-        let all = u64::from(each) * u64::from(2 + self.taps) + met;
+        let blocks = u64::from(each.div_ceil(block.units)) * u64::from(store);
+        let all = u64::from(each) * u64::from(2 + self.taps) + met + blocks;
         if meeting < c.positions && all <= caps.max_iterations.into() {
             each.max(1)
         } else {
-            (caps.max_iterations / (1 + self.taps + stretches.stretch * iterations)).max(1)
+            block.at_once(1 + self.taps + stretches.stretch * iterations, store, caps)
         }
     }
 }

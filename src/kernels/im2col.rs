@@ -6,7 +6,7 @@ use super::pack::{PACK, Packing};
 use super::params::tiles;
 use super::predict::Work;
 use super::program::{Binding, Builder, ElementRange, Source, source};
-use super::reduce::{Reduction, SUM_PARTIALS};
+use super::reduce::{Block, Reduction, SUM_PARTIALS, most_outputs};
 use super::slices::{self, ContractSlice, CorrelateSlice, Limits, Ranges};
 use super::{Kernel, Prediction, Tile, Variant, waste};
 use crate::caps::Caps;
@@ -154,7 +154,7 @@ impl Variant<Contract> for GemmTile {
     fn emit(&self, c: &Contract, builder: &mut Builder<'_>) -> Result<()> {
         let one = Phase { out_first: 0, count: c.positions, in_first: c.first, tap_first: 0, taps: c.taps };
         let phases = builder.phases(&[one])?;
-        let slices = slices::contract_to_bindings(c, builder.caps)?;
+        let slices = slices::contract_to_bindings(c, most_outputs(c, c.terms(), builder), builder.caps)?;
         slices.iter().try_for_each(|slices| self.emit_slices_of_gradient(c, slices, &phases, builder))
     }
 }
@@ -198,7 +198,7 @@ impl GemmTile {
         let all_tiles = (u64::from(c.batch) * u64::from(c.positions)).div_ceil(POSITIONS.into());
         let wanted = builder.caps.speed().splits(tiles * f64::from(SIDE * SIDE), self.rows * COLUMNS / SIDE);
         // In a split of fewer than four tiles of columns, adding the partial sums dominates.
-        Reduction::new(c, ranges, wanted.min(all_tiles / 4), builder)
+        Reduction::new(c, ranges, c.terms(), wanted.min(all_tiles / 4), builder)
     }
 
     /// Adds the order of a slice if its columns fit the workspace at once; otherwise its elements have no common order.
@@ -207,13 +207,13 @@ impl GemmTile {
         reduction: &Reduction,
         ranges: &Ranges,
         parts: &[ColumnPart],
-        at_once: u32,
+        block: u32,
         builder: &mut Builder<'_>,
     ) {
         let all = parts.iter().map(|part| part.column_tiles).max().unwrap_or(0);
         if parts.iter().all(|part| part.tile_first == 0 && part.column_tiles == all) {
             let terms = |tiles: u32| tiles.saturating_mul(POSITIONS);
-            let sizes = [reduction.splits, terms(all.div_ceil(reduction.splits)), terms(at_once)];
+            let sizes = [reduction.splits, terms(all.div_ceil(reduction.splits)), terms(block)];
             builder.order(false, Part::over_positions(ranges, sizes, None, [Level::Positions(1)]));
         }
     }
@@ -230,8 +230,10 @@ impl GemmTile {
         let row_tiles = first.rows().div_ceil(self.rows * SIDE);
         let pair_tiles = (first.depth() * c.taps).div_ceil(COLUMNS);
         let tiles = f64::from(first.groups()) * f64::from(row_tiles) * f64::from(pair_tiles);
-        let reduction = self.reduction(c, first, tiles, builder)?;
-        let at_once = (builder.caps.max_terms(self.iterations(COLUMNS / SIDE)) / POSITIONS).max(1);
+        let mut reduction = self.reduction(c, first, tiles, builder)?;
+        let block = Block::of(POSITIONS);
+        let store = 1 + self.rows * (1 + COLUMNS / SIDE);
+        let at_once = block.at_once(self.iterations(COLUMNS / SIDE) * POSITIONS, store, builder.caps);
         // The parts of a group are emitted in sequence, slice after slice: the first writes, the others add.
         let mut written = vec![false; first.groups() as usize];
         for slice in slices {
@@ -240,13 +242,13 @@ impl GemmTile {
             let params: Contraction<ColumnTiles> = slice.params(c);
             let source = ColumnSource::of_wide(c, slice, params.input, phases);
             let parts = source.parts_of_sum(ranges, builder)?;
-            self.order(&reduction, ranges, &parts, at_once, builder);
+            self.order(&reduction, ranges, &parts, block.units.min(at_once), builder);
             for part in parts {
                 source.emit(ranges, &part, builder)?;
                 let pairs = &mut written[part.pair_first as usize..][..part.pairs as usize];
                 let mut accumulate = pairs.iter().any(|&w| w);
                 pairs.fill(true);
-                for split in reduction.dispatches(part.column_tiles, at_once) {
+                for split in reduction.dispatches(part.column_tiles, at_once, block) {
                     let draft = Draft::new(&CONTRACT_GEMM)
                         .constants(&[
                             ("TILE_ROWS", self.rows),

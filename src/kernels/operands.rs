@@ -102,7 +102,7 @@ params! {
 
 params! {
     /// `Split` of the shaders.
-    SplitParams { all: u32, each: u32, first: u32, end: u32 }
+    SplitParams { all: u32, each: u32, first: u32, end: u32, block: u32 }
 }
 
 /// Parameters of a dispatch, without its skips.

@@ -7,6 +7,7 @@ use crate::kernels::order::{Order, Part};
 use crate::kernels::pack;
 use crate::kernels::params::Block;
 use crate::lowering::{Operand, Phase, Slot};
+use crate::sums::CHAIN;
 use std::borrow::Cow;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -368,6 +369,8 @@ pub(crate) struct Program {
     pub(crate) multiply_adds: u64,
     /// The order in which the terms of an element are added, if it is the same for all elements.
     pub(crate) order: Option<Order>,
+    /// The longest chain of a sum in blocks.
+    pub(crate) chain: u64,
 }
 
 impl Program {
@@ -583,6 +586,13 @@ impl<'a> Builder<'a> {
     /// Adds a part to the order of the sums.
     pub(super) fn order(&mut self, bias_first: bool, part: Part) {
         self.program.order.get_or_insert_with(|| Order::new(bias_first)).add(part);
+    }
+
+    /// Adds a sum in blocks. Fails if its chain is longer than promised.
+    pub(super) fn chain(&mut self, chain: u64) -> Result<()> {
+        self.program.chain = self.program.chain.max(chain);
+        let (what, limit) = ("additions that a term passes through (a larger workspace makes it fewer)", CHAIN);
+        if chain > limit { Err(Error::TooLarge { what, value: chain, limit }) } else { Ok(()) }
     }
 
     /// Counts the multiply-adds of a dispatch.

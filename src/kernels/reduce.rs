@@ -1,11 +1,11 @@
-//! Sums in two passes: the first sums fixed splits of the positions, the second adds the partial sums in a fixed order. There are no
-//! atomics, so the same plan gives the same bits every time. Also `sums`, the kernel of the bias gradient.
+//! Sums in two passes: the first sums fixed splits of the positions, block by block, the second adds the partial sums as a tree. There are
+//! no atomics, so the same plan gives the same bits every time. Also `sums`, the kernel of the bias gradient.
 
 use super::operands::{
     Contraction, ContractionParams, Draft, InputParams, Parameters, PartialParams, Skips, SplitParams,
 };
 use super::order::{Level, Part};
-use super::params::{Block, append, params, tiles};
+use super::params::{self, append, params, tiles};
 use super::predict::Work;
 use super::program::{Binding, Builder, ElementRange, LANES, Source, source};
 use super::slices::{self, Ranges};
@@ -14,6 +14,7 @@ use crate::caps::Caps;
 use crate::error::Result;
 use crate::geometry::Extension;
 use crate::lowering::{Contract, Operand, Role, Slot, SumRows};
+use crate::sums;
 
 pub(super) static SUM_PARTIALS: Source = source!("sum_partials", SumPartials);
 static SUM_ROWS: Source = source!("sum_rows", Contraction<RowTiles>);
@@ -24,8 +25,8 @@ params! {
 }
 
 impl SumPartials {
-    const BLOCKS: &'static [Block] =
-        &[Skips::BLOCK, Block { name: "partials", fields: Self::FIELDS, bytes: size_of::<Self>() }];
+    const BLOCKS: &'static [params::Block] =
+        &[Skips::BLOCK, params::Block { name: "partials", fields: Self::FIELDS, bytes: size_of::<Self>() }];
 }
 
 impl Parameters for SumPartials {
@@ -44,10 +45,73 @@ tiles! {
 /// Minimum number of positions, over all batch items, of a split of `sums`.
 const MIN_SPLIT: u64 = 4096;
 
+/// Splits of a block of an invocation of `sum_partials.wgsl`.
+const SPLITS_BLOCK: u32 = 32;
+
+/// The invocations of `sum_partials.wgsl` that share the splits of a value. Each adds 16 splits or more, up to a workgroup for 1,024.
+fn sharing(splits: u32) -> u32 {
+    let wanted = (splits / 16).clamp(1, LANES);
+    1 << wanted.ilog2()
+}
+
+/// The chain of the second pass.
+fn second_pass_chain(splits: u32) -> u64 {
+    let each = splits.div_ceil(sharing(splits));
+    u64::from(each.min(SPLITS_BLOCK) + each.div_ceil(SPLITS_BLOCK)) + sums::tree_chain(sharing(splits))
+}
+
+/// A block of a sum: its units, and the chain of their terms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Block {
+    pub(super) units: u32,
+    chain: u64,
+}
+
+impl Block {
+    /// The block of an invocation whose units have `terms` terms each.
+    pub(super) fn of(terms: u32) -> Self {
+        let terms = terms.max(1);
+        let units = (sums::BLOCK / terms).max(1);
+        Block { units, chain: u64::from(units) * u64::from(terms) }
+    }
+
+    /// All units of a dispatch. A workgroup adds them with `sum_terms.wgsl`.
+    fn of_lanes(units: u32) -> Self {
+        Block { units: units.max(1), chain: sums::lane_chain(units.div_ceil(LANES).into()) + sums::tree_chain(LANES) }
+    }
+
+    /// Units that a dispatch can add, in whole blocks if one fits. An invocation takes `unit` iterations for a unit, and `store` to store
+    /// the sums of a block.
+    pub(super) fn at_once(&self, unit: u32, store: u32, caps: &Caps) -> u32 {
+        let block = self.units.saturating_mul(unit).saturating_add(store);
+        match caps.max_iterations / block {
+            0 => (caps.max_iterations.saturating_sub(store) / unit).clamp(1, self.units),
+            blocks => blocks.saturating_mul(self.units),
+        }
+    }
+}
+
+/// The most outputs of a weight gradient that are computed together: the splits that its `terms` terms need should fit the workspace. A
+/// third of the workspace leaves room for what the first pass stages. Outputs cannot be cut between the taps of a row.
+pub(super) fn most_outputs(c: &Contract, terms: u64, builder: &Builder<'_>) -> u64 {
+    match terms.div_ceil(sums::SPLIT) {
+        0..=1 => u64::MAX,
+        splits => match builder.available(Slot::Partials) / 3 / splits {
+            outputs if outputs < c.taps.into() => u64::MAX,
+            outputs => outputs,
+        },
+    }
+}
+
 /// The splits of a sum over positions. With several, a second pass adds the partial sums; a single one is written to the output directly.
 #[derive(Debug)]
 pub(super) struct Reduction {
     pub(super) splits: u32,
+    /// Terms of an output.
+    terms: u64,
+    /// The longest chain of a block, and the blocks of a split.
+    block_chain: u64,
+    blocks: u64,
     /// Strides of the tensor that the first pass writes: partial sums, or the output.
     strides: PartialParams,
     /// Values of one split, values of a row, and elements of the output from one row to the next.
@@ -59,28 +123,41 @@ pub(super) struct Reduction {
 }
 
 impl Reduction {
-    /// The reduction for the part of the weight gradient that `ranges` compute, in at most `wanted` splits.
-    pub(super) fn new(c: &Contract, ranges: &Ranges, wanted: u64, builder: &mut Builder<'_>) -> Result<Self> {
+    /// The reduction for the part of the weight gradient that `ranges` compute, in at most `wanted` splits, or as many as `terms` terms
+    /// need and the workspace holds.
+    pub(super) fn new(
+        c: &Contract,
+        ranges: &Ranges,
+        terms: u64,
+        wanted: u64,
+        builder: &mut Builder<'_>,
+    ) -> Result<Self> {
         let row_length = ranges.depth() * c.taps;
         let out_row = c.depth * c.taps;
         let output = slices::contract_output(c, ranges);
         let rows = [ranges.groups(), ranges.rows()];
-        Self::with(rows, row_length, [c.rows * out_row, out_row], Role::WeightGradient, output, wanted, builder)
+        let strides = [c.rows * out_row, out_row];
+        let needed = terms.div_ceil(sums::SPLIT);
+        Self::with(rows, row_length, strides, Role::WeightGradient, output, terms, [wanted, needed], builder)
     }
 
+    #[expect(clippy::too_many_arguments, reason = "the sizes of two gradients in one place")]
     fn with(
         [groups, rows]: [u32; 2],
         row_length: u32,
         [out_group, out_row]: [u32; 2],
         role: Role,
         output: ElementRange,
-        wanted: u64,
+        terms: u64,
+        [wanted, needed]: [u64; 2],
         builder: &mut Builder<'_>,
     ) -> Result<Self> {
         let values = u64::from(groups) * u64::from(rows) * u64::from(row_length);
-        // Half of the remaining workspace, so that kernels with columns have room for them.
-        let room = builder.available(Slot::Partials) / 2 / values;
-        let splits = wanted.min(room).clamp(1, builder.caps.max_terms(1).min(65_535).into()) as u32;
+        let room = builder.available(Slot::Partials) / values;
+        // The second pass takes an iteration for each split of an invocation, and for each block of them.
+        let most = (builder.caps.max_iterations / 2).saturating_mul(LANES).min(65_535);
+        // Half of the workspace leaves room for columns.
+        let splits = wanted.min(room / 2).max(needed.min(room)).clamp(1, most.into()) as u32;
         let split = splits > 1;
         if split {
             builder.reserve(Slot::Partials, u64::from(splits) * values)?;
@@ -90,7 +167,7 @@ impl Reduction {
             group: if split { rows * row_length } else { out_group },
             row: if split { row_length } else { out_row },
         };
-        Ok(Reduction { splits, strides, values, row_length, out_row, role, output })
+        Ok(Reduction { splits, terms, block_chain: 0, blocks: 0, strides, values, row_length, out_row, role, output })
     }
 
     /// Strides of the tensor that the first pass writes.
@@ -98,16 +175,25 @@ impl Reduction {
         self.strides
     }
 
-    /// Divides the splits of `all` terms into dispatches of at most `at_once` terms per split. An empty sum has one dispatch, which
+    /// Divides the splits of `all` units into dispatches of at most `at_once` units per split. An empty sum has one dispatch, which
     /// writes zeros.
-    pub(super) fn dispatches(&self, all: u32, at_once: u32) -> impl Iterator<Item = SplitParams> + use<> {
+    pub(super) fn dispatches(
+        &mut self,
+        all: u32,
+        at_once: u32,
+        block: Block,
+    ) -> impl Iterator<Item = SplitParams> + use<> {
         let each = all.div_ceil(self.splits);
-        (0..each.max(1)).step_by(at_once as usize).map(move |first| SplitParams {
+        let dispatches = (0..each.max(1)).step_by(at_once as usize).map(move |first| SplitParams {
             all,
             each,
             first,
             end: first.saturating_add(at_once).min(each),
-        })
+            block: block.units,
+        });
+        self.block_chain = self.block_chain.max(block.chain);
+        self.blocks += dispatches.clone().map(|d| u64::from((d.end - d.first).div_ceil(d.block).max(1))).sum::<u64>();
+        dispatches
     }
 
     /// The memory that the first pass writes.
@@ -119,23 +205,30 @@ impl Reduction {
         }
     }
 
-    /// Emits the second pass, if there is more than one split.
+    /// The most additions that a term passes through.
+    fn chain(&self) -> u64 {
+        let second = if self.splits > 1 { second_pass_chain(self.splits) } else { 0 };
+        (self.block_chain + self.blocks + second).min(self.terms)
+    }
+
+    /// Emits the second pass, if there is more than one split, and checks the chain.
     pub(super) fn finish(&self, builder: &mut Builder<'_>) -> Result<()> {
+        builder.chain(self.chain())?;
         if self.splits == 1 {
             return Ok(());
         }
-        let draft = Draft::new(&SUM_PARTIALS).bind(self.partials("input")).bind(Binding::new(
-            "output",
-            Operand::Role(self.role),
-            self.output,
-        ));
+        let values = LANES / sharing(self.splits);
+        let draft = Draft::new(&SUM_PARTIALS)
+            .constants(&[("SUMS", values), ("BLOCK", SPLITS_BLOCK)])
+            .bind(self.partials("input"))
+            .bind(Binding::new("output", Operand::Role(self.role), self.output));
         let params = SumPartials {
             values: self.values as u32,
             row_length: self.row_length,
             splits: self.splits,
             out_row: self.out_row,
         };
-        builder.dispatch(draft, self.values.div_ceil(LANES.into()), &params)
+        builder.dispatch(draft, self.values.div_ceil(values.into()), &params)
     }
 }
 
@@ -189,14 +282,15 @@ impl Variant<SumRows> for Lanes {
             if !accumulate {
                 done.push((ranges.r.clone(), reduction(s, &ranges, builder)?));
             }
-            let Some((_, reduction)) = done.iter().find(|(channels, _)| *channels == ranges.r) else { continue };
-            // Each lane sums every LANES-th term.
-            let at_once = builder.caps.max_terms(1).saturating_mul(LANES);
+            let Some((_, reduction)) = done.iter_mut().find(|(channels, _)| *channels == ranges.r) else { continue };
+            // Each lane sums every LANES-th term, in blocks.
             let all = ranges.batch() * ranges.positions();
-            let sizes = [reduction.splits, all.div_ceil(reduction.splits), at_once];
+            let each = all.div_ceil(reduction.splits);
+            let at_once = (sums::lanes_split(LANES.into()) as u32).min(lane_terms(builder.caps).saturating_mul(LANES));
+            let block = Block::of_lanes(at_once.min(each));
             let inner = [Level::Lanes(LANES), Level::Positions(1)];
-            builder.order(false, Part::over_positions(&ranges, sizes, None, inner));
-            for split in reduction.dispatches(all, at_once) {
+            builder.order(false, Part::over_positions(&ranges, [reduction.splits, each, at_once], None, inner));
+            for split in reduction.dispatches(all, at_once, block) {
                 let draft = Draft::new(&SUM_ROWS).input(s.input, input).partials(reduction, accumulate);
                 let params = Contraction {
                     partials: reduction.params(),
@@ -218,8 +312,15 @@ fn reduction(s: &SumRows, ranges: &Ranges, builder: &mut Builder<'_>) -> Result<
     let total = u64::from(s.batch) * u64::from(s.length);
     let lanes = f64::from(channels) * f64::from(LANES);
     let wanted = builder.caps.speed().splits(lanes, 1).min(total / MIN_SPLIT);
+    let needed = total.div_ceil(sums::lanes_split(LANES.into()));
     let output = ElementRange { start: ranges.r.start.into(), length: channels.into() };
-    Reduction::with([1, 1], channels, [0, channels], Role::BiasGradient, output, wanted, builder)
+    let splits = [wanted, needed];
+    Reduction::with([1, 1], channels, [0, channels], Role::BiasGradient, output, total, splits, builder)
+}
+
+/// Most terms that a lane of `sum_rows.wgsl` may add in a dispatch: an iteration for a term, and two for a block of them.
+fn lane_terms(caps: &Caps) -> u32 {
+    (caps.max_iterations / 64 * 63).max(1)
 }
 
 /// The parameters of a slice, whose channels are the rows of one group.

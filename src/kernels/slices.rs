@@ -336,8 +336,8 @@ pub(crate) fn contract(
 }
 
 /// The slices of a contraction for a kernel that stages nothing in the workspace.
-pub(crate) fn contract_to_bindings(c: &Contract, caps: &Caps) -> Result<Vec<Vec<ContractSlice>>> {
-    contract(c, caps.max_range(), caps.max_range(), None)
+pub(crate) fn contract_to_bindings(c: &Contract, max_output: u64, caps: &Caps) -> Result<Vec<Vec<ContractSlice>>> {
+    contract(c, caps.max_range(), max_output.min(caps.max_range()), None)
 }
 
 /// How a block of the weight gradient is cut.

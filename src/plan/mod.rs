@@ -250,6 +250,16 @@ impl Plan {
         self.program.order.as_ref()
     }
 
+    /// The chain of the sums: the most additions that a term passes through. Results keep the bound
+    /// `gamma(chain + 1) * (sum of the magnitudes of the terms)`, see [`reference`](crate::reference).
+    ///
+    /// The chain of a weight or bias gradient is at most `longest_chain` of the number of positions
+    /// ([`reference::longest_chain`](crate::reference::longest_chain)). The chain of an output or input gradient is the number of its
+    /// terms.
+    pub fn chain(&self) -> u64 {
+        self.program.chain
+    }
+
     /// Bytes of workspace.
     pub fn workspace_bytes(&self) -> u64 {
         self.program.workspace_bytes()
@@ -449,6 +459,7 @@ fn emit(problems: &[Problem], chosen: VariantName, caps: &Caps, options: &PlanOp
         }
     }
     let mut program = builder.program;
+    program.chain += problems.iter().map(plain_chain).sum::<u64>();
     // No order covers a fold: it adds the gradient of copied padding to some elements only.
     let product = |a: u32, b: u32| u64::from(a) * u64::from(b);
     let covered = |order: &Order| match problems {
@@ -464,6 +475,17 @@ fn emit(problems: &[Problem], chosen: VariantName, caps: &Caps, options: &PlanOp
             got: program.order.map_or_else(|| "no common order of all elements".to_owned(), |order| order.to_string()),
         }),
         _ => Ok(program),
+    }
+}
+
+/// The chain of a problem whose terms are added in any order. Sums over positions count their own.
+fn plain_chain(problem: &Problem) -> u64 {
+    match problem {
+        Problem::Correlate(c) => {
+            u64::from(c.depth) * u64::from(c.max_taps()) + u64::from(c.epilogue.residual == Residual::BeforeActivation)
+        }
+        Problem::Fold(fold) => fold.terms.into(),
+        Problem::Contract(_) | Problem::SumRows(_) => 0,
     }
 }
 

@@ -13,6 +13,7 @@
 mod fused;
 mod toeplitz;
 
+pub use crate::sums::longest_chain;
 pub use fused::Back;
 pub use toeplitz::Toeplitz;
 
@@ -84,15 +85,6 @@ impl Exact {
 pub fn gamma(n: u64) -> f64 {
     let nu = n as f64 / f64::from(1_u32 << 24);
     if nu < 1.0 { nu / (1.0 - nu) } else { f64::INFINITY }
-}
-
-/// The longest chain of a sum of `terms` terms over positions or elements: a weight or bias gradient, a loss, a statistic.
-///
-/// Such sums are added in blocks, and the sums of the blocks as a tree: `1024 + ceil(log2(terms / 1024)) + 16`, or `terms` where
-/// that is less.
-pub fn longest_chain(terms: u64) -> u64 {
-    let blocks = terms.div_ceil(1024).max(1);
-    terms.min(1024 + u64::from(blocks.next_power_of_two().ilog2()) + 16)
 }
 
 /// What an extended input holds at a position.

@@ -56,6 +56,7 @@ parts![
     "split",
     "stored",
     "sum_lanes",
+    "sum_terms",
     "texels/sampled",
     "texels/storage",
     "texture",
@@ -78,7 +79,7 @@ pub(super) fn first(folder: &str) -> Option<&'static str> {
 
 /// Parts and folders of parts that shaders outside this crate may use. The others rely on the variables and the parameters of the
 /// kernels, and change with them.
-const PUBLIC: [&str; 6] = ["activation", "element", "exponential", "stored", "sum_lanes", "workgroup"];
+const PUBLIC: [&str; 7] = ["activation", "element", "exponential", "stored", "sum_lanes", "sum_terms", "workgroup"];
 
 /// Whether shaders outside this crate may use a part.
 pub(super) fn is_public(name: &str) -> bool {

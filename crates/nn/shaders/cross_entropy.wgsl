@@ -1,13 +1,18 @@
 // Cross entropy: the mean over positions of -log softmax of the target class, and its gradient. Classes are channels.
 // One workgroup per split of the positions of all items.
-// use: stored, sum_split
+// use: exponential, stored, sum_split
 
 @group(0) @binding(1) var<storage, read> logits: array<Stored>;
 @group(0) @binding(2) var<storage, read> target_classes: array<u32>;
 @group(0) @binding(3) var<storage, read_write> logits_gradient: array<Stored>;
 
-/// The loss of a position. Stores its gradient.
-fn term(i: u32) -> Sum {
+/// e^difference, for a logit below the largest. Below 2^-126 it is 0.
+fn likelihood(difference: Sum) -> Sum {
+    return select(exponential(difference), 0.0, difference < -87.33);
+}
+
+/// Adds the loss of a position. Stores its gradient.
+fn add_term(i: u32, sum: Sum) -> Sum {
     let row = i / params.length * params.classes * params.length + i % params.length;
     let wanted = target_classes[i];
     var largest = loaded(logits[row]);
@@ -16,11 +21,11 @@ fn term(i: u32) -> Sum {
     }
     var total = Sum(0);
     for (var c = 0u; c < params.classes; c++) {
-        total += exp(loaded(logits[row + c * params.length]) - largest);
+        total += likelihood(loaded(logits[row + c * params.length]) - largest);
     }
     for (var c = 0u; c < params.classes; c++) {
         let at = row + c * params.length;
-        let likely = exp(loaded(logits[at]) - largest) / total;
+        let likely = likelihood(loaded(logits[at]) - largest) / total;
         logits_gradient[at] = stored((likely - select(0.0, 1.0, c == wanted)) / Sum(params.count));
     }
     // The loss of a class that does not exist is NaN.
@@ -28,7 +33,7 @@ fn term(i: u32) -> Sum {
     if (wanted < params.classes) {
         loss = largest - loaded(logits[row + wanted * params.length]) + log(total);
     }
-    return loss / Sum(params.count);
+    return sum + loss / Sum(params.count);
 }
 
 @compute @workgroup_size(LANES)

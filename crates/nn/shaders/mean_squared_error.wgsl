@@ -5,11 +5,11 @@
 @group(0) @binding(2) var<storage, read> target_values: array<Stored>;
 @group(0) @binding(3) var<storage, read_write> prediction_gradient: array<Stored>;
 
-/// The loss of an element. Stores its gradient.
-fn term(i: u32) -> Sum {
+/// Adds the loss of an element. Stores its gradient.
+fn add_term(i: u32, sum: Sum) -> Sum {
     let error = loaded(prediction[i]) - loaded(target_values[i]);
     prediction_gradient[i] = stored(2.0 * error / Sum(params.count));
-    return error * error / Sum(params.count);
+    return sum + error * error / Sum(params.count);
 }
 
 @compute @workgroup_size(LANES)

@@ -3,8 +3,8 @@
 
 @group(0) @binding(1) var<storage, read> input: array<Stored>;
 
-fn term(i: u32) -> Sum {
-    return loaded(input[i]) * loaded(input[i]);
+fn add_term(i: u32, sum: Sum) -> Sum {
+    return fma(loaded(input[i]), loaded(input[i]), sum);
 }
 
 @compute @workgroup_size(LANES)

@@ -1,7 +1,13 @@
 // Weight normalisation: each row of a weight is g * v / |v|.
-// use: sum_lanes, weight_norm/row
+// use: sum_lanes, sum_terms, weight_norm/row
 
 @group(0) @binding(3) var<storage, read_write> weight: array<Stored>;
+
+alias Term = Sum;
+
+fn add_term(i: u32, sum: Sum) -> Sum {
+    return fma(loaded(v[i]), loaded(v[i]), sum);
+}
 
 @compute @workgroup_size(LANES)
 fn weight_norm(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
@@ -10,11 +16,8 @@ fn weight_norm(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32)
         return;
     }
     let range = elements_of(row);
-    var squares = Sum(0);
-    for (var i = range.first + lane; i < range.end; i += LANES) {
-        squares += loaded(v[i]) * loaded(v[i]);
-    }
-    let scale = loaded(g[row]) / sqrt(sum_lanes(lane, squares));
+    let squares = sum_lanes(lane, sum_terms(range.first + lane, range.end, LANES));
+    let scale = loaded(g[row]) / sqrt(squares);
     for (var i = range.first + lane; i < range.end; i += LANES) {
         weight[i] = stored(scale * loaded(v[i]));
     }

@@ -1,9 +1,16 @@
 // Gradients of `weight_norm`: dg = dw.v / |v| and dv = g / |v| * (dw - v * dw.v / |v|^2).
-// use: sum_lanes, weight_norm/row
+// use: sum_lanes, sum_terms, weight_norm/row
 
 @group(0) @binding(3) var<storage, read> weight_gradient: array<Stored>;
 @group(0) @binding(4) var<storage, read_write> g_gradient: array<Stored>;
 @group(0) @binding(5) var<storage, read_write> v_gradient: array<Stored>;
+
+/// Sum of the squares of v, and of its products with the gradient of the weight.
+alias Term = vec2<Sum>;
+
+fn add_term(i: u32, sum: Term) -> Term {
+    return fma(vec2<Sum>(loaded(v[i])), vec2<Sum>(loaded(v[i]), loaded(weight_gradient[i])), sum);
+}
 
 @compute @workgroup_size(LANES)
 fn weight_norm_back(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
@@ -12,14 +19,9 @@ fn weight_norm_back(workgroup: Workgroup, @builtin(local_invocation_index) lane:
         return;
     }
     let range = elements_of(row);
-    var products = Sum(0);
-    var squares = Sum(0);
-    for (var i = range.first + lane; i < range.end; i += LANES) {
-        squares += loaded(v[i]) * loaded(v[i]);
-        products += loaded(v[i]) * loaded(weight_gradient[i]);
-    }
-    squares = sum_lanes(lane, squares);
-    products = sum_lanes(lane, products);
+    let sums = sum_terms(range.first + lane, range.end, LANES);
+    let squares = sum_lanes(lane, sums.x);
+    let products = sum_lanes(lane, sums.y);
     let norm = sqrt(squares);
     let scale = loaded(g[row]) / norm;
     let along = products / squares;

@@ -1,12 +1,12 @@
 //! The oracle of networks: operations in `f64`, straight from their definitions, with their derivatives and an estimate
 //! of the error of a device that computes in `f32`.
 //!
-//! Every operation adds its own bound, that of its sums in any order (`conv1d::reference::gamma`). Errors of its inputs
+//! Every operation adds its own bound, that of its sums (`conv1d::reference`). Errors of its inputs
 //! propagate through its derivatives. Errors of different elements come from different roundings, so their squares add
 //! up (Higham, Mary: *A New Approach to Probabilistic Rounding Error Analysis*, 2019). A worst-case bound, with all
 //! errors in one direction through every layer, would allow anything after a few layers.
 
-use conv1d::reference::gamma;
+use conv1d::reference::{gamma, longest_chain};
 use std::collections::BTreeMap;
 
 /// Values with a bound of the error of each.
@@ -70,7 +70,8 @@ impl Sum {
     }
 
     fn error(&self) -> f64 {
-        let own = gamma(self.terms + 1) * self.magnitude + self.terms as f64 * f64::from(f32::MIN_POSITIVE);
+        let own =
+            gamma(longest_chain(self.terms) + 1) * self.magnitude + self.terms as f64 * f64::from(f32::MIN_POSITIVE);
         (own * own + self.squares).sqrt()
     }
 }
@@ -219,7 +220,7 @@ impl Tape {
         let mut w = Balls::zeros(&vs.shape);
         for i in 0..w.value.len() {
             w.value[i] = gs.value[i / length] * vs.value[i] / norms[i / length];
-            w.error[i] = gamma(length as u64 + 8) * w.value[i].abs();
+            w.error[i] = gamma(longest_chain(length as u64) + 8) * w.value[i].abs();
         }
         self.push(w, move |_, dw| {
             let (mut dg, mut dv) = (Balls::zeros(&gs.shape), Balls::zeros(&vs.shape));
@@ -229,11 +230,12 @@ impl Tape {
                     along.add((dw.value[i], dw.error[i]), (vs.value[i] / norm, 0.0));
                 }
                 dg.value[row] = along.value;
-                dg.error[row] = along.error() + gamma(length as u64 + 8) * along.magnitude;
+                dg.error[row] = along.error() + gamma(longest_chain(length as u64) + 8) * along.magnitude;
                 for i in row * length..(row + 1) * length {
                     let direction = vs.value[i] / norm;
                     dv.value[i] = scale * (dw.value[i] - direction * along.value);
-                    let own = gamma(2 * length as u64 + 8) * (dw.value[i].abs() + direction.abs() * along.magnitude);
+                    let own = gamma(2 * longest_chain(length as u64) + 8)
+                        * (dw.value[i].abs() + direction.abs() * along.magnitude);
                     dv.error[i] = scale.abs() * (own + dw.error[i].hypot(direction * along.error()));
                 }
             }
@@ -353,8 +355,9 @@ impl Tape {
             let (mean_error, inverse_error) = if frozen {
                 (0.0, 4.0 * UNIT)
             } else {
-                let mean_error = (gamma(n as u64 * l as u64) * size).hypot(spread);
-                let variance_error = gamma(n as u64 * l as u64 + 4) * variance + 2.0 * variance.sqrt() * spread;
+                let chain = longest_chain(n as u64 * l as u64);
+                let mean_error = (gamma(chain) * size).hypot(spread);
+                let variance_error = gamma(chain + 4) * variance + 2.0 * variance.sqrt() * spread;
                 (mean_error, 0.5 * variance_error * inverse * inverse + 4.0 * UNIT)
             };
             statistics.push((mean, inverse, mean_error, inverse_error));

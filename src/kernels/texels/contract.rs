@@ -10,7 +10,7 @@ use crate::kernels::order::{Level, Part};
 use crate::kernels::params::tiles;
 use crate::kernels::predict::{Prediction, Work};
 use crate::kernels::program::{Binding, Builder, LANES, Source, source};
-use crate::kernels::reduce::{Reduction, SUM_PARTIALS};
+use crate::kernels::reduce::{Block, Reduction, SUM_PARTIALS, most_outputs};
 use crate::kernels::slices::{self, ContractSlice, Ranges, Staged};
 use crate::kernels::{Kernel, Tile, Variant};
 use crate::lowering::{Contract, Slot, gcd};
@@ -166,13 +166,19 @@ impl ContractLayout {
         1 + self.step() * (1 + columns + rows * (1 + columns))
     }
 
+    /// Iterations for storing the sums of a block.
+    fn store_iterations(&self) -> u32 {
+        1 + self.tile.rows * (1 + self.tile.columns / TEXEL * (1 + TEXEL))
+    }
+
     fn emit(&self, c: &Contract, builder: &mut Builder<'_>) -> Result<()> {
         let max_range = builder.caps.max_range();
         // A third of the remaining workspace for each side, and a third for partial sums.
         let room = builder.available(Slot::InputTexels).min(builder.available(Slot::FactorTexels)) / 3;
         let amount = |ranges: &Ranges| self.staged(c, ranges).into_iter().fold(0, u64::max);
         let staged = Staged { amount: &amount, limit: room };
-        for slices in slices::contract(c, max_range, max_range, Some(staged))? {
+        let max_output = most_outputs(c, c.terms(), builder).min(max_range);
+        for slices in slices::contract(c, max_range, max_output, Some(staged))? {
             self.emit_slices(c, &slices, builder)?;
         }
         Ok(())
@@ -185,8 +191,9 @@ impl ContractLayout {
         let tiles = u64::from(first.groups()) * u64::from(row_tiles) * u64::from(column_tiles);
         let all_steps = u64::from(c.batch) * u64::from(c.positions.div_ceil(self.step()));
         let wanted = builder.caps.speed().splits(tiles as f64, self.tile.rows * self.tile.columns);
-        let reduction = Reduction::new(c, first, wanted.min(all_steps / MIN_SPLIT), builder)?;
-        let at_once = builder.caps.max_terms(self.iterations());
+        let mut reduction = Reduction::new(c, first, c.terms(), wanted.min(all_steps / MIN_SPLIT), builder)?;
+        let block = Block::of(self.step());
+        let at_once = block.at_once(self.iterations(), self.store_iterations(), builder.caps);
         let mut accumulate = false;
         for slice in slices {
             builder.count(slice.multiply_adds(c, slice.ranges.positions()));
@@ -194,9 +201,9 @@ impl ContractLayout {
             let [narrow, wide] = self.staged(c, &slice.ranges);
             let steps = slice.ranges.positions().div_ceil(self.step());
             let all = slice.ranges.batch() * steps;
-            let sizes = [reduction.splits, all.div_ceil(reduction.splits), at_once];
+            let sizes = [reduction.splits, all.div_ceil(reduction.splits), block.units.min(at_once)];
             builder.order(false, Part::over_positions(&slice.ranges, sizes, Some(self.step()), [Level::Positions(1)]));
-            for split in reduction.dispatches(all, at_once) {
+            for split in reduction.dispatches(all, at_once, block) {
                 let draft = Draft::new(&CONTRACT)
                     .constants(&[
                         ("ROW_TEXELS", self.tile.rows / TEXEL),

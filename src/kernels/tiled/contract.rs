@@ -8,7 +8,7 @@ use crate::kernels::order::{Level, Part};
 use crate::kernels::params::tiles;
 use crate::kernels::predict::{Prediction, Work};
 use crate::kernels::program::{Builder, Source, source};
-use crate::kernels::reduce::{Reduction, SUM_PARTIALS};
+use crate::kernels::reduce::{Block, Reduction, SUM_PARTIALS, most_outputs};
 use crate::kernels::slices::{self, ContractSlice};
 use crate::kernels::{Kernel, Tile, Variant};
 use crate::lowering::Contract;
@@ -82,7 +82,7 @@ impl Variant<Contract> for ContractTile {
     }
 
     fn emit(&self, c: &Contract, builder: &mut Builder<'_>) -> Result<()> {
-        let slices = slices::contract_to_bindings(c, builder.caps)?;
+        let slices = slices::contract_to_bindings(c, most_outputs(c, c.terms(), builder), builder.caps)?;
         slices.iter().try_for_each(|slices| self.emit_slices(c, slices, builder))
     }
 }
@@ -109,17 +109,18 @@ impl ContractTile {
         let all_stages = (u64::from(c.batch) * u64::from(c.positions)).div_ceil(STAGE.into());
         let lanes = f64::from(LANES_POSITIONS * self.lanes_rows);
         let wanted = builder.caps.speed().splits(tiles as f64 * lanes, self.rows * self.columns);
-        let reduction = Reduction::new(c, first, wanted.min(all_stages / MIN_SPLIT), builder)?;
-        let at_once = builder.caps.max_terms(self.iterations());
+        let mut reduction = Reduction::new(c, first, c.terms(), wanted.min(all_stages / MIN_SPLIT), builder)?;
+        let block = Block::of(STAGE);
+        let at_once = block.at_once(self.iterations(), 1 + self.rows * (1 + self.columns), builder.caps);
         let mut accumulate = false;
         for slice in slices {
             builder.count(slice.multiply_adds(c, slice.ranges.positions()));
             let positions = u64::from(slice.ranges.batch()) * u64::from(slice.ranges.positions());
             let stages = positions.div_ceil(STAGE.into()) as u32;
             let terms = |stages: u32| stages.saturating_mul(STAGE);
-            let sizes = [reduction.splits, terms(stages.div_ceil(reduction.splits)), terms(at_once)];
+            let sizes = [reduction.splits, terms(stages.div_ceil(reduction.splits)), terms(block.units.min(at_once))];
             builder.order(false, Part::over_positions(&slice.ranges, sizes, None, [Level::Positions(1)]));
-            for split in reduction.dispatches(stages, at_once) {
+            for split in reduction.dispatches(stages, at_once, block) {
                 let draft = Draft::new(&CONTRACT)
                     .constants(&[
                         ("LANES_COLUMNS", LANES_POSITIONS),

@@ -1,6 +1,8 @@
-// Partial sums of losses and of squares. One workgroup per split: it adds up `term(i)`, which the kernel defines, over
-// the element range of the split, and stores the sum.
-// use: element_range, stored, sum_lanes, workgroup
+// Partial sums of losses and of squares. One workgroup per split: it adds up the terms of the element range of the split
+// by `add_term(i, sum)`, which the kernel defines, and stores the sum.
+// use: element_range, stored, sum_lanes, sum_terms, workgroup
+
+alias Term = Sum;
 
 struct Params {
     /// Number of splits. The dispatch may have more workgroups.
@@ -22,11 +24,7 @@ fn sum_split(workgroup: Workgroup, lane: u32) {
         return;
     }
     let range = element_range(split, params.split, params.count);
-    var sum = Sum(0);
-    for (var i = range.first + lane; i < range.end; i += LANES) {
-        sum += term(i);
-    }
-    sum = sum_lanes(lane, sum);
+    let sum = sum_lanes(lane, sum_terms(range.first + lane, range.end, LANES));
     if (lane == 0u) {
         partials[split] = stored(sum);
     }

@@ -1,24 +1,27 @@
-// Mean and variance of a channel of the batch, combined from those of its splits (Chan, Golub, LeVeque: Updating
-// Formulae and a Pairwise Algorithm for Computing Sample Variances, 1979). Also updates the running statistics.
-// use: batch_norm/partials
+// Mean and variance of a channel of the batch, from those of its splits: the squared deviations from the mean of a split,
+// and those of this mean from the mean of the channel, add up. Also updates the running statistics.
+// use: batch_norm/deviations, batch_norm/partials, sum_terms
 
 @group(0) @binding(2) var<storage, read_write> running_mean: array<Stored>;
 @group(0) @binding(3) var<storage, read_write> running_variance: array<Stored>;
 @group(0) @binding(4) var<storage, read_write> batches: array<u32>;
 
+var<private> channel_of_splits: u32;
+
+fn add_term(split: u32, sum: Term) -> Term {
+    let count = Sum(min(params.split, params.positions - split * params.split));
+    let of_split = partial(split, channel_of_splits);
+    let deviation = of_split.x - centre;
+    return vec2<Sum>(fma(count, deviation, sum.x), sum.y + fma(count * deviation, deviation, of_split.y));
+}
+
 fn moments(channel: u32) -> Moments {
-    var mean = Sum(0);
-    var seen = Sum(0);
-    var squares = Sum(0);
-    for (var s = 0u; s < params.splits; s++) {
-        let count = Sum(min(params.split, params.positions - s * params.split));
-        let all = seen + count;
-        let of_split = partial(s, channel);
-        let difference = of_split.x - mean;
-        mean += difference * (count / all);
-        squares += of_split.y + difference * difference * (seen * (count / all));
-        seen = all;
-    }
+    channel_of_splits = channel;
+    let count = Sum(params.positions);
+    centre = sum_terms(0u, params.splits, 1u).x / count;
+    let sums = sum_terms(0u, params.splits, 1u);
+    let mean = corrected_mean(sums, count);
+    let squares = corrected_squares(sums, count);
     let unbiased = squares / Sum(params.positions - 1u);
     running_mean[channel] = stored(followed(loaded(running_mean[channel]), mean));
     running_variance[channel] = stored(followed(loaded(running_variance[channel]), unbiased));
@@ -26,7 +29,7 @@ fn moments(channel: u32) -> Moments {
         // The count saturates instead of wrapping to 0.
         batches[0] = max(batches[0], batches[0] + 1u);
     }
-    return Moments(mean, squares / Sum(params.positions));
+    return Moments(mean, squares / count);
 }
 
 /// A running statistic after a batch.
