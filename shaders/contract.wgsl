@@ -54,13 +54,10 @@ fn contract(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
     let spacing = params.tiles.spacing;
     let tap_position = params.problem.in_first + i32(tap_first * dilation);
     let out_first = partials_at(split, group) + q * params.problem.taps;
-    let start = split_first(split);
-    let end = split_end(split);
-    // An empty split has one empty block.
-    for (var block = start; block == start || block < end; block += params.split.block) {
-        let block_end = min(block + params.split.block, end);
+    for (var block = split_first(split); has_block(block, split); block += params.split.block) {
+        let end = block_end(block, split);
         var sums: array<array<Sum, TILE_TAPS>, TILE_ROWS>;
-        for (var i = block; i < block_end; i++) {
+        for (var i = block; i < end; i++) {
             let sequence = i / params.tiles.stretches;
             let n = sequence / spacing;
             // The positions of the stretch start at `first` and are `spacing` apart.
@@ -106,10 +103,11 @@ fn contract(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
                 }
             }
         }
+        let first = block == split_first(split);
         for (var r = 0u; r < TILE_ROWS; r++) {
             for (var t = 0u; t < TILE_TAPS; t++) {
                 if (row_first + r < params.problem.rows && tap_first + t < params.problem.taps) {
-                    store_partial(out_first + (row_first + r) * params.partials.row + tap_first + t, sums[r][t], block == start);
+                    store_partial(out_first + (row_first + r) * params.partials.row + tap_first + t, sums[r][t], first);
                 }
             }
         }

@@ -32,14 +32,12 @@ fn contract_gemm(workgroup: Workgroup, @builtin(local_invocation_index) lane: u3
     let group = params.tiles.pair_first + slice_group;
     let column_end = params.problem.depth * params.problem.taps;
 
-    // The terms of a split are tiles of columns, in blocks. An empty split has one empty block.
-    let start = split_first(split);
-    let end = split_end(split);
+    // The terms of a split are tiles of columns, in blocks.
     let out_first = partials_at(split, group);
-    for (var block = start; block == start || block < end; block += params.split.block) {
-        let block_end = min(block + params.split.block, end);
+    for (var block = split_first(split); has_block(block, split); block += params.split.block) {
+        let end = block_end(block, split);
         var sums: array<array<Sum, TILE_COLUMNS>, TILE_ROWS>;
-        for (var tile = block; tile < block_end; tile++) {
+        for (var tile = block; tile < end; tile++) {
             let tile_first = (slice_group * params.tiles.column_tiles + tile) * params.tiles.depth * POSITIONS;
             for (var first = 0u; first < POSITIONS; first += DEPTH) {
                 for (var i = lane; i < DEPTH * ROWS; i += SIDE * SIDE) {
@@ -75,12 +73,13 @@ fn contract_gemm(workgroup: Workgroup, @builtin(local_invocation_index) lane: u3
                 workgroupBarrier();
             }
         }
+        let first = block == split_first(split);
         for (var r = 0u; r < TILE_ROWS; r++) {
             let row = row_first + place.y * TILE_ROWS + r;
             for (var c = 0u; c < TILE_COLUMNS; c++) {
                 let column = column_first + c * SIDE + place.x;
                 if (row < params.problem.rows && column < column_end) {
-                    store_partial(out_first + row * params.partials.row + column, sums[r][c], block == start);
+                    store_partial(out_first + row * params.partials.row + column, sums[r][c], first);
                 }
             }
         }

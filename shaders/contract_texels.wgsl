@@ -59,21 +59,20 @@ fn contract_texels(workgroup: Workgroup, @builtin(local_invocation_index) lane: 
         wide_columns[c] = unit * tiles.wide_texels + (column % tiles.unit_columns) * tiles.column_texels;
     }
 
-    let start = split_first(split);
-    let end = split_end(split);
     let narrow_step = params.problem.groups * tiles.narrow_units * tiles.narrow_texels;
     let wide_step = params.problem.groups * tiles.wide_units * tiles.wide_texels;
-    var narrow_item = (start / tiles.steps) * narrow_step;
-    var wide_item = (start / tiles.steps) * wide_step;
-    var step = start % tiles.steps;
+    var narrow_item = (split_first(split) / tiles.steps) * narrow_step;
+    var wide_item = (split_first(split) / tiles.steps) * wide_step;
+    var step = split_first(split) % tiles.steps;
     let out_first = partials_at(split, group);
-    // A split sums its steps in blocks. An empty split has one empty block.
-    for (var block = start; block == start || block < end; block += params.split.block) {
-        let block_end = min(block + params.split.block, end);
+    // A split sums its steps in blocks.
+    for (var block = split_first(split); has_block(block, split); block += params.split.block) {
+        let end = block_end(block, split);
         var sums: array<array<vec4<Sum>, COLUMN_TEXELS>, 4u * ROW_TEXELS>;
-        for (var i = block; i < block_end; i++) {
+        for (var i = block; i < end; i++) {
             for (var u = 0u; u < STEP; u++) {
-                // The last step may be short. Positions beyond the end contribute zero, even if the texel read in their place is not finite.
+                // The last step may be short. Positions beyond the end contribute zero, even if the texel read in their place is not
+                // finite.
                 let inside = u == 0u || step * STEP + u < params.problem.positions;
                 let position = min(step * STEP + u, params.problem.positions - 1u);
                 var samples: array<vec4<Sum>, COLUMN_TEXELS>;
@@ -99,6 +98,7 @@ fn contract_texels(workgroup: Workgroup, @builtin(local_invocation_index) lane: 
                 wide_item += wide_step;
             }
         }
+        let first = block == split_first(split);
         for (var r = 0u; r < 4u * ROW_TEXELS; r++) {
             let row = row_first * 4u + r;
             for (var c = 0u; c < COLUMN_TEXELS; c++) {
@@ -113,7 +113,7 @@ fn contract_texels(workgroup: Workgroup, @builtin(local_invocation_index) lane: 
                     }
                     if (row < params.problem.rows && q < params.problem.depth && t < params.problem.taps) {
                         let at = out_first + row * params.partials.row + q * params.problem.taps + t;
-                        store_partial(at, sums[r][c][e], block == start);
+                        store_partial(at, sums[r][c][e], first);
                     }
                 }
             }

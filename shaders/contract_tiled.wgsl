@@ -58,14 +58,12 @@ fn contract_tiled(
     }
     let unit_position = lane % STAGE;
     let unit = lane / STAGE;
-    // The positions of all batch items form one sequence. A split sums stages of it, in blocks. An empty split has one empty block.
-    let start = split_first(split);
-    let end = split_end(split);
+    // The positions of all batch items form one sequence. A split sums stages of it, in blocks.
     let out_first = partials_at(split, group);
-    for (var block = start; block == start || block < end; block += params.split.block) {
-        let block_end = min(block + params.split.block, end);
+    for (var block = split_first(split); has_block(block, split); block += params.split.block) {
+        let end = block_end(block, split);
         var sums: array<array<Sum, TILE_COLUMNS>, TILE_ROWS>;
-        for (var stage = block; stage < block_end; stage++) {
+        for (var stage = block; stage < end; stage++) {
             let sequence = stage * STAGE + unit_position;
             let n = sequence / params.problem.positions;
             let position = params.problem.position_first + sequence % params.problem.positions;
@@ -115,12 +113,13 @@ fn contract_tiled(
                 row_at += UNROLLED * ROW_VECTORS;
             }
         }
+        let first = block == split_first(split);
         for (var r = 0u; r < TILE_ROWS; r++) {
             let row = row_first + ((r / 4u) * LANES_ROWS + place.y) * 4u + r % 4u;
             for (var c = 0u; c < TILE_COLUMNS; c++) {
                 let column = column_first + ((c / 4u) * LANES_COLUMNS + place.x) * 4u + c % 4u;
                 if (row < params.problem.rows && column < column_end) {
-                    store_partial(out_first + row * params.partials.row + column, sums[r][c], block == start);
+                    store_partial(out_first + row * params.partials.row + column, sums[r][c], first);
                 }
             }
         }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod activations;
+mod arithmetic;
 mod case;
 mod cases;
 #[cfg(feature = "suite")]

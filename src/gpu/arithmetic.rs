@@ -136,9 +136,11 @@ impl Arithmetic {
             let one = [(a + b, sum), (a * b, product)];
             let inputs = [a, b, c];
             if inputs.iter().chain(&[a + b, a * b, fused, twice]).any(|v| !v.is_finite()) {
-                let same = |(expected, got): &(f32, f32)| expected == got || expected.is_nan() && got.is_nan();
-                all.keeps_infinities &=
-                    one.iter().all(same) && (same(&(fused, multiply_add)) || same(&(twice, multiply_add)));
+                let same = |(expected, got): &(f32, f32)| {
+                    expected.is_finite() || expected == got || expected.is_nan() && got.is_nan()
+                };
+                let multiply_add = same(&(fused, multiply_add)) || same(&(twice, multiply_add));
+                all.keeps_infinities &= one.iter().all(same) && multiply_add;
                 continue;
             }
             let small = |v: f32| v.is_subnormal();

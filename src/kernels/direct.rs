@@ -5,7 +5,7 @@ use super::order::{Level, Part};
 use super::params::tiles;
 use super::predict::{Work, rank};
 use super::program::{Builder, LANES, Source, source};
-use super::reduce::{Block, Reduction, SUM_PARTIALS, most_outputs};
+use super::reduce::{Blocks, Reduction, SUM_PARTIALS, most_outputs};
 use super::slices::{self, ContractSlice, CorrelateSlice, Limits, TapSlice};
 use super::walk::Walk;
 use super::{CorrelateLayout, CorrelateTile, Kernel, Prediction, Tile, Variant, ranked};
@@ -254,15 +254,16 @@ impl ContractTile {
             let stretches = Stretches::new(c, *self, slice.ranges.positions());
             let all = stretches.count(slice.ranges.batch()) as u32;
             let each = all.div_ceil(reduction.splits);
-            let block = Block::of(stretches.stretch.min(meeting));
-            let at_once = self.stretches_at_once(c, &stretches, each, block, builder.caps);
+            let blocks = self.blocks(c, &stretches, each, builder.caps);
             builder.count(slice.multiply_adds(c, meeting.min(slice.ranges.positions())));
             let inner = [Level::Positions(stretches.spacing)];
-            let sizes = [reduction.splits, each, block.units.min(at_once)];
+            let sizes = [reduction.splits, each, blocks.block];
             if meeting == c.positions {
                 builder.order(false, Part::over_positions(&slice.ranges, sizes, Some(stretches.stretch), inner));
             }
-            for split in reduction.dispatches(all, at_once, block) {
+            let dispatches = reduction.dispatches(all, blocks);
+            reduction.count(dispatches.clone(), blocks);
+            for split in dispatches {
                 let draft = Draft::new(&CONTRACT)
                     .constants(&[
                         ("TILE_ROWS", self.rows),
@@ -299,21 +300,20 @@ impl ContractTile {
         u64::from(c.batch) * u64::from(c.meeting_positions(self.taps))
     }
 
-    /// Stretches of each split that one dispatch may sum, where a split has `each`. Whole blocks if one fits.
-    fn stretches_at_once(&self, c: &Contract, stretches: &Stretches, each: u32, block: Block, caps: &Caps) -> u32 {
+    /// The blocks of splits of `each` stretches.
+    fn blocks(&self, c: &Contract, stretches: &Stretches, each: u32, caps: &Caps) -> Blocks {
         let iterations = self.position_iterations();
         let meeting = c.meeting_positions(self.taps);
         let store = 1 + self.taps + self.rows * (1 + self.taps);
+        let terms = stretches.stretch.min(meeting);
+        let blocks = Blocks::new(each, terms, [1 + self.taps + stretches.stretch * iterations, store], caps);
         // Iterations of the positions of all sequences if only few positions read a sample inside the wide side.
         let sequences = u64::from(each.div_ceil(stretches.stretches) + 1);
         let met = sequences * u64::from(meeting / stretches.spacing + 1) * u64::from(iterations);
-        let blocks = u64::from(each.div_ceil(block.units)) * u64::from(store);
-        let all = u64::from(each) * u64::from(2 + self.taps) + met + blocks;
-        if meeting < c.positions && all <= caps.max_iterations.into() {
-            each.max(1)
-        } else {
-            block.at_once(1 + self.taps + stretches.stretch * iterations, store, caps)
-        }
+        let stores = u64::from(each.div_ceil(blocks.block)) * u64::from(store);
+        let all = u64::from(each) * u64::from(2 + self.taps) + met + stores;
+        let few = meeting < c.positions && all <= caps.max_iterations.into();
+        if few { blocks.whole(each) } else { blocks }
     }
 }
 

@@ -60,34 +60,50 @@ fn second_pass_chain(splits: u32) -> u64 {
     u64::from(each.min(SPLITS_BLOCK) + each.div_ceil(SPLITS_BLOCK)) + sums::tree_chain(sharing(splits))
 }
 
-/// A block of a sum: its units, and the chain of their terms.
+/// How the units of a split are added: in blocks, each of them from zero, and some blocks in a dispatch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Block {
-    pub(super) units: u32,
+pub(super) struct Blocks {
+    /// Units of a block.
+    pub(super) block: u32,
+    /// Most units of a split that a dispatch adds.
+    pub(super) at_once: u32,
+    /// The chain of the terms of a block.
     chain: u64,
 }
 
-impl Block {
-    /// The block of an invocation whose units have `terms` terms each.
-    pub(super) fn of(terms: u32) -> Self {
-        let terms = terms.max(1);
-        let units = (sums::BLOCK / terms).max(1);
-        Block { units, chain: u64::from(units) * u64::from(terms) }
-    }
-
-    /// All units of a dispatch. A workgroup adds them with `sum_terms.wgsl`.
-    fn of_lanes(units: u32) -> Self {
-        Block { units: units.max(1), chain: sums::lane_chain(units.div_ceil(LANES).into()) + sums::tree_chain(LANES) }
-    }
-
-    /// Units that a dispatch can add, in whole blocks if one fits. An invocation takes `unit` iterations for a unit, and `store` to store
-    /// the sums of a block.
-    pub(super) fn at_once(&self, unit: u32, store: u32, caps: &Caps) -> u32 {
-        let block = self.units.saturating_mul(unit).saturating_add(store);
-        match caps.max_iterations / block {
-            0 => (caps.max_iterations.saturating_sub(store) / unit).clamp(1, self.units),
-            blocks => blocks.saturating_mul(self.units),
+impl Blocks {
+    /// The blocks of splits of `each` units. An invocation adds the `terms` terms of a unit in `unit` iterations, and stores the sums of a
+    /// block in `store` iterations. Where a device limits iterations, blocks are up to half as long if that saves dispatches.
+    pub(super) fn new(each: u32, terms: u32, [unit, store]: [u32; 2], caps: &Caps) -> Self {
+        let longest = (sums::BLOCK / terms.max(1)).max(1);
+        let at_once = |block: u32| {
+            let iterations = block.saturating_mul(unit).saturating_add(store);
+            match caps.max_iterations / iterations {
+                0 => (caps.max_iterations.saturating_sub(store) / unit).clamp(1, block),
+                blocks => blocks.saturating_mul(block),
+            }
+        };
+        let lengths = (longest.div_ceil(2)..=longest).rev();
+        let block = lengths.min_by_key(|&block| each.div_ceil(at_once(block))).unwrap_or(longest);
+        Blocks {
+            block: block.min(at_once(block)),
+            at_once: at_once(block),
+            chain: u64::from(block) * u64::from(terms.max(1)),
         }
+    }
+
+    /// Whole splits of `units` units in a dispatch.
+    pub(super) fn whole(self, units: u32) -> Self {
+        Blocks { at_once: units.max(1), ..self }
+    }
+
+    /// A dispatch of `sum_terms.wgsl` for all of `units` units, each a term, or for as many as a device adds at once.
+    fn of_lanes(units: u32, caps: &Caps) -> Self {
+        // An iteration for a term, and two for every 128.
+        let most = (caps.max_iterations / 64 * 63).max(1).saturating_mul(LANES);
+        let at_once = (sums::lanes_split(LANES.into()) as u32).min(most);
+        let lane = at_once.min(units).div_ceil(LANES);
+        Blocks { block: at_once, at_once, chain: sums::lane_chain(lane.into()) + sums::tree_chain(LANES) }
     }
 }
 
@@ -175,25 +191,22 @@ impl Reduction {
         self.strides
     }
 
-    /// Divides the splits of `all` units into dispatches of at most `at_once` units per split. An empty sum has one dispatch, which
-    /// writes zeros.
-    pub(super) fn dispatches(
-        &mut self,
-        all: u32,
-        at_once: u32,
-        block: Block,
-    ) -> impl Iterator<Item = SplitParams> + use<> {
+    /// Divides the splits of `all` units into dispatches. An empty sum has one dispatch, which writes zeros.
+    pub(super) fn dispatches(&self, all: u32, blocks: Blocks) -> impl Iterator<Item = SplitParams> + Clone + use<> {
         let each = all.div_ceil(self.splits);
-        let dispatches = (0..each.max(1)).step_by(at_once as usize).map(move |first| SplitParams {
+        (0..each.max(1)).step_by(blocks.at_once as usize).map(move |first| SplitParams {
             all,
             each,
             first,
-            end: first.saturating_add(at_once).min(each),
-            block: block.units,
-        });
-        self.block_chain = self.block_chain.max(block.chain);
-        self.blocks += dispatches.clone().map(|d| u64::from((d.end - d.first).div_ceil(d.block).max(1))).sum::<u64>();
-        dispatches
+            end: first.saturating_add(blocks.at_once).min(each),
+            block: blocks.block,
+        })
+    }
+
+    /// Counts the blocks of these dispatches, which are added to the same splits as all that were counted before.
+    pub(super) fn count(&mut self, dispatches: impl Iterator<Item = SplitParams>, blocks: Blocks) {
+        self.block_chain = self.block_chain.max(blocks.chain);
+        self.blocks += dispatches.map(|d| u64::from((d.end - d.first).div_ceil(d.block).max(1))).sum::<u64>();
     }
 
     /// The memory that the first pass writes.
@@ -286,11 +299,12 @@ impl Variant<SumRows> for Lanes {
             // Each lane sums every LANES-th term, in blocks.
             let all = ranges.batch() * ranges.positions();
             let each = all.div_ceil(reduction.splits);
-            let at_once = (sums::lanes_split(LANES.into()) as u32).min(lane_terms(builder.caps).saturating_mul(LANES));
-            let block = Block::of_lanes(at_once.min(each));
+            let blocks = Blocks::of_lanes(each, builder.caps);
             let inner = [Level::Lanes(LANES), Level::Positions(1)];
-            builder.order(false, Part::over_positions(&ranges, [reduction.splits, each, at_once], None, inner));
-            for split in reduction.dispatches(all, at_once, block) {
+            builder.order(false, Part::over_positions(&ranges, [reduction.splits, each, blocks.block], None, inner));
+            let dispatches = reduction.dispatches(all, blocks);
+            reduction.count(dispatches.clone(), blocks);
+            for split in dispatches {
                 let draft = Draft::new(&SUM_ROWS).input(s.input, input).partials(reduction, accumulate);
                 let params = Contraction {
                     partials: reduction.params(),
@@ -316,11 +330,6 @@ fn reduction(s: &SumRows, ranges: &Ranges, builder: &mut Builder<'_>) -> Result<
     let output = ElementRange { start: ranges.r.start.into(), length: channels.into() };
     let splits = [wanted, needed];
     Reduction::with([1, 1], channels, [0, channels], Role::BiasGradient, output, total, splits, builder)
-}
-
-/// Most terms that a lane of `sum_rows.wgsl` may add in a dispatch: an iteration for a term, and two for a block of them.
-fn lane_terms(caps: &Caps) -> u32 {
-    (caps.max_iterations / 64 * 63).max(1)
 }
 
 /// The parameters of a slice, whose channels are the rows of one group.

@@ -9,6 +9,7 @@ mod networks;
 mod oracle;
 mod own_training;
 mod state;
+mod sums;
 mod tape;
 mod training;
 mod types;

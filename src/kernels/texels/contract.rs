@@ -10,7 +10,7 @@ use crate::kernels::order::{Level, Part};
 use crate::kernels::params::tiles;
 use crate::kernels::predict::{Prediction, Work};
 use crate::kernels::program::{Binding, Builder, LANES, Source, source};
-use crate::kernels::reduce::{Block, Reduction, SUM_PARTIALS, most_outputs};
+use crate::kernels::reduce::{Blocks, Reduction, SUM_PARTIALS, most_outputs};
 use crate::kernels::slices::{self, ContractSlice, Ranges, Staged};
 use crate::kernels::{Kernel, Tile, Variant};
 use crate::lowering::{Contract, Slot, gcd};
@@ -192,8 +192,6 @@ impl ContractLayout {
         let all_steps = u64::from(c.batch) * u64::from(c.positions.div_ceil(self.step()));
         let wanted = builder.caps.speed().splits(tiles as f64, self.tile.rows * self.tile.columns);
         let mut reduction = Reduction::new(c, first, c.terms(), wanted.min(all_steps / MIN_SPLIT), builder)?;
-        let block = Block::of(self.step());
-        let at_once = block.at_once(self.iterations(), self.store_iterations(), builder.caps);
         let mut accumulate = false;
         for slice in slices {
             builder.count(slice.multiply_adds(c, slice.ranges.positions()));
@@ -201,9 +199,14 @@ impl ContractLayout {
             let [narrow, wide] = self.staged(c, &slice.ranges);
             let steps = slice.ranges.positions().div_ceil(self.step());
             let all = slice.ranges.batch() * steps;
-            let sizes = [reduction.splits, all.div_ceil(reduction.splits), block.units.min(at_once)];
+            let each = all.div_ceil(reduction.splits);
+            let iterations = [self.iterations(), self.store_iterations()];
+            let blocks = Blocks::new(each, self.step(), iterations, builder.caps);
+            let sizes = [reduction.splits, each, blocks.block];
             builder.order(false, Part::over_positions(&slice.ranges, sizes, Some(self.step()), [Level::Positions(1)]));
-            for split in reduction.dispatches(all, at_once, block) {
+            let dispatches = reduction.dispatches(all, blocks);
+            reduction.count(dispatches.clone(), blocks);
+            for split in dispatches {
                 let draft = Draft::new(&CONTRACT)
                     .constants(&[
                         ("ROW_TEXELS", self.tile.rows / TEXEL),

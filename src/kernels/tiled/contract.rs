@@ -8,7 +8,7 @@ use crate::kernels::order::{Level, Part};
 use crate::kernels::params::tiles;
 use crate::kernels::predict::{Prediction, Work};
 use crate::kernels::program::{Builder, Source, source};
-use crate::kernels::reduce::{Block, Reduction, SUM_PARTIALS, most_outputs};
+use crate::kernels::reduce::{Blocks, Reduction, SUM_PARTIALS, most_outputs};
 use crate::kernels::slices::{self, ContractSlice};
 use crate::kernels::{Kernel, Tile, Variant};
 use crate::lowering::Contract;
@@ -110,17 +110,20 @@ impl ContractTile {
         let lanes = f64::from(LANES_POSITIONS * self.lanes_rows);
         let wanted = builder.caps.speed().splits(tiles as f64 * lanes, self.rows * self.columns);
         let mut reduction = Reduction::new(c, first, c.terms(), wanted.min(all_stages / MIN_SPLIT), builder)?;
-        let block = Block::of(STAGE);
-        let at_once = block.at_once(self.iterations(), 1 + self.rows * (1 + self.columns), builder.caps);
+        let iterations = [self.iterations(), 1 + self.rows * (1 + self.columns)];
         let mut accumulate = false;
         for slice in slices {
             builder.count(slice.multiply_adds(c, slice.ranges.positions()));
             let positions = u64::from(slice.ranges.batch()) * u64::from(slice.ranges.positions());
             let stages = positions.div_ceil(STAGE.into()) as u32;
+            let each = stages.div_ceil(reduction.splits);
+            let blocks = Blocks::new(each, STAGE, iterations, builder.caps);
             let terms = |stages: u32| stages.saturating_mul(STAGE);
-            let sizes = [reduction.splits, terms(stages.div_ceil(reduction.splits)), terms(block.units.min(at_once))];
+            let sizes = [reduction.splits, terms(each), terms(blocks.block)];
             builder.order(false, Part::over_positions(&slice.ranges, sizes, None, [Level::Positions(1)]));
-            for split in reduction.dispatches(stages, at_once, block) {
+            let dispatches = reduction.dispatches(stages, blocks);
+            reduction.count(dispatches.clone(), blocks);
+            for split in dispatches {
                 let draft = Draft::new(&CONTRACT)
                     .constants(&[
                         ("LANES_COLUMNS", LANES_POSITIONS),
