@@ -21,7 +21,8 @@
 //! - An activation and a residual ([`Fused`]) are fused into the same dispatch; the gradients apply the derivative of the
 //!   activation as they load the output gradient.
 //! - The same plan on the same device gives the same bits every time.
-//! - Every output is within `gamma(terms + 1) * (sum of |w*x| + |b|)` of the exact value, see [`mod@reference`].
+//! - Every element is within `gamma(chain + 1) * (sum of |w*x| + |b|)` of the exact value, where the chain is the most additions that a
+//!   term passes through, see [`mod@reference`] and [`Plan::chain`].
 //!
 //! # Tensors in, tensors out
 //!

@@ -10,17 +10,6 @@ use conv1d::{
     Role, Wanted,
 };
 
-const ACTIVATIONS: [Activation; 8] = [
-    Activation::Identity,
-    Activation::Relu,
-    Activation::LeakyRelu(0.125),
-    Activation::LeakyRelu(-0.5),
-    Activation::Silu,
-    Activation::Gelu,
-    Activation::Tanh,
-    Activation::Sigmoid,
-];
-
 const RESIDUALS: [Residual; 3] = [Residual::None, Residual::BeforeActivation, Residual::AfterActivation];
 
 /// Values computed with Python's `math`.
@@ -75,7 +64,7 @@ fn exact_values() {
 /// As in the shaders and in PyTorch.
 #[test]
 fn nan_stays_nan() {
-    for activation in ACTIVATIONS {
+    for activation in Activation::ALL {
         assert!(activation.value(f64::NAN).is_nan(), "{activation:?}");
     }
     assert_eq!(Activation::Relu.derivative(f64::NAN), 1.0);
@@ -83,7 +72,7 @@ fn nan_stays_nan() {
 
 #[test]
 fn derivatives_are_those_of_the_values() {
-    for activation in ACTIVATIONS {
+    for activation in Activation::ALL {
         for z in [-7.25, -1.5, -0.25, 0.125, 0.75, 3.0, 9.0] {
             let step = 1e-5;
             let slope = (activation.value(z + step) - activation.value(z - step)) / (2.0 * step);
@@ -111,7 +100,7 @@ fn every_activation_and_residual_in_every_kernel() {
     let mut residuals = RESIDUALS.into_iter().cycle();
     // Tanh and sigmoid with a residual after them, so that their derivative is computed from the pre-activation.
     let again = [Activation::Tanh, Activation::Relu, Activation::Identity, Activation::Sigmoid];
-    for activation in ACTIVATIONS.into_iter().chain(again) {
+    for activation in Activation::ALL.into_iter().chain(again) {
         let (Some((layer, input)), Some(residual)) = (shapes.next(), residuals.next()) else { return };
         let case = Case::new(layer.activation(activation).residual(residual), input);
         let data = Data::new(&case);
@@ -162,7 +151,7 @@ fn extreme_values() {
     let x = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 3e38, -3e38, 1e-30, -1e-30, 0.0];
     let input = gpu().tensor(&x, [1, 1, x.len()]).unwrap();
     let w = gpu().tensor(&[1.0], [1, 1, 1]).unwrap();
-    for activation in ACTIVATIONS {
+    for activation in Activation::ALL {
         let conv = Conv1d::new(1, 1, 1).activation(activation);
         let tensors = [(Role::Input, &input), (Role::Weight, &w)];
         let y = gpu().forward(conv, &tensors, &PlanOptions::default().kernel("direct/1x1")).unwrap().read().unwrap();
@@ -183,7 +172,7 @@ fn a_residual_block_there_and_back() {
     let tensor = |seed, shape: [usize; 3]| gpu().tensor(&values(seed, shape.iter().product()), shape).unwrap();
     let (x, w, r, dy) = (tensor(1, shape), tensor(2, [6, 6, 3]), tensor(3, shape), tensor(4, shape));
     let options = PlanOptions::default();
-    for activation in ACTIVATIONS {
+    for activation in Activation::ALL {
         for residual in RESIDUALS {
             let block = Conv1d::new(6, 6, 3).padding(Padding::Same).activation(activation).residual(residual);
             let z = gpu().zeros(shape).unwrap();

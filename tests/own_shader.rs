@@ -440,16 +440,7 @@ fn activations_of_tensors() {
     let small = limited_gpu(|limits| limits.max_storage_buffer_binding_size = 1 << 10);
     let x = values(5, 700).iter().map(|v| v * 6.0).collect::<Vec<f32>>();
     let dy = values(6, 700);
-    for activation in [
-        Activation::Identity,
-        Activation::Relu,
-        Activation::LeakyRelu(0.1),
-        Activation::LeakyRelu(-0.5),
-        Activation::Silu,
-        Activation::Gelu,
-        Activation::Tanh,
-        Activation::Sigmoid,
-    ] {
+    for activation in Activation::ALL {
         for gpu in [gpu(), &small] {
             let tensor = |values: &[f32]| gpu.tensor(values, [7, 100]).unwrap();
             let y = gpu.activation(activation, &tensor(&x)).unwrap();

@@ -48,11 +48,14 @@ fn exponential(x: Sum) -> Sum {
 
 /// 2^exponent, for exponents from -126 to 127.
 fn power_of_two(exponent: i32) -> Sum {
-    return bitcast<f32>(u32(exponent + 127) << 23u);
+    return bitcast<f32>((exponent << 23u) + 0x3f800000);
 }
 
-/// value * 2^exponent, for exponents from -252 to 254. In two steps, since 2^exponent itself may be too small for a float.
+/// value * 2^exponent, for exponents from -253 to 0 and values of less than 2^127. Results below the smallest normal number are 0. The
+/// exponent is added to that of `value`: a product with 2^exponent would need two factors, since 2^exponent may be too small for a float,
+/// and drivers reorder products.
 fn times_power_of_two(value: Sum, exponent: i32) -> Sum {
-    let half = exponent >> 1u;
-    return value * power_of_two(half) * power_of_two(exponent - half);
+    let bits = bitcast<i32>(value) + (exponent << 23u);
+    let size = bitcast<i32>(abs(value)) + (exponent << 23u);
+    return select(bitcast<f32>(bits), 0.0, size < 0x00800000);
 }

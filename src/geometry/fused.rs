@@ -3,7 +3,9 @@ use crate::error::{Error, Result};
 
 /// A function applied to every element of the output.
 ///
-/// Kernels compute it in `f32`, to within `2^-20 * (1 + |z|)` of its exact value at the `z` that they computed.
+/// Kernels compute it in `f32`, to within `2^-20` of its value at the `z` that they computed, relative to that value, however small it
+/// is. Results below the smallest normal number may be zero. `tanh` and sigmoid do not decrease, and no result has the wrong sign. See
+/// [`Activation::value_error`] and [`Activation::derivative_error`].
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 #[non_exhaustive]
 pub enum Activation {
@@ -62,6 +64,18 @@ pub struct Fused {
 }
 
 impl Activation {
+    /// Every activation. Leaky `ReLU` is there with a positive and with a negative slope.
+    pub const ALL: [Activation; 8] = [
+        Activation::Identity,
+        Activation::Relu,
+        Activation::LeakyRelu(0.125),
+        Activation::LeakyRelu(-0.5),
+        Activation::Silu,
+        Activation::Gelu,
+        Activation::Tanh,
+        Activation::Sigmoid,
+    ];
+
     /// Checks its argument.
     ///
     /// # Errors

@@ -88,7 +88,7 @@ impl Blocks {
         Blocks {
             block: block.min(at_once(block)),
             at_once: at_once(block),
-            chain: u64::from(block) * u64::from(terms.max(1)),
+            chain: u64::from(block.min(each)) * u64::from(terms),
         }
     }
 
@@ -128,14 +128,32 @@ pub(super) struct Reduction {
     /// The longest chain of a block, and the blocks of a split.
     block_chain: u64,
     blocks: u64,
-    /// Strides of the tensor that the first pass writes: partial sums, or the output.
-    strides: PartialParams,
-    /// Values of one split, values of a row, and elements of the output from one row to the next.
-    values: u64,
+    output: Output,
+}
+
+/// The values that a reduction computes: the part of a gradient, with its strides.
+#[derive(Debug, Clone, Copy)]
+struct Output {
+    groups: u32,
+    rows: u32,
+    /// Values of a row.
     row_length: u32,
-    out_row: u32,
+    /// Elements of the gradient from one group to the next, and from one row to the next.
+    group_stride: u32,
+    row_stride: u32,
     role: Role,
-    output: ElementRange,
+    range: ElementRange,
+}
+
+impl Output {
+    fn values(&self) -> u64 {
+        u64::from(self.groups) * u64::from(self.rows) * u64::from(self.row_length)
+    }
+
+    /// The gradient itself.
+    fn binding(&self, variable: &'static str) -> Binding {
+        Binding::new(variable, Operand::Role(self.role), self.range)
+    }
 }
 
 impl Reduction {
@@ -150,45 +168,41 @@ impl Reduction {
     ) -> Result<Self> {
         let row_length = ranges.depth() * c.taps;
         let out_row = c.depth * c.taps;
-        let output = slices::contract_output(c, ranges);
-        let rows = [ranges.groups(), ranges.rows()];
-        let strides = [c.rows * out_row, out_row];
-        let needed = terms.div_ceil(sums::SPLIT);
-        Self::with(rows, row_length, strides, Role::WeightGradient, output, terms, [wanted, needed], builder)
+        let output = Output {
+            groups: ranges.groups(),
+            rows: ranges.rows(),
+            row_length,
+            group_stride: c.rows * out_row,
+            row_stride: out_row,
+            role: Role::WeightGradient,
+            range: slices::contract_output(c, ranges),
+        };
+        Self::with(output, terms, [wanted, terms.div_ceil(sums::SPLIT)], builder)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the sizes of two gradients in one place")]
-    fn with(
-        [groups, rows]: [u32; 2],
-        row_length: u32,
-        [out_group, out_row]: [u32; 2],
-        role: Role,
-        output: ElementRange,
-        terms: u64,
-        [wanted, needed]: [u64; 2],
-        builder: &mut Builder<'_>,
-    ) -> Result<Self> {
-        let values = u64::from(groups) * u64::from(rows) * u64::from(row_length);
+    /// The reduction of `terms` terms for each value of `output`, in `wanted` splits if the workspace holds them, or in the `needed` ones.
+    fn with(output: Output, terms: u64, [wanted, needed]: [u64; 2], builder: &mut Builder<'_>) -> Result<Self> {
+        let values = output.values();
         let room = builder.available(Slot::Partials) / values;
         // The second pass takes an iteration for each split of an invocation, and for each block of them.
         let most = (builder.caps.max_iterations / 2).saturating_mul(LANES).min(65_535);
         // Half of the workspace leaves room for columns.
         let splits = wanted.min(room / 2).max(needed.min(room)).clamp(1, most.into()) as u32;
-        let split = splits > 1;
-        if split {
+        if splits > 1 {
             builder.reserve(Slot::Partials, u64::from(splits) * values)?;
         }
-        let strides = PartialParams {
-            split: values as u32,
-            group: if split { rows * row_length } else { out_group },
-            row: if split { row_length } else { out_row },
-        };
-        Ok(Reduction { splits, terms, block_chain: 0, blocks: 0, strides, values, row_length, out_row, role, output })
+        Ok(Reduction { splits, terms, block_chain: 0, blocks: 0, output })
     }
 
     /// Strides of the tensor that the first pass writes.
     pub(super) fn params(&self) -> PartialParams {
-        self.strides
+        let Output { rows, row_length, group_stride, row_stride, .. } = self.output;
+        let split = self.splits > 1;
+        PartialParams {
+            split: self.output.values() as u32,
+            group: if split { rows * row_length } else { group_stride },
+            row: if split { row_length } else { row_stride },
+        }
     }
 
     /// Divides the splits of `all` units into dispatches. An empty sum has one dispatch, which writes zeros.
@@ -212,9 +226,9 @@ impl Reduction {
     /// The memory that the first pass writes.
     fn partials(&self, variable: &'static str) -> Binding {
         if self.splits > 1 {
-            Binding::slot(variable, Slot::Partials, u64::from(self.splits) * self.values)
+            Binding::slot(variable, Slot::Partials, u64::from(self.splits) * self.output.values())
         } else {
-            Binding::new(variable, Operand::Role(self.role), self.output)
+            self.output.binding(variable)
         }
     }
 
@@ -230,18 +244,18 @@ impl Reduction {
         if self.splits == 1 {
             return Ok(());
         }
-        let values = LANES / sharing(self.splits);
+        let (values, at_once) = (self.output.values(), LANES / sharing(self.splits));
         let draft = Draft::new(&SUM_PARTIALS)
-            .constants(&[("SUMS", values), ("BLOCK", SPLITS_BLOCK)])
+            .constants(&[("SUMS", at_once), ("BLOCK", SPLITS_BLOCK)])
             .bind(self.partials("input"))
-            .bind(Binding::new("output", Operand::Role(self.role), self.output));
+            .bind(self.output.binding("output"));
         let params = SumPartials {
-            values: self.values as u32,
-            row_length: self.row_length,
+            values: values as u32,
+            row_length: self.output.row_length,
             splits: self.splits,
-            out_row: self.out_row,
+            out_row: self.output.row_stride,
         };
-        builder.dispatch(draft, self.values.div_ceil(values.into()), &params)
+        builder.dispatch(draft, values.div_ceil(at_once.into()), &params)
     }
 }
 
@@ -327,9 +341,16 @@ fn reduction(s: &SumRows, ranges: &Ranges, builder: &mut Builder<'_>) -> Result<
     let lanes = f64::from(channels) * f64::from(LANES);
     let wanted = builder.caps.speed().splits(lanes, 1).min(total / MIN_SPLIT);
     let needed = total.div_ceil(sums::lanes_split(LANES.into()));
-    let output = ElementRange { start: ranges.r.start.into(), length: channels.into() };
-    let splits = [wanted, needed];
-    Reduction::with([1, 1], channels, [0, channels], Role::BiasGradient, output, total, splits, builder)
+    let output = Output {
+        groups: 1,
+        rows: 1,
+        row_length: channels,
+        group_stride: 0,
+        row_stride: channels,
+        role: Role::BiasGradient,
+        range: ElementRange { start: ranges.r.start.into(), length: channels.into() },
+    };
+    Reduction::with(output, total, [wanted, needed], builder)
 }
 
 /// The parameters of a slice, whose channels are the rows of one group.

@@ -5,6 +5,7 @@ use crate::geometry::{Activation, Operation, Residual, Shapes};
 use crate::kernels::Prediction;
 use crate::kernels::program::Resource;
 use crate::lowering::{Operand, Role};
+use crate::reference::gamma;
 use std::fmt;
 
 /// Most dispatches that are shown one by one.
@@ -86,8 +87,29 @@ impl Plan {
             more => writeln!(f, "    and {more} more")?,
         }
         match self.order() {
-            Some(order) => writeln!(f, "  order of the terms of an element: {order}"),
-            None => writeln!(f, "  the order of the terms differs from element to element"),
+            Some(order) => writeln!(f, "  order of the terms of an element: {order}")?,
+            None => writeln!(f, "  the order of the terms differs from element to element")?,
+        }
+        self.promise_lines(f)
+    }
+
+    /// The promised error bound.
+    fn promise_lines(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (chain, forward) = (self.chain(), self.operation == Operation::Forward);
+        let through = self.fused.activation != Activation::Identity;
+        // A gradient through an activation rounds each term twice more.
+        let roundings = chain + 1 + if through && !forward { 2 } else { 0 };
+        let share = gamma(roundings);
+        let plural = if chain == 1 { "" } else { "s" };
+        write!(
+            f,
+            "  a term passes through at most {chain} addition{plural}: elements are within gamma({roundings}) = {share:.1e} of "
+        )?;
+        writeln!(f, "the sum of the magnitudes of their terms")?;
+        match (self.fused.activation, forward) {
+            (Activation::Identity | Activation::Relu | Activation::LeakyRelu(_), _) => Ok(()),
+            (_, true) => writeln!(f, "  and the activation is within 2^-20 of its value there"),
+            (_, false) => writeln!(f, "  and the derivative is within 2^-20 of the sum of the magnitudes of its terms"),
         }
     }
 

@@ -61,6 +61,12 @@ impl Activation {
         }
     }
 
+    /// The exact derivative at the tensor that it is computed from: the input of the activation if
+    /// [`derivative_needs_input`](Activation::derivative_needs_input), otherwise its output.
+    pub fn derivative_at(self, saved: f64) -> f64 {
+        if self.derivative_needs_input() { self.derivative(saved) } else { self.derivative_from_value(saved) }
+    }
+
     /// The derivative where the value is `y`; only for activations whose value determines the derivative.
     fn derivative_from_value(self, y: f64) -> f64 {
         match self {
@@ -83,7 +89,7 @@ impl Activation {
     }
 
     /// Error allowed for computing a value of this magnitude: `2^-20` of it, and the smallest normal number, below which a device may
-    /// flush to zero. Identity and ReLU are exact, and leaky ReLU rounds once.
+    /// flush to zero. Identity and `ReLU` are exact, and leaky `ReLU` rounds once.
     pub fn value_error(self, value: f64) -> f64 {
         match self {
             Activation::Identity | Activation::Relu => 0.0,

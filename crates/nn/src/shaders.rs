@@ -203,3 +203,30 @@ fn check_iterations(what: &'static str, iterations: u64, caps: &Caps) -> Result<
     let limit = caps.max_iterations.into();
     if value > limit { Err(Error::too_large(what, value, limit)) } else { Ok(()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use conv1d::DeviceClass;
+    use conv1d::reference::longest_chain;
+
+    /// The chain of `terms` terms that an invocation adds with `sum_terms`.
+    fn in_blocks(terms: u64) -> u64 {
+        let blocks = terms.div_ceil(128);
+        terms.min(128) + blocks.min(128) + blocks.div_ceil(128)
+    }
+
+    /// Losses, norms of gradients and batch statistics, summed by lanes, by a tree of lanes, and again for the splits.
+    #[test]
+    fn chains_are_as_short_as_promised() {
+        let caps = Caps::of(DeviceClass::Discrete);
+        for elements in (0..32).flat_map(|power| [1_u64 << power, (1 << power) + 77]).chain([u32::MAX.into()]) {
+            let Splits { count, split } = Splits::of(elements, 1, &caps).unwrap();
+            let first = in_blocks(split.min(elements).div_ceil(LANES)) + 6;
+            let by_a_workgroup = count.div_ceil(LANES) + 6;
+            let by_an_invocation = in_blocks(count);
+            let chain = first + by_a_workgroup.max(by_an_invocation);
+            assert!(chain.min(elements) <= longest_chain(elements), "{elements}: {chain}");
+        }
+    }
+}

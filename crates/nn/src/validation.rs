@@ -15,15 +15,7 @@ use naga::valid::{Capabilities, ValidationFlags, Validator};
 /// Schedules that together use every shader of a pass: all activations, with and without dropout, sums, gradients,
 /// losses.
 fn schedules() -> Vec<Schedule> {
-    let activations = [
-        Activation::Relu,
-        Activation::LeakyRelu(0.1),
-        Activation::Silu,
-        Activation::Gelu,
-        Activation::Tanh,
-        Activation::Sigmoid,
-    ];
-    let row = activations.into_iter().fold(Sequential::new().then(Conv1d::new(4, 4, 1)), |row, activation| {
+    let row = Activation::ALL.into_iter().fold(Sequential::new().then(Conv1d::new(4, 4, 1)), |row, activation| {
         row.then(activation)
             .then(BatchNorm1d::new(4))
             .then(activation)

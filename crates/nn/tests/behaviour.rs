@@ -191,15 +191,7 @@ fn finite_differences_agree_with_dropout_and_batch_normalisation() {
 
 #[test]
 fn finite_differences_agree_wherever_an_activation_stands() {
-    for activation in [
-        Activation::Relu,
-        Activation::LeakyRelu(0.1),
-        Activation::LeakyRelu(-0.5),
-        Activation::Silu,
-        Activation::Gelu,
-        Activation::Tanh,
-        Activation::Sigmoid,
-    ] {
+    for activation in Activation::ALL {
         let kinked = matches!(activation, Activation::Relu | Activation::LeakyRelu(_));
         let step = if kinked { KINKED } else { SMOOTH };
         let conv = || Conv1d::new(4, 4, 3).padding(Padding::Same);

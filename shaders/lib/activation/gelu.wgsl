@@ -20,11 +20,6 @@ fn mills(a: Sum) -> Sum {
     return sum * t;
 }
 
-/// |z|, at most 14.5.
-fn size_of(z: Sum) -> Sum {
-    return select(abs(z), 14.5, abs(z) > 14.5);
-}
-
 /// The parts of e^(-a^2/2). The square of the upper half of the digits of `a` is exact. The rest of a^2/2 is subtracted after the range
 /// reduction.
 fn bell(a: Sum) -> Exponential {
@@ -35,10 +30,11 @@ fn bell(a: Sum) -> Exponential {
 }
 
 fn activate(z: Sum, slope: f32) -> Sum {
-    let a = size_of(z);
+    let a = min(abs(z), 14.5);
     let e = bell(a);
     let tail = times_power_of_two(a * (e.mantissa * mills(a)), e.exponent);
-    return select(-tail, z - tail, z >= 0.0);
+    // A NaN is not below 0, and stays NaN.
+    return select(z - tail, -tail, z < 0.0);
 }
 
 /// The activation plus a residual.
@@ -48,8 +44,8 @@ fn activate_onto(residual: Sum, z: Sum, slope: f32) -> Sum {
 
 /// The derivative, Phi(z) + z * phi(z) with the density phi. `saved` is the input of the activation.
 fn derivative(saved: Sum, saved_input: bool, slope: f32) -> Sum {
-    let a = size_of(saved);
+    let a = select(abs(saved), 14.5, abs(saved) > 14.5);
     let e = bell(a);
     let tail = times_power_of_two(e.mantissa * fma(-0.3989423, a, mills(a)), e.exponent);
-    return select(tail, 1.0 - tail, saved >= 0.0);
+    return select(1.0 - tail, tail, saved < 0.0);
 }

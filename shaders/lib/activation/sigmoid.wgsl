@@ -5,7 +5,7 @@
 /// 0; above 87.3366 it is 1.
 fn activate(z: Sum, slope: f32) -> Sum {
     let y = 1.0 / (1.0 + exponential(-z));
-    return select(select(y, 0.0, z < -87.3366), 1.0, z > 87.3366);
+    return select(y, saturate(z), abs(z) > 87.3366);
 }
 
 /// The activation plus a residual.

@@ -4,10 +4,16 @@
 // result is 0.
 // use: exponential
 
+/// e^-|z|, at least 2^-126: a summand of 1.
+fn beside_one(e: Exponential) -> Sum {
+    return e.mantissa * power_of_two(max(e.exponent, -126));
+}
+
 fn activate(z: Sum, slope: f32) -> Sum {
-    let size = select(abs(z), 120.0, abs(z) > 120.0);
+    // A NaN in place of z stays in the quotient.
+    let size = min(abs(z), 120.0);
     let e = exponential_parts(-size);
-    let quotient = select(z, -size * e.mantissa, z < 0.0) / (1.0 + times_power_of_two(e.mantissa, e.exponent));
+    let quotient = select(z, -size * e.mantissa, z < 0.0) / (1.0 + beside_one(e));
     return select(quotient, times_power_of_two(quotient, e.exponent), z < 0.0);
 }
 
@@ -21,7 +27,7 @@ fn activate_onto(residual: Sum, z: Sum, slope: f32) -> Sum {
 fn derivative(saved: Sum, saved_input: bool, slope: f32) -> Sum {
     let size = select(abs(saved), 120.0, abs(saved) > 120.0);
     let e = exponential_parts(-size);
-    let small = times_power_of_two(e.mantissa, e.exponent);
+    let small = beside_one(e);
     let large_sigmoid = 1.0 / (1.0 + small);
     let right = large_sigmoid * fma(size * small, large_sigmoid, 1.0);
     let left = e.mantissa * large_sigmoid * fma(-size, large_sigmoid, 1.0);
