@@ -102,6 +102,27 @@ async fn every_kernel_with_activations() {
     assert_cases(layers.map(|fused| (fused, [1, 4, 24]))).await;
 }
 
+/// Tint and Chromium's drivers may compute exponentials, divisions and their order otherwise than naga and the native ones.
+#[wasm_bindgen_test]
+async fn activations_keep_their_bounds() {
+    let gpu = open().await;
+    let arithmetic = gpu.arithmetic_async().await.unwrap();
+    console_log!("{arithmetic}");
+    assert!(arithmetic.rounds_to_nearest, "{arithmetic}");
+    let dense = (-60_000..=60_000).map(|i| i as f32 * 0.002_003);
+    let exponents = (1..255_u32).flat_map(|e| [e << 23, 1 << 31 | e << 23 | 0x35_04f3]).map(f32::from_bits);
+    let points: Vec<f32> = dense.chain(exponents).collect();
+    let z = gpu.tensor(&points, [points.len()]).unwrap();
+    for activation in Activation::ALL {
+        let got = gpu.activation(activation, &z).unwrap().read_async().await.unwrap();
+        for (&got, &z) in got.iter().zip(&points) {
+            let exact = activation.value(z.into());
+            let error = (f64::from(got) - exact).abs();
+            assert!(error <= activation.value_error(exact), "{activation:?} of {z:e} is {got:e}, exactly {exact:e}");
+        }
+    }
+}
+
 async fn assert_goldens(index: &str, tensors: &[u8]) {
     let gpu = open().await;
     let goldens: Vec<Golden> = serde_json::from_str(index).unwrap();

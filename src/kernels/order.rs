@@ -50,9 +50,9 @@ pub(crate) enum Level {
     TexelResidues(u32),
     Taps,
     TapsDescending,
-    /// Splits: their number, and the terms or stretches of each. Each split is summed from zero.
+    /// Splits: their number, and the terms or stretches of each. Each split is summed from zero; their sums are added as a tree.
     Splits(u32, u32),
-    /// Blocks of terms, or of stretches, within a split. Each block is summed from zero.
+    /// Blocks of terms, or of stretches, within a split. Each block is summed from zero and added to the blocks before it.
     Blocks(u32),
     /// Stretches of positions. The positions of a stretch belong to one batch item.
     Stretches(u32),
