@@ -40,7 +40,10 @@ fn sum_partials(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32
             sum += block;
         }
     }
-    sum = sum_lanes(lane, sum);
+    // Without sharing there is nothing to add up, and no barrier.
+    if (SUMS < LANES) {
+        sum = sum_lanes(lane, sum);
+    }
     if (lane < SUMS && value < partials.values) {
         let out = params.skips.output + value / partials.row_length * partials.out_row + value % partials.row_length;
         output[out] = stored(sum);

@@ -20,12 +20,17 @@ fn levels(count: u64) -> u32 {
     count.max(1).next_power_of_two().ilog2()
 }
 
-/// Terms of a block, where an invocation adds them one after the other. A block costs a load and a store of its sum, 0.6 % of the
-/// multiply-adds of its 512 terms.
-pub(crate) const BLOCK: u32 = 512;
+/// Most terms of a block of a split of `terms` terms, where an invocation adds them one after the other and `tree` additions follow. A
+/// block costs a load and a store of its sum, 0.3 to 0.5 % of its multiply-adds. So a split is one block if the chain allows. Otherwise
+/// its blocks are as long as leaves 40 additions for slices and dispatches that end a block early.
+pub(crate) fn block(terms: u64, tree: u64) -> u32 {
+    if terms + tree <= 1025 {
+        return terms.max(1) as u32;
+    }
+    CHAIN.saturating_sub(40 + tree + 2 * terms.div_ceil(1024)).max(512) as u32
+}
 
-/// Most terms of a split: 256 blocks. The chain of a split is then at most 768, which leaves room for slices and dispatches that end a
-/// block early.
+/// Most terms of a split, unless the workspace has no room for so many splits. Its blocks have 700 terms or so, and its chain is at most 1,000.
 pub(crate) const SPLIT: u64 = 1 << 17;
 
 /// Terms of a block of `sum_terms.wgsl`, and blocks of a block of blocks.
@@ -57,6 +62,17 @@ mod tests {
         assert_eq!([1041, 2048, 2049].map(longest_chain), [1041, 1041, 1042]);
         assert_eq!([1 << 27, (1 << 27) + 1, 1 << 32].map(longest_chain), [1057, 1058, 1062]);
         assert_eq!(longest_chain(u64::MAX), 1024 + 54 + 16);
+    }
+
+    #[test]
+    fn blocks_keep_it() {
+        for terms in (0..=17).flat_map(|power| [1_u64 << power, (1 << power) * 3 / 4, (1 << power) - 1]) {
+            for tree in [0, 3, 22, 70] {
+                let block = u64::from(block(terms, tree));
+                let chain = block.min(terms) + terms.div_ceil(block) + tree;
+                assert!(chain <= if block >= terms { 1026 } else { 1000 }, "{terms}, {tree}: {block}");
+            }
+        }
     }
 
     #[test]

@@ -254,7 +254,7 @@ impl ContractTile {
             let stretches = Stretches::new(c, *self, slice.ranges.positions());
             let all = stretches.count(slice.ranges.batch()) as u32;
             let each = all.div_ceil(reduction.splits);
-            let blocks = self.blocks(c, &stretches, each, builder.caps);
+            let blocks = self.blocks(c, &reduction, &stretches, each, builder.caps);
             builder.count(slice.multiply_adds(c, meeting.min(slice.ranges.positions())));
             let inner = [Level::Positions(stretches.spacing)];
             let sizes = [reduction.splits, each, blocks.block];
@@ -301,12 +301,12 @@ impl ContractTile {
     }
 
     /// The blocks of splits of `each` stretches.
-    fn blocks(&self, c: &Contract, stretches: &Stretches, each: u32, caps: &Caps) -> Blocks {
+    fn blocks(&self, c: &Contract, reduction: &Reduction, stretches: &Stretches, each: u32, caps: &Caps) -> Blocks {
         let iterations = self.position_iterations();
         let meeting = c.meeting_positions(self.taps);
         let store = 1 + self.taps + self.rows * (1 + self.taps);
         let terms = stretches.stretch.min(meeting);
-        let blocks = Blocks::new(each, terms, [1 + self.taps + stretches.stretch * iterations, store], caps);
+        let blocks = Blocks::new(reduction, each, terms, [1 + self.taps + stretches.stretch * iterations, store], caps);
         // Iterations of the positions of all sequences if only few positions read a sample inside the wide side.
         let sequences = u64::from(each.div_ceil(stretches.stretches) + 1);
         let met = sequences * u64::from(meeting / stretches.spacing + 1) * u64::from(iterations);

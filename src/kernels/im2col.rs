@@ -241,7 +241,7 @@ impl GemmTile {
             let source = ColumnSource::of_wide(c, slice, params.input, phases);
             let parts = source.parts_of_sum(ranges, builder)?;
             let most = parts.iter().map(|part| part.column_tiles).max().unwrap_or(0);
-            let blocks = Blocks::new(most.div_ceil(reduction.splits), POSITIONS, iterations, builder.caps);
+            let blocks = Blocks::new(&reduction, most.div_ceil(reduction.splits), POSITIONS, iterations, builder.caps);
             self.order(&reduction, ranges, &parts, blocks.block, builder);
             for part in parts {
                 source.emit(ranges, &part, builder)?;

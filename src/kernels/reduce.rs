@@ -54,12 +54,6 @@ fn sharing(splits: u32) -> u32 {
     1 << wanted.ilog2()
 }
 
-/// The chain of the second pass.
-fn second_pass_chain(splits: u32) -> u64 {
-    let each = splits.div_ceil(sharing(splits));
-    u64::from(each.min(SPLITS_BLOCK) + each.div_ceil(SPLITS_BLOCK)) + sums::tree_chain(sharing(splits))
-}
-
 /// How the units of a split are added: in blocks, each of them from zero, and some blocks in a dispatch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Blocks {
@@ -72,10 +66,14 @@ pub(super) struct Blocks {
 }
 
 impl Blocks {
-    /// The blocks of splits of `each` units. An invocation adds the `terms` terms of a unit in `unit` iterations, and stores the sums of a
-    /// block in `store` iterations. Where a device limits iterations, blocks are up to half as long if that saves dispatches.
-    pub(super) fn new(each: u32, terms: u32, [unit, store]: [u32; 2], caps: &Caps) -> Self {
-        let longest = (sums::BLOCK / terms.max(1)).max(1);
+    /// The blocks of splits of `each` units of a reduction. An invocation adds the `terms` terms of a unit in `unit` iterations, and stores
+    /// the sums of a block in `store` iterations. Where a device limits iterations, blocks are up to half as long if that saves
+    /// dispatches.
+    pub(super) fn new(reduction: &Reduction, each: u32, terms: u32, [unit, store]: [u32; 2], caps: &Caps) -> Self {
+        let most = sums::block(reduction.terms.div_ceil(reduction.splits.into()), reduction.tree());
+        // Blocks of equal length.
+        let longest = (most / terms.max(1)).clamp(1, each.max(1));
+        let longest = each.div_ceil(each.div_ceil(longest).max(1)).max(1);
         let at_once = |block: u32| {
             let iterations = block.saturating_mul(unit).saturating_add(store);
             match caps.max_iterations / iterations {
@@ -232,10 +230,18 @@ impl Reduction {
         }
     }
 
+    /// The chain of the second pass.
+    fn tree(&self) -> u64 {
+        if self.splits == 1 {
+            return 0;
+        }
+        let each = self.splits.div_ceil(sharing(self.splits));
+        u64::from(each.min(SPLITS_BLOCK) + each.div_ceil(SPLITS_BLOCK)) + sums::tree_chain(sharing(self.splits))
+    }
+
     /// The most additions that a term passes through.
     fn chain(&self) -> u64 {
-        let second = if self.splits > 1 { second_pass_chain(self.splits) } else { 0 };
-        (self.block_chain + self.blocks + second).min(self.terms)
+        (self.block_chain + self.blocks + self.tree()).min(self.terms)
     }
 
     /// Emits the second pass, if there is more than one split, and checks the chain.

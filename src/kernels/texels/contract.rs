@@ -201,7 +201,7 @@ impl ContractLayout {
             let all = slice.ranges.batch() * steps;
             let each = all.div_ceil(reduction.splits);
             let iterations = [self.iterations(), self.store_iterations()];
-            let blocks = Blocks::new(each, self.step(), iterations, builder.caps);
+            let blocks = Blocks::new(&reduction, each, self.step(), iterations, builder.caps);
             let sizes = [reduction.splits, each, blocks.block];
             builder.order(false, Part::over_positions(&slice.ranges, sizes, Some(self.step()), [Level::Positions(1)]));
             let dispatches = reduction.dispatches(all, blocks);

@@ -117,7 +117,7 @@ impl ContractTile {
             let positions = u64::from(slice.ranges.batch()) * u64::from(slice.ranges.positions());
             let stages = positions.div_ceil(STAGE.into()) as u32;
             let each = stages.div_ceil(reduction.splits);
-            let blocks = Blocks::new(each, STAGE, iterations, builder.caps);
+            let blocks = Blocks::new(&reduction, each, STAGE, iterations, builder.caps);
             let terms = |stages: u32| stages.saturating_mul(STAGE);
             let sizes = [reduction.splits, terms(each), terms(blocks.block)];
             builder.order(false, Part::over_positions(&slice.ranges, sizes, None, [Level::Positions(1)]));
