@@ -56,7 +56,8 @@ fn contract(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
     let out_first = partials_at(split, group) + q * params.problem.taps;
     for (var block = split_first(split); has_block(block, split); block += params.split.block) {
         let end = block_end(block, split);
-        var sums: array<array<Sum, TILE_TAPS>, TILE_ROWS>;
+        // Chromium clears a variable again in each iteration only if it has an initialiser.
+        var sums = array<array<Sum, TILE_TAPS>, TILE_ROWS>();
         for (var i = block; i < end; i++) {
             let sequence = i / params.tiles.stretches;
             let n = sequence / spacing;

@@ -36,7 +36,8 @@ fn contract_gemm(workgroup: Workgroup, @builtin(local_invocation_index) lane: u3
     let out_first = partials_at(split, group);
     for (var block = split_first(split); has_block(block, split); block += params.split.block) {
         let end = block_end(block, split);
-        var sums: array<array<Sum, TILE_COLUMNS>, TILE_ROWS>;
+        // Chromium clears a variable again in each iteration only if it has an initialiser.
+        var sums = array<array<Sum, TILE_COLUMNS>, TILE_ROWS>();
         for (var tile = block; tile < end; tile++) {
             let tile_first = (slice_group * params.tiles.column_tiles + tile) * params.tiles.depth * POSITIONS;
             for (var first = 0u; first < POSITIONS; first += DEPTH) {

@@ -68,7 +68,8 @@ fn contract_texels(workgroup: Workgroup, @builtin(local_invocation_index) lane: 
     // A split sums its steps in blocks.
     for (var block = split_first(split); has_block(block, split); block += params.split.block) {
         let end = block_end(block, split);
-        var sums: array<array<vec4<Sum>, COLUMN_TEXELS>, 4u * ROW_TEXELS>;
+        // Chromium clears a variable again in each iteration only if it has an initialiser.
+        var sums = array<array<vec4<Sum>, COLUMN_TEXELS>, 4u * ROW_TEXELS>();
         for (var i = block; i < end; i++) {
             for (var u = 0u; u < STEP; u++) {
                 // The last step may be short. Positions beyond the end contribute zero, even if the texel read in their place is not

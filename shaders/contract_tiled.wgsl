@@ -62,7 +62,8 @@ fn contract_tiled(
     let out_first = partials_at(split, group);
     for (var block = split_first(split); has_block(block, split); block += params.split.block) {
         let end = block_end(block, split);
-        var sums: array<array<Sum, TILE_COLUMNS>, TILE_ROWS>;
+        // Chromium clears a variable again in each iteration only if it has an initialiser.
+        var sums = array<array<Sum, TILE_COLUMNS>, TILE_ROWS>();
         for (var stage = block; stage < end; stage++) {
             let sequence = stage * STAGE + unit_position;
             let n = sequence / params.problem.positions;

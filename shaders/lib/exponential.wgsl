@@ -41,9 +41,16 @@ fn exponential_parts(x: Sum) -> Exponential {
 }
 
 /// e^x, for |x| of at most 87.4.
-fn exponential(x: Sum) -> Sum {
+fn exponential_inside(x: Sum) -> Sum {
     let parts = exponential_parts(x);
     return parts.mantissa * power_of_two(parts.exponent);
+}
+
+/// e^x, for any x. Below -87.33 the result, less than the smallest normal number, is 0; above 88.72 it overflows.
+fn exponential(x: Sum) -> Sum {
+    let e = exponential_parts(clamp(x, -87.33, 88.72));
+    let value = e.mantissa * power_of_two(e.exponent);
+    return select(select(value, 0.0, x < -87.33), x * 1e38, !(x <= 88.72));
 }
 
 /// 2^exponent, for exponents from -126 to 127.

@@ -5,7 +5,8 @@ const SUMS: u32 = 1u;
 
 var<workgroup> lane_sums: array<Sum, LANES>;
 
-/// The sum of `value` over the invocations of the same sum, added pairwise in a fixed order.
+/// The sum of `value` over the invocations of the same sum, added pairwise in a fixed order, for every invocation. All invocations of the
+/// workgroup must call it: it has barriers.
 fn sum_lanes(lane: u32, value: Sum) -> Sum {
     workgroupBarrier();
     lane_sums[lane] = value;

@@ -365,7 +365,11 @@ impl<'a> ColumnSource<'a> {
         let room = builder.available(Slot::Columns) / tile;
         if room == 0 && tiles > 0 {
             let limit = builder.available(Slot::Columns);
-            return Err(Error::TooLarge { what: "elements of one tile of columns", value: tile, limit });
+            return Err(Error::TooLarge {
+                what: "elements of the workspace for one tile of columns",
+                value: tile,
+                limit,
+            });
         }
         let parts = column_parts(pairs, tiles, room);
         let largest = parts.iter().map(ColumnPart::tiles).max().unwrap_or(0);

@@ -200,7 +200,13 @@ impl fmt::Display for Order {
             match part.nesting.as_slice() {
                 [] => write!(f, "a single term")?,
                 nesting => {
-                    let names: Vec<String> = nesting.iter().map(Level::to_string).collect();
+                    let stretches = nesting.iter().any(|level| matches!(level, Level::Stretches(_)));
+                    let unit = if stretches { " stretches" } else { "" };
+                    let name = |level: &Level| match level {
+                        Level::Splits(..) | Level::Blocks(_) => format!("{level}{unit}"),
+                        other => other.to_string(),
+                    };
+                    let names: Vec<String> = nesting.iter().map(name).collect();
                     write!(f, "{}", names.join(" > "))?;
                 }
             }

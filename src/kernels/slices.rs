@@ -320,14 +320,14 @@ pub(crate) fn contract(
     while let Some(block) = open.pop() {
         let out = output_span(c, &block);
         let cut = if out > max_output {
-            Cut::Channels(block.halves(&[Axis::G, Axis::R, Axis::Q]), out)
+            Cut::Channels(block.halves(&[Axis::G, Axis::R, Axis::Q]), out, max_output)
         } else {
             contract_parts(c, &block, max_range, staged)
         };
         match cut {
             Cut::Parts(parts) => done.push(parts),
-            Cut::Channels(halves, longest) => {
-                let [first, second] = halves.ok_or_else(|| indivisible(longest, max_range.min(max_output)))?;
+            Cut::Channels(halves, longest, limit) => {
+                let [first, second] = halves.ok_or_else(|| indivisible(longest, limit))?;
                 open.extend([second, first]);
             }
         }
@@ -344,8 +344,9 @@ pub(crate) fn contract_to_bindings(c: &Contract, max_output: u64, caps: &Caps) -
 enum Cut {
     /// Into slices that differ only in batch items and positions.
     Parts(Vec<ContractSlice>),
-    /// First along its channels, into these halves (`None` if it cannot be halved). The number is the element count that is too large.
-    Channels(Option<[Ranges; 2]>, u64),
+    /// First along its channels, into these halves (`None` if it cannot be halved). The numbers are the element count that is too large,
+    /// and its limit.
+    Channels(Option<[Ranges; 2]>, u64, u64),
 }
 
 /// Cuts a block along batch items and positions, in the same way for all its channels: slices that are added to a common
@@ -359,27 +360,27 @@ fn contract_parts(c: &Contract, block: &Ranges, max_range: u64, staged: Option<S
         let cut = ContractSlice { narrow: narrow(c, &ranges), wide, touched, ranges };
         let ranges = &cut.ranges;
         // Positions are cut only within one channel: the element range of several channels spans whole rows.
-        let (halves, longest) = if cut.narrow.length > max_range {
+        let (halves, longest, limit) = if cut.narrow.length > max_range {
             let channels = ranges.halves(&[Axis::N]).is_none().then(|| block.halves(&[Axis::G, Axis::R])).flatten();
             if channels.is_some() {
-                return Cut::Channels(channels, cut.narrow.length);
+                return Cut::Channels(channels, cut.narrow.length, max_range);
             }
-            (ranges.halves(&[Axis::N, Axis::J]), cut.narrow.length)
+            (ranges.halves(&[Axis::N, Axis::J]), cut.narrow.length, max_range)
         } else if cut.wide.length > max_range {
             let channels = ranges.halves(&[Axis::N]).is_none().then(|| block.halves(&[Axis::G, Axis::Q])).flatten();
             if channels.is_some() {
-                return Cut::Channels(channels, cut.wide.length);
+                return Cut::Channels(channels, cut.wide.length, max_range);
             }
-            (ranges.halves(&[Axis::N, Axis::J]), cut.wide.length)
-        } else if let Some(needed) = staged.and_then(|s| s.too_much(ranges)) {
-            (ranges.halves(&[Axis::N, Axis::J]), needed)
+            (ranges.halves(&[Axis::N, Axis::J]), cut.wide.length, max_range)
+        } else if let Some((needed, limit)) = staged.and_then(|s| Some((s.too_much(ranges)?, s.limit))) {
+            (ranges.halves(&[Axis::N, Axis::J]), needed, limit)
         } else {
             parts.push(cut);
             continue;
         };
         match halves {
             Some([first, second]) => open.extend([second, first]),
-            None => return Cut::Channels(None, longest),
+            None => return Cut::Channels(None, longest, limit),
         }
     }
     Cut::Parts(parts)
@@ -409,7 +410,11 @@ impl ContractSlice {
 }
 
 fn indivisible(value: u64, limit: u64) -> Error {
-    Error::TooLarge { what: "elements of the smallest part of a tensor that must be bound at once", value, limit }
+    Error::TooLarge {
+        what: "elements or texels of the smallest part that must be bound, or fit the workspace, at once",
+        value,
+        limit,
+    }
 }
 
 /// The range from the first to the last element at positions `inside` of rows `(n, g*per_group + q)`, `q` in `channels`, of a tensor

@@ -101,15 +101,25 @@ impl Plan {
         let roundings = chain + 1 + if through && !forward { 2 } else { 0 };
         let share = gamma(roundings);
         let plural = if chain == 1 { "" } else { "s" };
-        write!(
-            f,
-            "  a term passes through at most {chain} addition{plural}: elements are within gamma({roundings}) = {share:.1e} of "
-        )?;
-        writeln!(f, "the sum of the magnitudes of their terms")?;
+        write!(f, "  a term passes through at most {chain} addition{plural}: ")?;
+        match share {
+            f64::INFINITY => writeln!(f, "no error bound is promised from 2^24 on")?,
+            _ => writeln!(
+                f,
+                "the error is at most gamma({roundings}) = {share:.1e} of the sum of the magnitudes of the terms"
+            )?,
+        }
+        if through && !forward {
+            writeln!(f, "  (two of these are the roundings of the derivative and of the product with it)")?;
+        }
         match (self.fused.activation, forward) {
             (Activation::Identity | Activation::Relu | Activation::LeakyRelu(_), _) => Ok(()),
-            (_, true) => writeln!(f, "  and the activation is within 2^-20 of its value there"),
-            (_, false) => writeln!(f, "  and the derivative is within 2^-20 of the sum of the magnitudes of its terms"),
+            (activation, true) => writeln!(
+                f,
+                "  the activation of the computed sum is within 2^-20 of its exact value; it multiplies an error of the sum by at most {}",
+                activation.steepest()
+            ),
+            (_, false) => writeln!(f, "  the derivative is within 2^-20 of the sum of the magnitudes of its terms"),
         }
     }
 

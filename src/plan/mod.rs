@@ -251,7 +251,8 @@ impl Plan {
     }
 
     /// The chain of the sums: the most additions that a term passes through. Results keep the bound
-    /// `gamma(chain + 1) * (sum of the magnitudes of the terms)`, see [`reference`](crate::reference).
+    /// `gamma(chain + 1) * (sum of the magnitudes of the terms)`, see [`reference`](crate::reference). In a gradient through an activation
+    /// each term is rounded twice more: `gamma(chain + 3)`.
     ///
     /// The chain of a weight or bias gradient is at most `longest_chain` of the number of positions
     /// ([`reference::longest_chain`](crate::reference::longest_chain)). The chain of an output or input gradient is the number of its

@@ -11,7 +11,7 @@ const ROUNDOFF: f64 = 1.0 / (1_u32 << 24) as f64;
 const SMALLEST: f64 = f32::MIN_POSITIVE as f64;
 
 impl Activation {
-    /// The exact value at `z`.
+    /// The exact value at `z`. At an infinity it is the limit.
     pub fn value(self, z: f64) -> f64 {
         match self {
             Activation::Identity => z,
@@ -29,6 +29,7 @@ impl Activation {
                     f64::from(slope) * z
                 }
             }
+            Activation::Silu | Activation::Gelu if z == f64::NEG_INFINITY => -0.0,
             Activation::Silu => z * sigmoid(z),
             Activation::Gelu => z * normal(z),
             Activation::Tanh => z.tanh(),
@@ -36,7 +37,7 @@ impl Activation {
         }
     }
 
-    /// The exact derivative at `z`.
+    /// The exact derivative at `z`. At an infinity it is the limit.
     pub fn derivative(self, z: f64) -> f64 {
         match self {
             Activation::Identity => 1.0,
@@ -54,6 +55,7 @@ impl Activation {
                     1.0
                 }
             }
+            Activation::Silu | Activation::Gelu if z.is_infinite() => f64::from(u8::from(z > 0.0)),
             Activation::Silu => sigmoid(z) * (1.0 + z * sigmoid(-z)),
             Activation::Gelu => normal(z) + z * density(z),
             Activation::Tanh => self.derivative_from_value(z.tanh()),
@@ -77,8 +79,8 @@ impl Activation {
         }
     }
 
-    /// Upper bound of the magnitude of the slope.
-    fn steepest(self) -> f64 {
+    /// Upper bound of the magnitude of the slope: how much an error of the argument may grow.
+    pub fn steepest(self) -> f64 {
         match self {
             Activation::Identity | Activation::Relu | Activation::Tanh => 1.0,
             Activation::LeakyRelu(slope) => f64::from(slope).abs().max(1.0),
@@ -89,17 +91,20 @@ impl Activation {
     }
 
     /// Error allowed for computing a value of this magnitude: `2^-20` of it, and the smallest normal number, below which a device may
-    /// flush to zero. Identity and `ReLU` are exact, and leaky `ReLU` rounds once.
+    /// flush to zero. Identity is exact, `ReLU` too unless its value is flushed, and leaky `ReLU` rounds once.
     pub fn value_error(self, value: f64) -> f64 {
         match self {
-            Activation::Identity | Activation::Relu => 0.0,
+            Activation::Identity => 0.0,
+            Activation::Relu if value.abs() < SMALLEST => value.abs(),
+            Activation::Relu => 0.0,
             Activation::LeakyRelu(_) => value.abs() * ROUNDOFF + SMALLEST,
             _ => value.abs() * ACTIVATION_ERROR + SMALLEST,
         }
     }
 
     /// Error allowed for computing the derivative from `saved`, the input of the activation if `saved_input`, otherwise its output:
-    /// `2^-20` of the sum of the magnitudes of its terms, and the smallest normal number.
+    /// `2^-20` of the sum of the magnitudes of its terms, and the smallest normal number. `ReLU` and leaky `ReLU` are exact, but a device
+    /// may take a number below the smallest normal number for zero, at which their slope changes.
     ///
     /// | activation | terms |
     /// | --- | --- |
@@ -110,6 +115,9 @@ impl Activation {
     pub fn derivative_error(self, saved: f64, saved_input: bool) -> f64 {
         let output = || if saved_input { self.value(saved) } else { saved };
         let terms = match self {
+            Activation::Relu | Activation::LeakyRelu(_) if saved.abs() < SMALLEST => {
+                return (self.derivative(1.0) - self.derivative(-1.0)).abs();
+            }
             Activation::Identity | Activation::Relu | Activation::LeakyRelu(_) => return 0.0,
             Activation::Sigmoid => output().abs() + output().powi(2),
             Activation::Tanh => 1.0 + output().powi(2),

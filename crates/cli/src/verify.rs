@@ -92,14 +92,19 @@ pub(crate) fn run(options: &Options) -> Outcome {
     bar.finish_and_clear();
     say!("{} layers, {runs} kernel runs, {values} values, each run twice", grid.len());
     say!("bound: gamma(chain + 1) of the sum of the magnitudes of the terms; the worst elements:");
-    for (worst, chain) in &largest {
+    for (operation, (worst, chain)) in Operation::ALL.iter().zip(&largest) {
         say!("  {}", worst.description);
-        say!("    the longest chain of this operation: {chain}, gamma {:.1e}", gamma(chain + 1));
+        let gamma = gamma(chain + 1);
+        say!("    the longest chain of any {} here: {chain} additions, gamma {gamma:.1e}", operation.name());
     }
-    say!("activations: within 2^-20 of the value, derivatives within 2^-20 of the magnitudes of their terms");
+    say!("activations: values within 2^-20, derivatives within 2^-20 of the magnitudes of their terms; shares of that");
     for activation in Activation::ALL {
-        let shares = activation_shares(&gpu, activation).map_err(|e| format!("{activation:?}: {e}"))?;
-        say!("  {activation:?}: {:.3} and {:.3} of the bound used", shares[0], shares[1]);
+        let (shares, tiny) = activation_shares(&gpu, activation).map_err(|e| format!("{activation:?}: {e}"))?;
+        say!(
+            "  {activation:?}: {:.3} and {:.3}; {tiny} results near 2^-126, right or flushed to zero",
+            shares[0],
+            shares[1]
+        );
         failures += shares.iter().filter(|share| **share > 1.0).count() as u64;
     }
     if !arithmetic.rounds_to_nearest {
@@ -114,12 +119,13 @@ pub(crate) fn run(options: &Options) -> Outcome {
     Ok(true)
 }
 
-/// The largest share of the bound that values and derivatives of an activation use: at every exponent, and densely where it bends.
-fn activation_shares(gpu: &Gpu, activation: Activation) -> conv1d::Result<[f64; 2]> {
+/// The largest share of the bound that values and derivatives of an activation use: at every exponent, and densely where it bends. Also the
+/// number of results that may be zero because they are near the smallest normal number; they do not count in the shares.
+fn activation_shares(gpu: &Gpu, activation: Activation) -> conv1d::Result<([f64; 2], usize)> {
     let dense = (-120_000..=120_000).map(|i| i as f32 * 0.001_003);
-    let exponents =
-        (1..255_u32).flat_map(|e| [e << 23, e << 23 | 0x35_04f3, 1 << 31 | e << 23, 1 << 31 | e << 23 | 0x35_04f3]);
-    let points: Vec<f32> = dense.chain(exponents.map(f32::from_bits)).collect();
+    let ends = |e: u32| [e << 23, e << 23 | 0x35_04f3].map(f32::from_bits);
+    let exponents = (1..255_u32).flat_map(ends).flat_map(|z| [z, -z]);
+    let points: Vec<f32> = dense.chain(exponents).collect();
     let tensor = |values: &[f32]| gpu.tensor(values, [values.len()]);
     let z = tensor(&points)?;
     let y = gpu.activation(activation, &z)?;
@@ -127,21 +133,29 @@ fn activation_shares(gpu: &Gpu, activation: Activation) -> conv1d::Result<[f64; 
     let saved = if needs_input { &z } else { &y };
     let derivative = gpu.activation_backward(activation, saved, &tensor(&vec![1.0; points.len()])?)?.read()?;
     let (y, saved) = (y.read()?, saved.read()?);
-    let share = |got: f32, exact: f64, allowed: f64| {
+
+    let mut tiny = 0;
+    let mut largest = [0.0_f64; 2];
+    let smallest = f64::from(f32::MIN_POSITIVE);
+    let mut compare = |which: usize, got: f32, exact: f64, allowed: f64| {
         let error = (f64::from(got) - exact).abs();
-        if error == 0.0 { 0.0 } else { error / allowed }
+        if exact != 0.0 && exact.abs() < 2.0 * smallest && error <= allowed {
+            tiny += 1;
+        } else if error != 0.0 {
+            // NaN counts as the largest share.
+            let share = error / allowed;
+            largest[which] = if share.is_nan() { f64::INFINITY } else { largest[which].max(share) };
+        }
     };
-    let values = y.iter().zip(&points).map(|(&got, &z)| {
+    for (&got, &z) in y.iter().zip(&points) {
         let exact = activation.value(z.into());
-        share(got, exact, activation.value_error(exact))
-    });
-    let derivatives = derivative.iter().zip(&saved).map(|(&got, &saved)| {
+        compare(0, got, exact, activation.value_error(exact));
+    }
+    for (&got, &saved) in derivative.iter().zip(&saved) {
         let saved = f64::from(saved);
-        share(got, activation.derivative_at(saved), activation.derivative_error(saved, needs_input))
-    });
-    // NaN counts as the largest number.
-    let largest = |shares: &mut dyn Iterator<Item = f64>| shares.max_by(f64::total_cmp).unwrap_or(0.0);
-    Ok([largest(&mut values.into_iter()), largest(&mut derivatives.into_iter())])
+        compare(1, got, activation.derivative_at(saved), activation.derivative_error(saved, needs_input));
+    }
+    Ok((largest, tiny))
 }
 
 struct Trial {

@@ -6,11 +6,6 @@
 @group(0) @binding(2) var<storage, read> target_classes: array<u32>;
 @group(0) @binding(3) var<storage, read_write> logits_gradient: array<Stored>;
 
-/// e^difference, for a logit below the largest. Below 2^-126 it is 0.
-fn likelihood(difference: Sum) -> Sum {
-    return select(exponential(difference), 0.0, difference < -87.33);
-}
-
 /// Adds the loss of a position. Stores its gradient.
 fn add_term(i: u32, sum: Sum) -> Sum {
     let row = i / params.length * params.classes * params.length + i % params.length;
@@ -21,11 +16,11 @@ fn add_term(i: u32, sum: Sum) -> Sum {
     }
     var total = Sum(0);
     for (var c = 0u; c < params.classes; c++) {
-        total += likelihood(loaded(logits[row + c * params.length]) - largest);
+        total += exponential(loaded(logits[row + c * params.length]) - largest);
     }
     for (var c = 0u; c < params.classes; c++) {
         let at = row + c * params.length;
-        let likely = likelihood(loaded(logits[at]) - largest) / total;
+        let likely = exponential(loaded(logits[at]) - largest) / total;
         logits_gradient[at] = stored((likely - select(0.0, 1.0, c == wanted)) / Sum(params.count));
     }
     // The loss of a class that does not exist is NaN.

@@ -4,7 +4,7 @@
 /// Every step is monotone, so the result does not decrease as z grows. Below -87.3366 the result, less than the smallest normal number, is
 /// 0; above 87.3366 it is 1.
 fn activate(z: Sum, slope: f32) -> Sum {
-    let y = 1.0 / (1.0 + exponential(-z));
+    let y = 1.0 / (1.0 + exponential_inside(-z));
     return select(y, saturate(z), abs(z) > 87.3366);
 }
 

@@ -14,7 +14,7 @@ fn activate(z: Sum, slope: f32) -> Sum {
     series = fma(series, square, -0.3333315);
     let near = fma(size, series * square, size);
     // From 20 on the result is 1. A NaN is not at least 1/2, and stays NaN in the polynomial.
-    let far = max(1.0 - 2.0 / (exponential(2.0 * min(size, 20.0)) + 1.0), 0.46211723);
+    let far = max(1.0 - 2.0 / (exponential_inside(2.0 * min(size, 20.0)) + 1.0), 0.46211723);
     let y = select(near, far, size >= 0.5);
     return bitcast<f32>(bitcast<u32>(y) | (bitcast<u32>(z) & 0x80000000u));
 }
