@@ -1,7 +1,7 @@
 // Second pass of a split sum: adds the partial sums of all splits as a tree.
 //
 // A workgroup computes SUMS values. The other invocations share the splits of these values: invocations SUMS apart take the splits in
-// turn, add them in blocks, and their sums are added pairwise.
+// turn, add them in blocks, and their sums are added pairwise. In the rounds after the first, the sums are added to the output.
 // use: workgroup, operands, output_tensor, sum_lanes
 
 struct Params {
@@ -46,6 +46,9 @@ fn sum_partials(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32
     }
     if (lane < SUMS && value < partials.values) {
         let out = params.skips.output + value / partials.row_length * partials.out_row + value % partials.row_length;
+        if (ACCUMULATE == 1u) {
+            sum += loaded(output[out]);
+        }
         output[out] = stored(sum);
     }
 }

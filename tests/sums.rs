@@ -1,6 +1,6 @@
 //! Long sums over positions do not drift: they keep the bound of a chain that hardly grows with the number of terms.
 
-use crate::harness::{Case, assert_promise, gpu, one_of_each_kernel};
+use crate::harness::{Case, Data, assert_operation, assert_plans, assert_promise, gpu, one_of_each_kernel};
 use conv1d::reference::{Exact, longest_chain};
 use conv1d::{Caps, Conv1d, DeviceClass, Operation, Padding, Plan, PlanOptions, Residual, Role};
 
@@ -132,7 +132,93 @@ fn chains_that_would_be_too_long_are_refused() {
     assert!(chain <= longest_chain(200_000), "{chain}");
     let error = plan(10_000_000).unwrap_err().to_string();
     assert!(
-        error.starts_with("additions that a term passes through (a larger workspace makes it fewer) is "),
+        error.starts_with(
+            "additions that a term passes through (a larger workspace, or larger bindings, make it fewer) is "
+        ),
         "{error}"
     );
+}
+
+/// A tensor that is cut by channels: each range of channels has the partial sums of the workspace to itself.
+#[test]
+fn bias_gradients_of_channels_in_slices() {
+    let caps = gpu().caps().with(|caps| caps.max_binding_bytes = 1 << 16);
+    for (input, caps) in [([1, 2, 20_000], &caps), ([3, 2, 20_000], &caps), ([1, 2, 20_000_000], gpu().caps())] {
+        let case = Case::new(Conv1d::new(input[1], input[1], 1).groups(input[1]), input);
+        let plan = Plan::new(case.fused, Operation::BiasGradient, input, caps, &PlanOptions::default()).unwrap();
+        assert!(plan.dispatches() > 2, "{plan}");
+        let mut data = Data::new(&case);
+        // The channels differ, so that no sum passes for another.
+        let rows = data.dy.chunks_mut(input[2]).enumerate();
+        rows.for_each(|(row, values)| values.iter_mut().for_each(|v| *v = v.abs() + (row % 2) as f32));
+        assert_plans(gpu(), &case, &[plan], &data);
+    }
+}
+
+/// Sums that need more splits than a binding or the workspace holds: the second pass runs several times.
+#[test]
+fn sums_in_rounds() {
+    let caps = |change: fn(&mut Caps)| gpu().caps().with(change);
+    let cases = [
+        // A workspace for a split of two outputs.
+        (Conv1d::new(2, 3, 2), [3, 2, 200_001], *gpu().caps(), 64),
+        // Slices of few positions.
+        (Conv1d::new(2, 2, 6).stride(4), [3, 2, 20_164], caps(|caps| caps.max_binding_bytes = 3072), 1 << 20),
+        // Few iterations.
+        (Conv1d::new(8, 4, 1).stride(2).groups(4), [60, 8, 2454], caps(|caps| caps.max_iterations = 80), 1 << 20),
+    ];
+    let mut rounds = 0;
+    for (layer, input, caps, workspace) in cases {
+        let case = Case::new(layer, input);
+        let data = Data::new(&case);
+        for operation in [Operation::WeightGradient, Operation::BiasGradient] {
+            let plan =
+                |options: PlanOptions| Plan::new(layer, operation, input, &caps, &options.workspace_bytes(workspace));
+            let chosen = plan(PlanOptions::default()).unwrap_or_else(|e| panic!("{case:?} {operation:?}: {e}"));
+            let names = chosen.candidates().iter().map(|c| c.variant.to_string());
+            let plans: Vec<Plan> = names.filter_map(|name| plan(PlanOptions::default().kernel(name)).ok()).collect();
+            rounds += plans.iter().filter(|plan| plan.to_string().contains("sums") || plan.order().is_none()).count();
+            assert_plans(gpu(), &case, &plans, &data);
+        }
+    }
+    assert!(rounds > 0);
+}
+
+/// Where most taps meet no sample, the blocks of the others do not count.
+#[test]
+fn sums_of_kernels_longer_than_the_input() {
+    for (layer, input) in [
+        (Conv1d::new(1, 1, 48_000).padding(Padding::Full), [64, 1, 16_000]),
+        (Conv1d::new(1, 1, 1000).padding(Padding::Full), [100_000, 1, 100]),
+        (Conv1d::new(4, 4, 4096).padding(Padding::Full), [4096, 4, 64]),
+        (Conv1d::new(128, 1, 66_617).dilation(8).padding(Padding::Full), [8, 128, 20_098]),
+        (Conv1d::new(1, 1, 65_536).padding(Padding::both(1 << 17)), [1000, 1, 20]),
+        (Conv1d::new(1, 1, 200_000), [1, 1, 50_000_000]),
+        (Conv1d::new(1, 1, 1_000_000), [1, 1, 16_000_000]),
+    ] {
+        for class in [DeviceClass::Integrated, DeviceClass::Discrete] {
+            let options = PlanOptions::default();
+            let plan = Plan::new(layer, Operation::WeightGradient, input, &Caps::of(class), &options);
+            let plan = plan.unwrap_or_else(|e| panic!("{layer:?} {input:?}: {e}"));
+            println!("{class:?}: {plan}, chain {}", plan.chain());
+            let direct = layer.kernel_size <= 1 + input[2] || plan.variant().kernel == "direct";
+            assert!(direct, "{plan:#}");
+        }
+    }
+    // And they are right.
+    let case = Case::new(Conv1d::new(2, 3, 600).padding(Padding::Full), [300, 2, 20]);
+    let data = Data::new(&case);
+    let options = PlanOptions::default().kernel("direct");
+    assert_operation(gpu(), &case, Operation::WeightGradient, &data, &options);
+}
+
+/// Limits that no device has are no reason to panic.
+#[test]
+fn no_iterations_at_all() {
+    for iterations in [0, 1, 2, 7] {
+        let caps = Caps::WEBGPU.with(|caps| caps.max_iterations = iterations);
+        for operation in Operation::ALL {
+            let _ = Plan::new(Conv1d::new(2, 3, 5), operation, [2, 2, 5000], &caps, &PlanOptions::default());
+        }
+    }
 }

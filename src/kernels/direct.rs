@@ -5,7 +5,7 @@ use super::order::{Level, Part};
 use super::params::tiles;
 use super::predict::{Work, rank};
 use super::program::{Builder, LANES, Source, source};
-use super::reduce::{Blocks, Reduction, SUM_PARTIALS, most_outputs};
+use super::reduce::{Blocks, Reduction, SUM_PARTIALS, Units, most_outputs};
 use super::slices::{self, ContractSlice, CorrelateSlice, Limits, TapSlice};
 use super::walk::Walk;
 use super::{CorrelateLayout, CorrelateTile, Kernel, Prediction, Tile, Variant, ranked};
@@ -249,7 +249,6 @@ impl ContractTile {
         let all_stretches = Stretches::new(c, *self, c.positions).count(c.batch);
         let mut reduction = Reduction::new(c, first, self.terms(c), wanted.min(all_stretches), builder)?;
         let meeting = c.meeting_positions(self.taps);
-        let mut accumulate = false;
         for slice in slices {
             let stretches = Stretches::new(c, *self, slice.ranges.positions());
             let all = stretches.count(slice.ranges.batch()) as u32;
@@ -261,9 +260,8 @@ impl ContractTile {
             if meeting == c.positions {
                 builder.order(false, Part::over_positions(&slice.ranges, sizes, Some(stretches.stretch), inner));
             }
-            let dispatches = reduction.dispatches(all, blocks);
-            reduction.count(dispatches.clone(), blocks);
-            for split in dispatches {
+            for split in reduction.dispatches(all, blocks) {
+                let accumulate = reduction.begin(split, blocks, builder)?;
                 let draft = Draft::new(&CONTRACT)
                     .constants(&[
                         ("TILE_ROWS", self.rows),
@@ -289,7 +287,6 @@ impl ContractTile {
                 };
                 let workgroups = column_workgroups * u64::from(row_tiles) * u64::from(reduction.splits);
                 builder.dispatch(draft, workgroups, &params)?;
-                accumulate = true;
             }
         }
         reduction.finish(builder)
@@ -302,18 +299,19 @@ impl ContractTile {
 
     /// The blocks of splits of `each` stretches.
     fn blocks(&self, c: &Contract, reduction: &Reduction, stretches: &Stretches, each: u32, caps: &Caps) -> Blocks {
-        let iterations = self.position_iterations();
-        let meeting = c.meeting_positions(self.taps);
-        let store = 1 + self.taps + self.rows * (1 + self.taps);
-        let terms = stretches.stretch.min(meeting);
-        let blocks = Blocks::new(reduction, each, terms, [1 + self.taps + stretches.stretch * iterations, store], caps);
-        // Iterations of the positions of all sequences if only few positions read a sample inside the wide side.
-        let sequences = u64::from(each.div_ceil(stretches.stretches) + 1);
-        let met = sequences * u64::from(meeting / stretches.spacing + 1) * u64::from(iterations);
-        let stores = u64::from(each.div_ceil(blocks.block)) * u64::from(store);
-        let all = u64::from(each) * u64::from(2 + self.taps) + met + stores;
-        let few = meeting < c.positions && all <= caps.max_iterations.into();
-        if few { blocks.whole(each) } else { blocks }
+        // Consecutive stretches belong to so many sequences, of which a tile visits so many positions: those at which one of its taps
+        // reads a sample.
+        let sequence = u64::from(c.meeting_positions(self.taps) / stretches.spacing + 1);
+        let sequences = |count: u32| u64::from(count.div_ceil(stretches.stretches) + 1);
+        let terms = |count: u32| (u64::from(count) * u64::from(stretches.stretch)).min(sequences(count) * sequence);
+        let units = Units {
+            terms: &terms,
+            iterations: &|count| {
+                u64::from(count) * u64::from(2 + self.taps) + terms(count) * u64::from(self.position_iterations())
+            },
+            store: 1 + self.taps + self.rows * (1 + self.taps),
+        };
+        Blocks::new(reduction, each, &units, caps)
     }
 }
 

@@ -6,7 +6,7 @@ use super::pack::{PACK, Packing};
 use super::params::tiles;
 use super::predict::Work;
 use super::program::{Binding, Builder, ElementRange, Source, source};
-use super::reduce::{Blocks, Reduction, SUM_PARTIALS, most_outputs};
+use super::reduce::{Blocks, Reduction, SUM_PARTIALS, Units, most_outputs};
 use super::slices::{self, ContractSlice, CorrelateSlice, Limits, Ranges};
 use super::{Kernel, Prediction, Tile, Variant, waste};
 use crate::caps::Caps;
@@ -231,7 +231,11 @@ impl GemmTile {
         let pair_tiles = (first.depth() * c.taps).div_ceil(COLUMNS);
         let tiles = f64::from(first.groups()) * f64::from(row_tiles) * f64::from(pair_tiles);
         let mut reduction = self.reduction(c, first, tiles, builder)?;
-        let iterations = [self.iterations(COLUMNS / SIDE) * POSITIONS, 1 + self.rows * (1 + COLUMNS / SIDE)];
+        let units = Units {
+            terms: &|tiles| u64::from(tiles) * u64::from(POSITIONS),
+            iterations: &|tiles| u64::from(tiles) * u64::from(self.iterations(COLUMNS / SIDE) * POSITIONS),
+            store: 1 + self.rows * (1 + COLUMNS / SIDE),
+        };
         // The parts of a group are emitted in sequence, slice after slice: the first writes, the others add.
         let mut written = vec![false; first.groups() as usize];
         for slice in slices {
@@ -241,19 +245,18 @@ impl GemmTile {
             let source = ColumnSource::of_wide(c, slice, params.input, phases);
             let parts = source.parts_of_sum(ranges, builder)?;
             let most = parts.iter().map(|part| part.column_tiles).max().unwrap_or(0);
-            let blocks = Blocks::new(&reduction, most.div_ceil(reduction.splits), POSITIONS, iterations, builder.caps);
+            let blocks = Blocks::new(&reduction, most.div_ceil(reduction.splits), &units, builder.caps);
             self.order(&reduction, ranges, &parts, blocks.block, builder);
             for part in parts {
                 source.emit(ranges, &part, builder)?;
                 let pairs = &mut written[part.pair_first as usize..][..part.pairs as usize];
                 let mut accumulate = pairs.iter().any(|&w| w);
                 pairs.fill(true);
-                let dispatches = reduction.dispatches(part.column_tiles, blocks);
-                // The parts of other groups are added to other sums.
-                if part.pair_first == 0 {
-                    reduction.count(dispatches.clone(), blocks);
-                }
-                for split in dispatches {
+                for split in reduction.dispatches(part.column_tiles, blocks) {
+                    // The parts of other groups are added to other sums.
+                    if part.pair_first == 0 {
+                        reduction.count(split, blocks);
+                    }
                     let draft = Draft::new(&CONTRACT_GEMM)
                         .constants(&[
                             ("TILE_ROWS", self.rows),

@@ -371,6 +371,8 @@ pub(crate) struct Program {
     pub(crate) order: Option<Order>,
     /// The longest chain of a sum in blocks.
     pub(crate) chain: u64,
+    /// Whether elements have no common order whatever `order` says.
+    pub(crate) unordered: bool,
 }
 
 impl Program {
@@ -591,7 +593,8 @@ impl<'a> Builder<'a> {
     /// Adds a sum in blocks. Fails if its chain is longer than promised.
     pub(super) fn chain(&mut self, chain: u64) -> Result<()> {
         self.program.chain = self.program.chain.max(chain);
-        let (what, limit) = ("additions that a term passes through (a larger workspace makes it fewer)", CHAIN);
+        let (what, limit) =
+            ("additions that a term passes through (a larger workspace, or larger bindings, make it fewer)", CHAIN);
         if chain > limit { Err(Error::TooLarge { what, value: chain, limit }) } else { Ok(()) }
     }
 

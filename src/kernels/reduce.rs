@@ -54,6 +54,29 @@ fn sharing(splits: u32) -> u32 {
     1 << wanted.ilog2()
 }
 
+/// The units of a kernel: the stages, tiles or stretches whose terms an invocation adds.
+pub(super) struct Units<'a> {
+    /// Most terms of a number of consecutive units.
+    pub(super) terms: &'a dyn Fn(u32) -> u64,
+    /// Iterations of an invocation for them.
+    pub(super) iterations: &'a dyn Fn(u32) -> u64,
+    /// Iterations for storing the sums of a block.
+    pub(super) store: u32,
+}
+
+/// The last number from 1 to `most` that is small enough, or 1. If a number is, so are all before it.
+fn last(most: u32, small_enough: impl Fn(u32) -> bool) -> u32 {
+    if small_enough(most) {
+        return most;
+    }
+    let (mut good, mut bad) = (1, most);
+    while bad - good > 1 {
+        let middle = good + (bad - good) / 2;
+        if small_enough(middle) { good = middle } else { bad = middle }
+    }
+    good
+}
+
 /// How the units of a split are added: in blocks, each of them from zero, and some blocks in a dispatch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Blocks {
@@ -66,33 +89,29 @@ pub(super) struct Blocks {
 }
 
 impl Blocks {
-    /// The blocks of splits of `each` units of a reduction. An invocation adds the `terms` terms of a unit in `unit` iterations, and stores
-    /// the sums of a block in `store` iterations. Where a device limits iterations, blocks are up to half as long if that saves
-    /// dispatches.
-    pub(super) fn new(reduction: &Reduction, each: u32, terms: u32, [unit, store]: [u32; 2], caps: &Caps) -> Self {
-        let most = sums::block(reduction.terms.div_ceil(reduction.splits.into()), reduction.tree());
+    /// The blocks of splits of `each` units of a reduction. Where a device limits iterations, blocks are up to half as long as the chain
+    /// allows, if that saves dispatches.
+    pub(super) fn new(reduction: &Reduction, each: u32, units: &Units<'_>, caps: &Caps) -> Self {
+        let each = each.max(1);
+        let limit = u64::from(caps.max_iterations);
+        let most = u64::from(sums::block((units.terms)(each), reduction.tree()));
+        let longest = last(each, |block| (units.terms)(block) <= most);
         // Blocks of equal length.
-        let longest = (most / terms.max(1)).clamp(1, each.max(1));
-        let longest = each.div_ceil(each.div_ceil(longest).max(1)).max(1);
+        let longest = each.div_ceil(each.div_ceil(longest));
         let at_once = |block: u32| {
-            let iterations = block.saturating_mul(unit).saturating_add(store);
-            match caps.max_iterations / iterations {
-                0 => (caps.max_iterations.saturating_sub(store) / unit).clamp(1, block),
-                blocks => blocks.saturating_mul(block),
-            }
+            let stores = |count: u32| u64::from(count.div_ceil(block)) * u64::from(units.store);
+            let count = last(each, |count| (units.iterations)(count) + stores(count) <= limit);
+            // Whole blocks, unless it is the whole split.
+            if count == each || count < block { count } else { count / block * block }
         };
-        let lengths = (longest.div_ceil(2)..=longest).rev();
+        let step = (longest / 16).max(1) as usize;
+        let lengths = (longest.div_ceil(2)..=longest).rev().step_by(step);
+        let all_at_once = at_once(longest) == each;
+        let lengths = lengths.take(if all_at_once { 1 } else { usize::MAX });
         let block = lengths.min_by_key(|&block| each.div_ceil(at_once(block))).unwrap_or(longest);
-        Blocks {
-            block: block.min(at_once(block)),
-            at_once: at_once(block),
-            chain: u64::from(block.min(each)) * u64::from(terms),
-        }
-    }
-
-    /// Whole splits of `units` units in a dispatch.
-    pub(super) fn whole(self, units: u32) -> Self {
-        Blocks { at_once: units.max(1), ..self }
+        let at_once = at_once(block);
+        let block = block.min(at_once);
+        Blocks { block, at_once, chain: (units.terms)(block) }
     }
 
     /// A dispatch of `sum_terms.wgsl` for all of `units` units, each a term, or for as many as a device adds at once.
@@ -105,27 +124,36 @@ impl Blocks {
     }
 }
 
-/// The most outputs of a weight gradient that are computed together: the splits that its `terms` terms need should fit the workspace. A
-/// third of the workspace leaves room for what the first pass stages. Outputs cannot be cut between the taps of a row.
+/// The most outputs of a weight gradient that are computed together: the splits that its `terms` terms need should fit the workspace, or
+/// at least one. A third of the workspace leaves room for what the first pass stages. Outputs cannot be cut between the taps of a row.
 pub(super) fn most_outputs(c: &Contract, terms: u64, builder: &Builder<'_>) -> u64 {
     match terms.div_ceil(sums::SPLIT) {
         0..=1 => u64::MAX,
-        splits => match builder.available(Slot::Partials) / 3 / splits {
-            outputs if outputs < c.taps.into() => u64::MAX,
-            outputs => outputs,
-        },
+        splits => {
+            let room = builder.available(Slot::Partials) / 3;
+            let outputs = (room / splits).max(room.min(c.taps.into()));
+            if outputs < c.taps.into() { u64::MAX } else { outputs }
+        }
     }
 }
 
 /// The splits of a sum over positions. With several, a second pass adds the partial sums; a single one is written to the output directly.
+///
+/// Where the workspace, or a binding, has no room for as many splits as the terms need, a split takes more blocks than the chain allows.
+/// Then the sum has *rounds*: the second pass runs several times, and adds the partial sums of each round to the output.
 #[derive(Debug)]
 pub(super) struct Reduction {
     pub(super) splits: u32,
     /// Terms of an output.
     terms: u64,
-    /// The longest chain of a block, and the blocks of a split.
+    /// Whether the first pass writes partial sums to the workspace, for the second pass. Otherwise there is one split, in the output.
+    staged: bool,
+    /// The longest chain of a block, and the blocks of a split since the last second pass.
     block_chain: u64,
     blocks: u64,
+    /// The second passes so far, and the most blocks before one.
+    rounds: u64,
+    most_blocks: u64,
     output: Output,
 }
 
@@ -183,47 +211,67 @@ impl Reduction {
         let values = output.values();
         let room = builder.available(Slot::Partials) / values;
         // The second pass takes an iteration for each split of an invocation, and for each block of them.
-        let most = (builder.caps.max_iterations / 2).saturating_mul(LANES).min(65_535);
+        let most = (builder.caps.max_iterations / 2).max(1).saturating_mul(LANES).min(65_535);
         // Half of the workspace leaves room for columns.
         let splits = wanted.min(room / 2).max(needed.min(room)).clamp(1, most.into()) as u32;
-        if splits > 1 {
+        let staged = splits > 1 || needed > 1 && room > 0;
+        if staged {
             builder.reserve(Slot::Partials, u64::from(splits) * values)?;
         }
-        Ok(Reduction { splits, terms, block_chain: 0, blocks: 0, output })
+        Ok(Reduction { splits, terms, staged, block_chain: 0, blocks: 0, rounds: 0, most_blocks: 0, output })
     }
 
     /// Strides of the tensor that the first pass writes.
     pub(super) fn params(&self) -> PartialParams {
         let Output { rows, row_length, group_stride, row_stride, .. } = self.output;
-        let split = self.splits > 1;
         PartialParams {
             split: self.output.values() as u32,
-            group: if split { rows * row_length } else { group_stride },
-            row: if split { row_length } else { row_stride },
+            group: if self.staged { rows * row_length } else { group_stride },
+            row: if self.staged { row_length } else { row_stride },
         }
     }
 
+    /// Most blocks of a split in a round.
+    fn round(&self, blocks: &Blocks) -> u32 {
+        let left = sums::CHAIN.saturating_sub(40 + blocks.chain.max(self.block_chain) + self.tree());
+        if self.staged { left.max(1) as u32 } else { u32::MAX }
+    }
+
     /// Divides the splits of `all` units into dispatches. An empty sum has one dispatch, which writes zeros.
-    pub(super) fn dispatches(&self, all: u32, blocks: Blocks) -> impl Iterator<Item = SplitParams> + Clone + use<> {
+    pub(super) fn dispatches(&self, all: u32, blocks: Blocks) -> impl Iterator<Item = SplitParams> + use<> {
         let each = all.div_ceil(self.splits);
-        (0..each.max(1)).step_by(blocks.at_once as usize).map(move |first| SplitParams {
+        let at_once = blocks.at_once.min(blocks.block.saturating_mul(self.round(&blocks)));
+        (0..each.max(1)).step_by(at_once as usize).map(move |first| SplitParams {
             all,
             each,
             first,
-            end: first.saturating_add(blocks.at_once).min(each),
+            end: first.saturating_add(at_once).min(each),
             block: blocks.block,
         })
     }
 
-    /// Counts the blocks of these dispatches, which are added to the same splits as all that were counted before.
-    pub(super) fn count(&mut self, dispatches: impl Iterator<Item = SplitParams>, blocks: Blocks) {
+    /// Counts the blocks of a dispatch. If they are too many for this round, a second pass comes before the dispatch. Returns whether the
+    /// dispatch adds to the partial sums of the dispatches before it.
+    pub(super) fn begin(&mut self, dispatch: SplitParams, blocks: Blocks, builder: &mut Builder<'_>) -> Result<bool> {
+        let more = u64::from((dispatch.end - dispatch.first).div_ceil(dispatch.block).max(1));
+        if self.staged && self.blocks > 0 && self.blocks + more > self.round(&blocks).into() {
+            self.second_pass(builder)?;
+        }
+        let accumulate = self.blocks > 0;
+        self.count(dispatch, blocks);
+        Ok(accumulate)
+    }
+
+    /// Counts the blocks of a dispatch without a second pass.
+    pub(super) fn count(&mut self, dispatch: SplitParams, blocks: Blocks) {
         self.block_chain = self.block_chain.max(blocks.chain);
-        self.blocks += dispatches.map(|d| u64::from((d.end - d.first).div_ceil(d.block).max(1))).sum::<u64>();
+        self.blocks += u64::from((dispatch.end - dispatch.first).div_ceil(dispatch.block).max(1));
+        self.most_blocks = self.most_blocks.max(self.blocks);
     }
 
     /// The memory that the first pass writes.
     fn partials(&self, variable: &'static str) -> Binding {
-        if self.splits > 1 {
+        if self.staged {
             Binding::slot(variable, Slot::Partials, u64::from(self.splits) * self.output.values())
         } else {
             self.output.binding(variable)
@@ -232,27 +280,32 @@ impl Reduction {
 
     /// The chain of the second pass.
     fn tree(&self) -> u64 {
-        if self.splits == 1 {
-            return 0;
-        }
         let each = self.splits.div_ceil(sharing(self.splits));
         u64::from(each.min(SPLITS_BLOCK) + each.div_ceil(SPLITS_BLOCK)) + sums::tree_chain(sharing(self.splits))
     }
 
     /// The most additions that a term passes through.
     fn chain(&self) -> u64 {
-        (self.block_chain + self.blocks + self.tree()).min(self.terms)
+        let tree = if self.staged { self.tree() + self.rounds - 1 } else { 0 };
+        (self.block_chain + self.most_blocks + tree).min(self.terms)
     }
 
-    /// Emits the second pass, if there is more than one split, and checks the chain.
-    pub(super) fn finish(&self, builder: &mut Builder<'_>) -> Result<()> {
-        builder.chain(self.chain())?;
-        if self.splits == 1 {
-            return Ok(());
+    /// Emits the last second pass, if there are partial sums, and checks the chain.
+    pub(super) fn finish(mut self, builder: &mut Builder<'_>) -> Result<()> {
+        if self.staged {
+            self.second_pass(builder)?;
         }
+        if self.rounds > 1 {
+            builder.program.unordered = true;
+        }
+        builder.chain(self.chain())
+    }
+
+    /// Adds the partial sums of a round to those of the rounds before it.
+    fn second_pass(&mut self, builder: &mut Builder<'_>) -> Result<()> {
         let (values, at_once) = (self.output.values(), LANES / sharing(self.splits));
         let draft = Draft::new(&SUM_PARTIALS)
-            .constants(&[("SUMS", at_once), ("BLOCK", SPLITS_BLOCK)])
+            .constants(&[("SUMS", at_once), ("BLOCK", SPLITS_BLOCK), ("ACCUMULATE", (self.rounds > 0).into())])
             .bind(self.partials("input"))
             .bind(self.output.binding("output"));
         let params = SumPartials {
@@ -261,6 +314,8 @@ impl Reduction {
             splits: self.splits,
             out_row: self.output.row_stride,
         };
+        self.rounds += 1;
+        self.blocks = 0;
         builder.dispatch(draft, values.div_ceil(at_once.into()), &params)
     }
 }
@@ -307,42 +362,58 @@ impl Variant<SumRows> for Lanes {
     }
 
     fn emit(&self, s: &SumRows, builder: &mut Builder<'_>) -> Result<()> {
-        // Slices of the same channels differ only in batch items and positions. They are added in order.
-        let mut done: Vec<(std::ops::Range<u32>, Reduction)> = Vec::new();
         let slices = slices::rows(s.batch, s.channels, s.length, builder.caps.max_range())?;
-        for (ranges, input) in slices {
-            let mut accumulate = done.iter().any(|(channels, _)| *channels == ranges.r);
-            if !accumulate {
-                done.push((ranges.r.clone(), reduction(s, &ranges, builder)?));
-            }
-            let Some((_, reduction)) = done.iter_mut().find(|(channels, _)| *channels == ranges.r) else { continue };
-            // Each lane sums every LANES-th term, in blocks.
-            let all = ranges.batch() * ranges.positions();
-            let each = all.div_ceil(reduction.splits);
-            let blocks = Blocks::of_lanes(each, builder.caps);
-            let inner = [Level::Lanes(LANES), Level::Positions(1)];
-            builder.order(false, Part::over_positions(&ranges, [reduction.splits, each, blocks.block], None, inner));
-            let dispatches = reduction.dispatches(all, blocks);
-            reduction.count(dispatches.clone(), blocks);
-            for split in dispatches {
-                let draft = Draft::new(&SUM_ROWS).input(s.input, input).partials(reduction, accumulate);
-                let params = Contraction {
-                    partials: reduction.params(),
-                    split,
-                    tiles: RowTiles { channels: ranges.rows() },
-                    ..params(s, &ranges, input)
-                };
-                builder.dispatch(draft, u64::from(ranges.rows()) * u64::from(reduction.splits), &params)?;
-                accumulate = true;
+        // Slices of the same channels differ only in batch items and positions. They are added in order, before the workspace is used
+        // for other channels.
+        let mut channels: Vec<_> = Vec::new();
+        for (ranges, _) in &slices {
+            if !channels.contains(&ranges.r) {
+                channels.push(ranges.r.clone());
             }
         }
-        done.iter().try_for_each(|(_, reduction)| reduction.finish(builder))
+        for channels in channels {
+            let slices = slices.iter().filter(|(ranges, _)| ranges.r == channels);
+            let mut reduction = reduction(s, &channels, builder)?;
+            for (ranges, input) in slices {
+                emit_slice(s, ranges, *input, &mut reduction, builder)?;
+            }
+            reduction.finish(builder)?;
+        }
+        Ok(())
     }
 }
 
-/// The reduction for the channels of a slice.
-fn reduction(s: &SumRows, ranges: &Ranges, builder: &mut Builder<'_>) -> Result<Reduction> {
-    let channels = ranges.rows();
+/// Emits the dispatches that add a slice.
+fn emit_slice(
+    s: &SumRows,
+    ranges: &Ranges,
+    input: ElementRange,
+    reduction: &mut Reduction,
+    builder: &mut Builder<'_>,
+) -> Result<()> {
+    // Each lane sums every LANES-th term, in blocks.
+    let all = ranges.batch() * ranges.positions();
+    let each = all.div_ceil(reduction.splits);
+    let blocks = Blocks::of_lanes(each, builder.caps);
+    let inner = [Level::Lanes(LANES), Level::Positions(1)];
+    builder.order(false, Part::over_positions(ranges, [reduction.splits, each, blocks.block], None, inner));
+    for split in reduction.dispatches(all, blocks) {
+        let accumulate = reduction.begin(split, blocks, builder)?;
+        let draft = Draft::new(&SUM_ROWS).input(s.input, input).partials(reduction, accumulate);
+        let params = Contraction {
+            partials: reduction.params(),
+            split,
+            tiles: RowTiles { channels: ranges.rows() },
+            ..params(s, ranges, input)
+        };
+        builder.dispatch(draft, u64::from(ranges.rows()) * u64::from(reduction.splits), &params)?;
+    }
+    Ok(())
+}
+
+/// The reduction for a range of channels.
+fn reduction(s: &SumRows, range: &std::ops::Range<u32>, builder: &mut Builder<'_>) -> Result<Reduction> {
+    let channels = range.end - range.start;
     let total = u64::from(s.batch) * u64::from(s.length);
     let lanes = f64::from(channels) * f64::from(LANES);
     let wanted = builder.caps.speed().splits(lanes, 1).min(total / MIN_SPLIT);
@@ -354,7 +425,7 @@ fn reduction(s: &SumRows, ranges: &Ranges, builder: &mut Builder<'_>) -> Result<
         group_stride: 0,
         row_stride: channels,
         role: Role::BiasGradient,
-        range: ElementRange { start: ranges.r.start.into(), length: channels.into() },
+        range: ElementRange { start: range.start.into(), length: channels.into() },
     };
     Reduction::with(output, total, [wanted, needed], builder)
 }

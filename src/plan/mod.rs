@@ -469,7 +469,8 @@ fn emit(problems: &[Problem], chosen: VariantName, caps: &Caps, options: &PlanOp
         [Problem::SumRows(s)] => order.covers(product(s.batch, s.length)),
         _ => false,
     };
-    program.order = program.order.filter(covered);
+    let unordered = program.unordered;
+    program.order = program.order.filter(|order| !unordered && covered(order));
     match &options.order {
         Some(wanted) if program.order.as_ref() != Some(wanted) => Err(Error::Order {
             wanted: wanted.to_string(),

@@ -6,6 +6,9 @@
 @group(0) @binding(2) var<storage, read> target_classes: array<u32>;
 @group(0) @binding(3) var<storage, read_write> logits_gradient: array<Stored>;
 
+// Classes of a block of the sum over classes.
+const CLASSES: u32 = 128u;
+
 /// Adds the loss of a position. Stores its gradient.
 fn add_term(i: u32, sum: Sum) -> Sum {
     let row = i / params.length * params.classes * params.length + i % params.length;
@@ -15,8 +18,12 @@ fn add_term(i: u32, sum: Sum) -> Sum {
         largest = max(largest, loaded(logits[row + c * params.length]));
     }
     var total = Sum(0);
-    for (var c = 0u; c < params.classes; c++) {
-        total += exponential(loaded(logits[row + c * params.length]) - largest);
+    for (var first = 0u; first < params.classes; first += CLASSES) {
+        var block = Sum(0);
+        for (var c = first; c < min(first + CLASSES, params.classes); c++) {
+            block += exponential(loaded(logits[row + c * params.length]) - largest);
+        }
+        total += block;
     }
     for (var c = 0u; c < params.classes; c++) {
         let at = row + c * params.length;

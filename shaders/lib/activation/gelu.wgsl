@@ -44,8 +44,9 @@ fn activate_onto(residual: Sum, z: Sum, slope: f32) -> Sum {
 
 /// The derivative, Phi(z) + z * phi(z) with the density phi. `saved` is the input of the activation.
 fn derivative(saved: Sum, saved_input: bool, slope: f32) -> Sum {
-    let a = select(abs(saved), 14.5, abs(saved) > 14.5);
+    let a = min(abs(saved), 14.5);
     let e = bell(a);
     let tail = times_power_of_two(e.mantissa * fma(-0.3989423, a, mills(a)), e.exponent);
-    return select(1.0 - tail, tail, saved < 0.0);
+    let finite = select(1.0 - tail, tail, saved < 0.0);
+    return select(finite, saved, saved != saved);
 }

@@ -10,7 +10,7 @@ use crate::kernels::order::{Level, Part};
 use crate::kernels::params::tiles;
 use crate::kernels::predict::{Prediction, Work};
 use crate::kernels::program::{Binding, Builder, LANES, Source, source};
-use crate::kernels::reduce::{Blocks, Reduction, SUM_PARTIALS, most_outputs};
+use crate::kernels::reduce::{Blocks, Reduction, SUM_PARTIALS, Units, most_outputs};
 use crate::kernels::slices::{self, ContractSlice, Ranges, Staged};
 use crate::kernels::{Kernel, Tile, Variant};
 use crate::lowering::{Contract, Slot, gcd};
@@ -192,7 +192,6 @@ impl ContractLayout {
         let all_steps = u64::from(c.batch) * u64::from(c.positions.div_ceil(self.step()));
         let wanted = builder.caps.speed().splits(tiles as f64, self.tile.rows * self.tile.columns);
         let mut reduction = Reduction::new(c, first, c.terms(), wanted.min(all_steps / MIN_SPLIT), builder)?;
-        let mut accumulate = false;
         for slice in slices {
             builder.count(slice.multiply_adds(c, slice.ranges.positions()));
             self.stage(c, slice, builder)?;
@@ -200,13 +199,16 @@ impl ContractLayout {
             let steps = slice.ranges.positions().div_ceil(self.step());
             let all = slice.ranges.batch() * steps;
             let each = all.div_ceil(reduction.splits);
-            let iterations = [self.iterations(), self.store_iterations()];
-            let blocks = Blocks::new(&reduction, each, self.step(), iterations, builder.caps);
+            let units = Units {
+                terms: &|steps| u64::from(steps) * u64::from(self.step()),
+                iterations: &|steps| u64::from(steps) * u64::from(self.iterations()),
+                store: self.store_iterations(),
+            };
+            let blocks = Blocks::new(&reduction, each, &units, builder.caps);
             let sizes = [reduction.splits, each, blocks.block];
             builder.order(false, Part::over_positions(&slice.ranges, sizes, Some(self.step()), [Level::Positions(1)]));
-            let dispatches = reduction.dispatches(all, blocks);
-            reduction.count(dispatches.clone(), blocks);
-            for split in dispatches {
+            for split in reduction.dispatches(all, blocks) {
+                let accumulate = reduction.begin(split, blocks, builder)?;
                 let draft = Draft::new(&CONTRACT)
                     .constants(&[
                         ("ROW_TEXELS", self.tile.rows / TEXEL),
@@ -232,7 +234,6 @@ impl ContractLayout {
                     ..slice.params(c)
                 };
                 builder.dispatch(draft, (tiles * u64::from(reduction.splits)).div_ceil(LANES.into()), &params)?;
-                accumulate = true;
             }
         }
         reduction.finish(builder)

@@ -8,7 +8,7 @@ use crate::kernels::order::{Level, Part};
 use crate::kernels::params::tiles;
 use crate::kernels::predict::{Prediction, Work};
 use crate::kernels::program::{Builder, Source, source};
-use crate::kernels::reduce::{Blocks, Reduction, SUM_PARTIALS, most_outputs};
+use crate::kernels::reduce::{Blocks, Reduction, SUM_PARTIALS, Units, most_outputs};
 use crate::kernels::slices::{self, ContractSlice};
 use crate::kernels::{Kernel, Tile, Variant};
 use crate::lowering::Contract;
@@ -110,20 +110,22 @@ impl ContractTile {
         let lanes = f64::from(LANES_POSITIONS * self.lanes_rows);
         let wanted = builder.caps.speed().splits(tiles as f64 * lanes, self.rows * self.columns);
         let mut reduction = Reduction::new(c, first, c.terms(), wanted.min(all_stages / MIN_SPLIT), builder)?;
-        let iterations = [self.iterations(), 1 + self.rows * (1 + self.columns)];
-        let mut accumulate = false;
+        let units = Units {
+            terms: &|stages| u64::from(stages) * u64::from(STAGE),
+            iterations: &|stages| u64::from(stages) * u64::from(self.iterations()),
+            store: 1 + self.rows * (1 + self.columns),
+        };
         for slice in slices {
             builder.count(slice.multiply_adds(c, slice.ranges.positions()));
             let positions = u64::from(slice.ranges.batch()) * u64::from(slice.ranges.positions());
             let stages = positions.div_ceil(STAGE.into()) as u32;
             let each = stages.div_ceil(reduction.splits);
-            let blocks = Blocks::new(&reduction, each, STAGE, iterations, builder.caps);
+            let blocks = Blocks::new(&reduction, each, &units, builder.caps);
             let terms = |stages: u32| stages.saturating_mul(STAGE);
             let sizes = [reduction.splits, terms(each), terms(blocks.block)];
             builder.order(false, Part::over_positions(&slice.ranges, sizes, None, [Level::Positions(1)]));
-            let dispatches = reduction.dispatches(stages, blocks);
-            reduction.count(dispatches.clone(), blocks);
-            for split in dispatches {
+            for split in reduction.dispatches(stages, blocks) {
+                let accumulate = reduction.begin(split, blocks, builder)?;
                 let draft = Draft::new(&CONTRACT)
                     .constants(&[
                         ("LANES_COLUMNS", LANES_POSITIONS),
@@ -139,7 +141,6 @@ impl ContractTile {
                 let params =
                     Contraction { partials: reduction.params(), split, tiles: tiles_params, ..slice.params(c) };
                 builder.dispatch(draft, tiles * u64::from(reduction.splits), &params)?;
-                accumulate = true;
             }
         }
         reduction.finish(builder)
