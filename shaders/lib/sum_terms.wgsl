@@ -4,7 +4,8 @@
 // The chain of n terms, the most additions that a term passes through, is min(n, 128) + min(b, 128) + ceil(b / 128) with
 // b = ceil(n / 128).
 //
-// The shader that uses this part defines `Term`, the type of the sum (Sum, or a vector of sums side by side), and `add_term(i, sum)`, which adds term i.
+// The shader that uses this part defines `Term`, the type of the sum (Sum, or a vector of sums side by side), and `add_term(i, sum)`,
+// which adds term i.
 
 // Terms of a block, and blocks of a block of blocks.
 const BLOCK: u32 = 128u;
