@@ -280,14 +280,16 @@ impl Reduction {
 
     /// The chain of the second pass.
     fn tree(&self) -> u64 {
+        if !self.staged {
+            return 0;
+        }
         let each = self.splits.div_ceil(sharing(self.splits));
         u64::from(each.min(SPLITS_BLOCK) + each.div_ceil(SPLITS_BLOCK)) + sums::tree_chain(sharing(self.splits))
     }
 
     /// The most additions that a term passes through.
     fn chain(&self) -> u64 {
-        let tree = if self.staged { self.tree() + self.rounds - 1 } else { 0 };
-        (self.block_chain + self.most_blocks + tree).min(self.terms)
+        (self.block_chain + self.most_blocks + self.tree() + self.rounds.saturating_sub(1)).min(self.terms)
     }
 
     /// Emits the last second pass, if there are partial sums, and checks the chain.
