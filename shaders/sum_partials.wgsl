@@ -2,7 +2,7 @@
 //
 // A workgroup computes SUMS values. The other invocations share the splits of these values: invocations SUMS apart take the splits in
 // turn, add them in blocks, and their sums are added pairwise. In the rounds after the first, the sums are added to the output.
-// use: workgroup, operands, output_tensor, sum_lanes
+// use: workgroup, operands, output_tensor, scalar_terms, sum_lanes
 
 struct Params {
     @align(16) skips: Skips,
@@ -21,24 +21,21 @@ struct Partials {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<Stored>;
 
-// Splits of a block, for each invocation.
-const BLOCK: u32 = 32u;
+/// Index of the value of the first split.
+var<private> first_split: u32;
+
+fn add_term(split: u32, sum: Sum) -> Sum {
+    return sum + loaded(input[first_split + split * params.partials.values]);
+}
 
 @compute @workgroup_size(LANES)
 fn sum_partials(workgroup: Workgroup, @builtin(local_invocation_index) lane: u32) {
     let partials = params.partials;
     let value = index_of(workgroup) * SUMS + lane % SUMS;
-    let step = LANES / SUMS;
+    first_split = params.skips.input + value;
     var sum = Sum(0);
     if (value < partials.values) {
-        for (var first = lane / SUMS; first < partials.splits; first += BLOCK * step) {
-            let end = min(first + BLOCK * step, partials.splits);
-            var block = Sum(0);
-            for (var split = first; split < end; split += step) {
-                block += loaded(input[params.skips.input + split * partials.values + value]);
-            }
-            sum += block;
-        }
+        sum = sum_terms(lane / SUMS, partials.splits, LANES / SUMS);
     }
     // Without sharing there is nothing to add up, and no barrier.
     if (SUMS < LANES) {

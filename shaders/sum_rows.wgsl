@@ -1,12 +1,10 @@
 // Sum of rows over batch and positions (bias gradient): a workgroup sums one split of one channel. Each invocation sums every LANES-th
 // term, and the sums of the invocations are added pairwise.
-// use: workgroup, contraction, input, partials, split, sum_lanes, sum_terms
+// use: workgroup, contraction, input, partials, split, scalar_terms, sum_lanes
 
 struct Tiles {
     channels: u32,
 }
-
-alias Term = Sum;
 
 /// Index of the first element of the channel.
 var<private> row: u32;

@@ -142,7 +142,7 @@ pub fn shader_files() -> Result<Vec<(&'static str, String)>> {
 }
 
 /// Names and texts of the parts that a [`Shader`] may use: `stored`, `workgroup`, `element`, `exponential`,
-/// `sum_lanes`, `sum_terms` and `activation/*`.
+/// `sum_lanes`, `sum_terms`, `scalar_terms` and `activation/*`.
 ///
 /// ```
 /// let (_, text) = conv1d::shader_parts().find(|(name, _)| *name == "activation/relu").unwrap();

@@ -30,7 +30,8 @@ pub(crate) fn block(terms: u64, tree: u64) -> u32 {
     CHAIN.saturating_sub(40 + tree + 2 * terms.div_ceil(1024)).max(512) as u32
 }
 
-/// Most terms of a split, unless the workspace has no room for so many splits. Its blocks have 700 terms or so, and its chain is at most 1,000.
+/// Most terms of a split. A split has more only if the workspace is too small for the number of splits that follows. Its blocks have about
+/// 700 terms, and its chain is at most 1,000.
 pub(crate) const SPLIT: u64 = 1 << 17;
 
 /// Terms of a block of `sum_terms.wgsl`, and blocks of a block of blocks.

@@ -1,8 +1,8 @@
 // The exponential function, by a range reduction and a polynomial. WGSL lets its own `exp` be off by 3 + 2|x| units in the last place.
 //
-// x = exponent * ln 2 + rest, with rest from 0 to ln 2, so e^x = 2^exponent * e^rest. ln 2 is subtracted in two parts, of which the first
-// is short enough for an exact product (Cody, Waite: Software Manual for the Elementary Functions, 1980). The polynomial is a minimax fit
-// of degree 6 to e^rest * (1 - 2^-23 * (rest / ln 2)^3).
+// x = exponent * ln 2 + rest, with rest from 0 to ln 2, so e^x = 2^exponent * e^rest. ln 2 is the sum of two constants. The first has few
+// digits, so its product with the exponent is exact (Cody, Waite: Software Manual for the Elementary Functions, 1980). The polynomial is a
+// minimax fit of degree 6 to e^rest * (1 - 2^-23 * (rest / ln 2)^3).
 //
 // The result does not decrease as x grows. Within an exponent, all coefficients and the rest are positive, so every rounded step is
 // monotone. From one exponent to the next, the factor in the fit keeps the polynomial below 2, by more than the rounding of its steps.

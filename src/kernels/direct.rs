@@ -299,8 +299,8 @@ impl ContractTile {
 
     /// The blocks of splits of `each` stretches.
     fn blocks(&self, c: &Contract, reduction: &Reduction, stretches: &Stretches, each: u32, caps: &Caps) -> Blocks {
-        // Consecutive stretches belong to so many sequences, of which a tile visits so many positions: those at which one of its taps
-        // reads a sample.
+        // A tile visits only the positions at which one of its taps reads a sample. `sequence` is the most of them in a sequence, and
+        // `sequences` the most sequences that a number of consecutive stretches touches.
         let sequence = u64::from(c.meeting_positions(self.taps) / stretches.spacing + 1);
         let sequences = |count: u32| u64::from(count.div_ceil(stretches.stretches) + 1);
         let terms = |count: u32| (u64::from(count) * u64::from(stretches.stretch)).min(sequences(count) * sequence);

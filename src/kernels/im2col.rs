@@ -207,10 +207,9 @@ impl GemmTile {
         reduction: &Reduction,
         ranges: &Ranges,
         parts: &[ColumnPart],
-        block: u32,
+        [all, block]: [u32; 2],
         builder: &mut Builder<'_>,
     ) {
-        let all = parts.iter().map(|part| part.column_tiles).max().unwrap_or(0);
         if parts.iter().all(|part| part.tile_first == 0 && part.column_tiles == all) {
             let terms = |tiles: u32| tiles.saturating_mul(POSITIONS);
             let sizes = [reduction.splits, terms(all.div_ceil(reduction.splits)), terms(block)];
@@ -246,7 +245,7 @@ impl GemmTile {
             let parts = source.parts_of_sum(ranges, builder)?;
             let most = parts.iter().map(|part| part.column_tiles).max().unwrap_or(0);
             let blocks = Blocks::new(&reduction, most.div_ceil(reduction.splits), &units, builder.caps);
-            self.order(&reduction, ranges, &parts, blocks.block, builder);
+            self.order(&reduction, ranges, &parts, [most, blocks.block], builder);
             for part in parts {
                 source.emit(ranges, &part, builder)?;
                 let pairs = &mut written[part.pair_first as usize..][..part.pairs as usize];

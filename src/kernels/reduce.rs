@@ -45,7 +45,7 @@ tiles! {
 /// Minimum number of positions, over all batch items, of a split of `sums`.
 const MIN_SPLIT: u64 = 4096;
 
-/// Splits of a block of an invocation of `sum_partials.wgsl`.
+/// Splits of a block of an invocation of `sum_partials.wgsl`: `BLOCK` of `sum_terms.wgsl` there.
 const SPLITS_BLOCK: u32 = 32;
 
 /// The invocations of `sum_partials.wgsl` that share the splits of a value. Each adds 16 splits or more, up to a workgroup for 1,024.
@@ -303,7 +303,7 @@ impl Reduction {
         builder.chain(self.chain())
     }
 
-    /// Adds the partial sums of a round to those of the rounds before it.
+    /// Emits the second pass of a round. The passes after the first add to the output.
     fn second_pass(&mut self, builder: &mut Builder<'_>) -> Result<()> {
         let (values, at_once) = (self.output.values(), LANES / sharing(self.splits));
         let draft = Draft::new(&SUM_PARTIALS)

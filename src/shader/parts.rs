@@ -53,6 +53,7 @@ parts![
     "residual_tensor",
     "sample",
     "saved",
+    "scalar_terms",
     "split",
     "stored",
     "sum_lanes",
@@ -79,7 +80,8 @@ pub(super) fn first(folder: &str) -> Option<&'static str> {
 
 /// Parts and folders of parts that shaders outside this crate may use. The others rely on the variables and the parameters of the
 /// kernels, and change with them.
-const PUBLIC: [&str; 7] = ["activation", "element", "exponential", "stored", "sum_lanes", "sum_terms", "workgroup"];
+const PUBLIC: [&str; 8] =
+    ["activation", "element", "exponential", "scalar_terms", "stored", "sum_lanes", "sum_terms", "workgroup"];
 
 /// Whether shaders outside this crate may use a part.
 pub(super) fn is_public(name: &str) -> bool {

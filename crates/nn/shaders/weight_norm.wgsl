@@ -1,9 +1,7 @@
 // Weight normalisation: each row of a weight is g * v / |v|.
-// use: sum_lanes, sum_terms, weight_norm/row
+// use: scalar_terms, sum_lanes, weight_norm/row
 
 @group(0) @binding(3) var<storage, read_write> weight: array<Stored>;
-
-alias Term = Sum;
 
 fn add_term(i: u32, sum: Sum) -> Sum {
     return fma(loaded(v[i]), loaded(v[i]), sum);

@@ -7,7 +7,7 @@ use conv1d_nn::{
     BatchNorm1d, Convolution, Loss, Network, Sequential, SessionOptions, Sgd, StateDict, TrainerOptions, Values,
 };
 
-/// Asserts that `got` is within the bound of a sum of `terms` positive terms, of which each has `more` roundings of its own.
+/// Asserts that `got` is within the bound of a sum of `terms` positive terms. Each term has `more` roundings of its own.
 fn assert_sum(got: f32, exact: f64, terms: usize, more: u64, what: &str) {
     let bound = gamma(longest_chain(terms as u64) + more) * exact.abs();
     let share = (f64::from(got) - exact).abs() / bound;

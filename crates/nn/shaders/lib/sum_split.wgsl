@@ -1,8 +1,6 @@
 // Partial sums of losses and of squares. One workgroup per split: it adds up the terms of the element range of the split
 // by `add_term(i, sum)`, which the kernel defines, and stores the sum.
-// use: element_range, stored, sum_lanes, sum_terms, workgroup
-
-alias Term = Sum;
+// use: element_range, scalar_terms, stored, sum_lanes, workgroup
 
 struct Params {
     /// Number of splits. The dispatch may have more workgroups.

@@ -1,5 +1,5 @@
-// Mean and variance of a channel of the batch, from those of its splits: the squared deviations from the mean of a split,
-// and those of this mean from the mean of the channel, add up. Also updates the running statistics.
+// Mean and variance of a channel of the batch, from those of its splits. The squared deviations of a channel are the sum
+// of those within its splits and those of the splits' means. Also updates the running statistics.
 // use: batch_norm/deviations, batch_norm/partials, sum_terms
 
 @group(0) @binding(2) var<storage, read_write> running_mean: array<Stored>;
