@@ -222,7 +222,8 @@ mod tests {
     #[test]
     fn the_thread_that_polls_ends_with_the_last_wait() {
         let gpu = Gpu::new().unwrap();
-        let y = gpu.zeros([1 << 20]).unwrap();
+        // Large enough that its copy takes longer than a call.
+        let y = gpu.zeros([1 << 24]).unwrap();
         let ended = || {
             while gpu.inner.poller.is_running() {
                 std::thread::yield_now();
