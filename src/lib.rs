@@ -86,6 +86,8 @@ pub mod gpu;
 mod kernels;
 mod lowering;
 pub mod ops;
+#[cfg(feature = "paper")]
+pub mod paper;
 pub mod plan;
 pub mod reference;
 pub mod roofline;

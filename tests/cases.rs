@@ -25,7 +25,7 @@ const PADDINGS: [Padding; 8] = [
 ];
 
 /// The name of a branch, and a case that reaches it.
-fn named() -> Vec<(&'static str, Case)> {
+pub(crate) fn named() -> Vec<(&'static str, Case)> {
     let conv = |i, o, k| Conv1d::new(i, o, k);
     let up = |i, o, k| ConvTranspose1d::new(i, o, k);
     vec![

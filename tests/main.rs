@@ -20,6 +20,8 @@ mod oracle;
 mod order;
 mod own_shader;
 mod packed;
+#[cfg(feature = "paper")]
+mod paper;
 mod processor;
 mod random;
 mod signals;

@@ -1,0 +1,483 @@
+//! Properties of a compiled program: the operations that matter, the registers that are the same for all lanes, the operations that
+//! addresses and control flow need, costs, and live registers.
+
+use crate::arithmetic::Cost;
+use crate::code::{Node, Op, Program, Register, Segment, Val, each_segment, input};
+
+/// Operations of a segment, of each kind. `vector` operations differ between lanes, `scalar` ones are the same for all lanes.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(crate) struct SegmentCost {
+    pub(crate) vector: [u32; 5],
+    pub(crate) scalar: [u32; 5],
+    pub(crate) iterations: u32,
+}
+
+/// A program with what is known of it before it runs.
+#[derive(Debug, Clone)]
+pub(crate) struct Analysed {
+    pub(crate) program: Program,
+    /// Whether a register differs between lanes.
+    pub(crate) varying: Vec<bool>,
+    /// Whether addresses or control flow depend on a register.
+    pub(crate) needed: Vec<bool>,
+    /// Whether addresses or control flow depend on the contents of a variable.
+    pub(crate) contents_needed: Vec<bool>,
+    /// Whether the program writes a variable.
+    pub(crate) stored: Vec<bool>,
+    pub(crate) costs: Vec<SegmentCost>,
+    /// Operations of each segment that the counts need.
+    pub(crate) index_ops: Vec<Vec<u32>>,
+    /// Most registers that are alive at once: of each lane, and of the whole subgroup.
+    pub(crate) live: [u32; 2],
+}
+
+/// Removes operations without effect, and numbers the segments.
+pub(crate) fn optimise(mut program: Program) -> Program {
+    let used = used(&program, &|op| {
+        matches!(op, Op::Store { .. } | Op::Atomic { .. } | Op::TexelStore { .. } | Op::Check { .. })
+    });
+    let mut id = 0;
+    program.nodes = kept(std::mem::take(&mut program.nodes), &used, &mut id);
+    program.segments = id;
+    program
+}
+
+/// Whether an operation assigns a register of a set.
+fn assigns(op: &Op, set: &[bool]) -> bool {
+    match op {
+        Op::Move { home, .. } => set[*home as usize],
+        Op::Put { homes, .. } => set[*homes as usize],
+        op => {
+            let (first, count) = op.results();
+            (first..first + count).any(|register| set[register as usize])
+        }
+    }
+}
+
+/// Registers that matter: those of conditions, and those that operations with an effect, or that assign such registers, read.
+fn used(program: &Program, effect: &dyn Fn(&Op) -> bool) -> Vec<bool> {
+    let mut used = vec![false; program.registers as usize];
+    conditions(&program.nodes, &mut |val| mark(&mut used, val));
+    closure(program, &mut used, &|op, used| effect(op) || assigns(op, used));
+    used
+}
+
+fn mark(set: &mut [bool], val: Val) {
+    if let Val::Reg(register) = val {
+        set[register as usize] = true;
+    }
+}
+
+/// Adds the operands of the operations that matter, until nothing changes.
+fn closure(program: &Program, set: &mut [bool], matters: &dyn Fn(&Op, &[bool]) -> bool) {
+    let mut segments = Vec::new();
+    each_segment(&program.nodes, &mut |segment| segments.push(segment));
+    loop {
+        let before = set.iter().filter(|&&there| there).count();
+        for segment in segments.iter().rev() {
+            for op in segment.ops.iter().rev().filter(|op| !matches!(op, Op::Check { .. })) {
+                if matters(op, set) {
+                    op.operands(&mut |val| mark(set, val));
+                    match op {
+                        Op::Copy { home, .. } => set[*home as usize] = true,
+                        Op::Pick { homes, count, stride, .. } => {
+                            (*homes..homes + count * stride).for_each(|home| set[home as usize] = true);
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+        if set.iter().filter(|&&there| there).count() == before {
+            // Checks have operands, but nothing depends on them.
+            for op in segments.iter().flat_map(|segment| &segment.ops).filter(|op| matches!(op, Op::Check { .. })) {
+                op.operands(&mut |val| mark(set, val));
+            }
+            if set.iter().filter(|&&there| there).count() == before {
+                return;
+            }
+        }
+    }
+}
+
+fn conditions(nodes: &[Node], each: &mut dyn FnMut(Val)) {
+    for node in nodes {
+        match node {
+            Node::If { condition, accept, reject } => {
+                each(*condition);
+                conditions(accept, each);
+                conditions(reject, each);
+            }
+            Node::Loop { body, continuing, break_if, .. } => {
+                break_if.iter().for_each(|&val| each(val));
+                conditions(body, each);
+                conditions(continuing, each);
+            }
+            Node::Scope(nodes) => conditions(nodes, each),
+            _ => {}
+        }
+    }
+}
+
+fn kept(nodes: Vec<Node>, used: &[bool], id: &mut usize) -> Vec<Node> {
+    let mut result = Vec::new();
+    for node in nodes {
+        result.push(match node {
+            Node::Segment(mut segment) => {
+                segment.ops.retain(|op| {
+                    let effect =
+                        matches!(op, Op::Store { .. } | Op::Atomic { .. } | Op::TexelStore { .. } | Op::Check { .. });
+                    effect || assigns(op, used)
+                });
+                if segment.ops.is_empty() && segment.iterations == 0 {
+                    continue;
+                }
+                segment.id = *id;
+                *id += 1;
+                Node::Segment(segment)
+            }
+            Node::If { condition, accept, reject } => {
+                let (accept, reject) = (kept(accept, used, id), kept(reject, used, id));
+                if accept.is_empty() && reject.is_empty() {
+                    continue;
+                }
+                Node::If { condition, accept, reject }
+            }
+            Node::Loop { body, continuing, break_if, line, id: loop_id } => {
+                let (body, continuing) = (kept(body, used, id), kept(continuing, used, id));
+                Node::Loop { body, continuing, break_if, line, id: loop_id }
+            }
+            Node::Scope(nodes) => Node::Scope(kept(nodes, used, id)),
+            other => other,
+        });
+    }
+    result
+}
+
+/// Analyses a program.
+pub(crate) fn analyse(program: Program) -> Analysed {
+    let mut segments = Vec::new();
+    each_segment(&program.nodes, &mut |segment| segments.push(segment));
+    let mut stored = vec![false; program.variables.len()];
+    for op in segments.iter().flat_map(|segment| &segment.ops) {
+        match op {
+            Op::Store { access, .. } | Op::Atomic { access, .. } => stored[access.variable] = true,
+            Op::TexelStore { variable, .. } => stored[*variable] = true,
+            _ => {}
+        }
+    }
+    let varying = varying(&program);
+    let (needed, contents_needed) = needed(&program, &segments);
+    let mut costs = vec![SegmentCost::default(); program.segments];
+    let mut index_ops = vec![Vec::new(); program.segments];
+    for segment in &segments {
+        costs[segment.id] = cost(segment, &varying);
+        let wanted = |op: &Op| match op {
+            Op::Check { .. } | Op::Load { .. } | Op::Store { .. } | Op::Atomic { .. } => true,
+            Op::TexelLoad { .. } | Op::TexelStore { .. } => true,
+            Op::Pick { .. } | Op::Put { .. } => true,
+            op => assigns(op, &needed),
+        };
+        let ops = (0..).zip(&segment.ops).filter(|(_, op)| wanted(op)).map(|(index, _)| index);
+        index_ops[segment.id] = ops.collect();
+    }
+    let live = live_registers(&program, &varying);
+    Analysed { varying, needed, contents_needed, stored, costs, index_ops, live, program }
+}
+
+/// The registers that differ between lanes: those computed from lane indices, and homes that lanes write at different times.
+fn varying(program: &Program) -> Vec<bool> {
+    let mut varying = vec![false; program.registers as usize];
+    varying[input::FIRST_VARYING as usize..input::COUNT as usize].fill(true);
+    let mut divergent = Divergent { loops: vec![false; program.loops], scopes: Vec::new(), next_scope: 0 };
+    loop {
+        let before = (varying.clone(), divergent.clone());
+        divergent.next_scope = 0;
+        spread(&program.nodes, false, &mut varying, &mut divergent, &mut Vec::new());
+        divergent.next_scope = 0;
+        if before.0 == varying && before.1.loops == divergent.loops && before.1.scopes == divergent.scopes {
+            return varying;
+        }
+    }
+}
+
+/// Loops and scopes that lanes leave at different times.
+#[derive(Debug, Clone)]
+struct Divergent {
+    loops: Vec<bool>,
+    scopes: Vec<bool>,
+    next_scope: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Enclosing {
+    Loop(usize),
+    Scope(usize),
+}
+
+fn is(varying: &[bool], val: Val) -> bool {
+    matches!(val, Val::Reg(register) if varying[register as usize])
+}
+
+fn spread(
+    nodes: &[Node],
+    control: bool,
+    varying: &mut [bool],
+    divergent: &mut Divergent,
+    enclosing: &mut Vec<Enclosing>,
+) {
+    for node in nodes {
+        match node {
+            Node::Segment(segment) => segment.ops.iter().for_each(|op| spread_op(op, control, varying)),
+            Node::If { condition, accept, reject } => {
+                let control = control || is(varying, *condition);
+                spread(accept, control, varying, divergent, enclosing);
+                spread(reject, control, varying, divergent, enclosing);
+            }
+            Node::Loop { body, continuing, break_if, id, .. } => {
+                if break_if.is_some_and(|val| is(varying, val)) {
+                    divergent.loops[*id] = true;
+                }
+                let control = control || divergent.loops[*id];
+                enclosing.push(Enclosing::Loop(*id));
+                spread(body, control, varying, divergent, enclosing);
+                spread(continuing, control, varying, divergent, enclosing);
+                enclosing.pop();
+            }
+            Node::Scope(nodes) => {
+                let id = divergent.next_scope;
+                divergent.next_scope += 1;
+                if divergent.scopes.len() <= id {
+                    divergent.scopes.push(false);
+                }
+                let control = control || divergent.scopes[id];
+                enclosing.push(Enclosing::Scope(id));
+                spread(nodes, control, varying, divergent, enclosing);
+                enclosing.pop();
+            }
+            Node::Break | Node::Continue if control => {
+                let id = enclosing.iter().rev().find_map(|e| match e {
+                    Enclosing::Loop(id) => Some(*id),
+                    Enclosing::Scope(_) => None,
+                });
+                id.iter().for_each(|&id| divergent.loops[id] = true);
+            }
+            Node::Leave(levels) if control => {
+                // Lanes also leave the loops between here and the end of the scope.
+                let mut left = *levels;
+                for e in enclosing.iter().rev() {
+                    match e {
+                        Enclosing::Loop(id) => divergent.loops[*id] = true,
+                        Enclosing::Scope(id) => {
+                            divergent.scopes[*id] = true;
+                            left -= 1;
+                            if left == 0 {
+                                break;
+                            }
+                        }
+                    }
+                }
+            }
+            Node::Break | Node::Continue | Node::Leave(_) | Node::Return | Node::Barrier { .. } => {}
+        }
+    }
+}
+
+fn spread_op(op: &Op, control: bool, varying: &mut [bool]) {
+    let result = match op {
+        Op::Compute { from, .. } => from.iter().any(|&val| is(varying, val)),
+        Op::Copy { home, .. } => varying[*home as usize],
+        Op::Load { access, .. } => is(varying, access.index),
+        Op::TexelLoad { at, .. } => at.iter().any(|&val| is(varying, val)),
+        Op::Pick { homes, count, stride, index, .. } => {
+            is(varying, *index) || (*homes..homes + count * stride).any(|home| varying[home as usize])
+        }
+        Op::Atomic { .. } => true,
+        Op::Move { home, from } => {
+            varying[*home as usize] |= control || is(varying, *from);
+            return;
+        }
+        Op::Put { homes, count, stride, index, from, .. } => {
+            if control || is(varying, *index) || is(varying, *from) {
+                (*homes..homes + count * stride).for_each(|home| varying[home as usize] = true);
+            }
+            return;
+        }
+        _ => return,
+    };
+    if result {
+        let (first, count) = op.results();
+        (first..first + count).for_each(|register| varying[register as usize] = true);
+    }
+}
+
+/// The registers, and the variables, that addresses and control flow depend on.
+fn needed(program: &Program, segments: &[&Segment]) -> (Vec<bool>, Vec<bool>) {
+    let mut needed = vec![false; program.registers as usize];
+    let mut contents = vec![false; program.variables.len()];
+    conditions(&program.nodes, &mut |val| mark(&mut needed, val));
+    for op in segments.iter().flat_map(|segment| &segment.ops) {
+        match op {
+            Op::Load { access, .. } | Op::Store { access, .. } | Op::Atomic { access, .. } => {
+                mark(&mut needed, access.index);
+            }
+            Op::Check { index, .. } | Op::Pick { index, .. } | Op::Put { index, .. } => mark(&mut needed, *index),
+            Op::TexelLoad { at, .. } | Op::TexelStore { at, .. } => at.iter().for_each(|&val| mark(&mut needed, val)),
+            _ => {}
+        }
+    }
+    loop {
+        let before = contents.clone();
+        // A store matters only if what it stores is needed; its address is marked above.
+        let of_contents = before.clone();
+        closure(program, &mut needed, &|op, set| match op {
+            Op::Store { access, .. } | Op::Atomic { access, .. } => of_contents[access.variable],
+            Op::TexelStore { variable, .. } => of_contents[*variable],
+            op => assigns(op, set),
+        });
+        for op in segments.iter().flat_map(|segment| &segment.ops) {
+            match op {
+                Op::Load { access, .. } | Op::Atomic { access, .. } if assigns(op, &needed) => {
+                    contents[access.variable] = true;
+                }
+                Op::TexelLoad { variable, .. } if assigns(op, &needed) => contents[*variable] = true,
+                _ => {}
+            }
+        }
+        if contents == before {
+            return (needed, contents);
+        }
+    }
+}
+
+fn cost(segment: &Segment, varying: &[bool]) -> SegmentCost {
+    let mut cost = SegmentCost { iterations: segment.iterations, ..SegmentCost::default() };
+    for op in &segment.ops {
+        if let Op::Compute { code, to, .. } = op {
+            let kind = match code.cost() {
+                Cost::MultiplyAdd => 0,
+                Cost::Float => 1,
+                Cost::Integer => 2,
+                Cost::Division => 3,
+                Cost::Special => 4,
+            };
+            let counts = if varying[*to as usize] { &mut cost.vector } else { &mut cost.scalar };
+            counts[kind] += 1;
+        }
+    }
+    cost
+}
+
+/// Registers that are alive, and the most at once.
+struct Liveness<'v> {
+    varying: &'v [bool],
+    most: [u32; 2],
+    /// Live registers after each enclosing loop and at its `continuing`, and after each scope.
+    loops: Vec<(Vec<bool>, Vec<bool>)>,
+    scopes: Vec<Vec<bool>>,
+}
+
+fn live_registers(program: &Program, varying: &[bool]) -> [u32; 2] {
+    let mut liveness = Liveness { varying, most: [0; 2], loops: Vec::new(), scopes: Vec::new() };
+    let mut live = vec![false; varying.len()];
+    liveness.nodes(&program.nodes, &mut live);
+    liveness.most
+}
+
+impl Liveness<'_> {
+    fn nodes(&mut self, nodes: &[Node], live: &mut Vec<bool>) {
+        for node in nodes.iter().rev() {
+            match node {
+                Node::Segment(segment) => self.segment(segment, live),
+                Node::If { condition, accept, reject } => {
+                    let mut other = live.clone();
+                    self.nodes(accept, live);
+                    self.nodes(reject, &mut other);
+                    unite(live, &other);
+                    mark(live, *condition);
+                }
+                Node::Loop { body, continuing, break_if, .. } => {
+                    let after = live.clone();
+                    // The second pass knows what the next iteration reads.
+                    for _ in 0..2 {
+                        break_if.iter().for_each(|&val| mark(live, val));
+                        self.loops.push((after.clone(), Vec::new()));
+                        self.nodes(continuing, live);
+                        if let Some((_, at_continuing)) = self.loops.last_mut() {
+                            at_continuing.clone_from(live);
+                        }
+                        self.nodes(body, live);
+                        self.loops.pop();
+                        unite(live, &after);
+                    }
+                }
+                Node::Scope(nodes) => {
+                    self.scopes.push(live.clone());
+                    self.nodes(nodes, live);
+                    self.scopes.pop();
+                }
+                Node::Break => {
+                    if let Some((after, _)) = self.loops.last() {
+                        live.clone_from(after);
+                    }
+                }
+                Node::Continue => {
+                    if let Some((_, continuing)) = self.loops.last() {
+                        live.clone_from(continuing);
+                    }
+                }
+                Node::Leave(levels) => {
+                    if let Some(after) = self.scopes.len().checked_sub(*levels) {
+                        live.clone_from(&self.scopes[after]);
+                    }
+                }
+                Node::Return => live.fill(false),
+                Node::Barrier { .. } => {}
+            }
+        }
+    }
+
+    fn segment(&mut self, segment: &Segment, live: &mut [bool]) {
+        let mut now = [0_u32; 2];
+        for (register, _) in live.iter().enumerate().filter(|(_, alive)| **alive) {
+            now[usize::from(!self.varying[register])] += 1;
+        }
+        let class = |register: Register| usize::from(!self.varying[register as usize]);
+        self.most = [self.most[0].max(now[0]), self.most[1].max(now[1])];
+        for op in segment.ops.iter().rev() {
+            let (first, count) = match op {
+                Op::Move { home, .. } => (*home, 1),
+                op => op.results(),
+            };
+            for register in first..first + count {
+                if std::mem::take(&mut live[register as usize]) {
+                    now[class(register)] -= 1;
+                }
+            }
+            let mut add = |register: Register, live: &mut [bool]| {
+                if !std::mem::replace(&mut live[register as usize], true) {
+                    now[class(register)] += 1;
+                }
+            };
+            op.operands(&mut |val| {
+                if let Val::Reg(register) = val
+                    && register >= input::COUNT
+                {
+                    add(register, live);
+                }
+            });
+            match op {
+                Op::Copy { home, .. } => add(*home, live),
+                Op::Pick { homes, count, stride, .. } | Op::Put { homes, count, stride, .. } => {
+                    (*homes..homes + count * stride).for_each(|home| add(home, live));
+                }
+                _ => {}
+            }
+            self.most = [self.most[0].max(now[0]), self.most[1].max(now[1])];
+        }
+    }
+}
+
+fn unite(live: &mut [bool], other: &[bool]) {
+    live.iter_mut().zip(other).for_each(|(a, &b)| *a |= b);
+}

@@ -1,0 +1,1049 @@
+//! Runs a workgroup: all lanes in lockstep, with a mask of the active ones.
+
+use crate::access::Pattern;
+use crate::arithmetic::{Code, Fma, evaluate, evaluate_lanes};
+use crate::code::{Access, AtomicCode, Count, Node, Op, Register, Segment, Space, Val, input};
+use crate::counts::{Accesses, Counts, Memory, Site};
+use crate::faults::{Fault, FaultKind};
+use crate::memory::{Buffer, Resource, Sectors, Touched, Touches};
+use crate::program::Analysed;
+use std::collections::BTreeMap;
+
+/// Most invocations of a workgroup.
+pub(crate) const MOST_LANES: usize = 1024;
+
+/// A set of lanes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Mask([u64; MOST_LANES / 64]);
+
+impl Mask {
+    const NONE: Mask = Mask([0; MOST_LANES / 64]);
+
+    fn first(lanes: usize) -> Mask {
+        let mut mask = Mask::NONE;
+        (0..lanes).for_each(|lane| mask.insert(lane));
+        mask
+    }
+
+    fn insert(&mut self, lane: usize) {
+        self.0[lane / 64] |= 1 << (lane % 64);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.iter().all(|&word| word == 0)
+    }
+
+    fn count(&self) -> u32 {
+        self.0.iter().map(|word| word.count_ones()).sum()
+    }
+
+    fn or(&self, other: &Mask) -> Mask {
+        Mask(std::array::from_fn(|i| self.0[i] | other.0[i]))
+    }
+
+    fn without(&self, other: &Mask) -> Mask {
+        Mask(std::array::from_fn(|i| self.0[i] & !other.0[i]))
+    }
+
+    fn lanes(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..).zip(&self.0).flat_map(|(index, &word)| {
+            let mut rest = word;
+            std::iter::from_fn(move || {
+                (rest != 0).then(|| {
+                    let lane = rest.trailing_zeros() as usize;
+                    rest &= rest - 1;
+                    index * 64 + lane
+                })
+            })
+        })
+    }
+}
+
+/// The active lanes for which a condition holds.
+enum Holds {
+    /// All or none.
+    Everywhere(bool),
+    In(Mask),
+}
+
+/// What a run does beside counting.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mode {
+    pub(crate) subgroup: u32,
+    pub(crate) fma: Fma,
+    /// Whether all values are computed, or only those that addresses and control flow depend on.
+    pub(crate) values: bool,
+    /// Whether races and reads of unwritten memory are looked for. Bounds and barriers are always checked.
+    pub(crate) races: bool,
+    pub(crate) most_iterations: u64,
+}
+
+/// A workgroup variable, or what is bound to another.
+#[derive(Debug)]
+enum Bound {
+    Buffer { buffer: Buffer, touches: Touches, sectors: Sectors, all_sectors: Sectors },
+    Texture { texture: crate::memory::Texture, touches: Touches, sectors: Sectors, all_sectors: Sectors },
+    Workgroup { words: Vec<u32>, written: Vec<bool>, touched: Vec<Touched> },
+}
+
+/// Lanes that wait at the end of an enclosing construct.
+#[derive(Debug, Clone, Copy)]
+enum Waiting {
+    Loop { broke: Mask, continued: Mask },
+    Scope { left: Mask },
+}
+
+/// A site of the counts, and the pattern of its last access for each subgroup.
+#[derive(Debug)]
+struct SiteState {
+    site: Site,
+    accesses: Accesses,
+    patterns: Vec<Pattern>,
+}
+
+/// A dispatch that is running.
+pub(crate) struct Machine<'p> {
+    analysed: &'p Analysed,
+    mode: Mode,
+    lanes: usize,
+    everyone: Mask,
+    registers: Vec<Box<[u32]>>,
+    bound: Vec<Bound>,
+    /// Operands that are the same for all lanes, repeated.
+    scratch: [Box<[u32]>; 3],
+    waiting: Vec<Waiting>,
+    workgroups: [u32; 3],
+    workgroup: [u32; 3],
+    first_invocation: u64,
+    /// Barriers passed by this workgroup: of both kinds, and of storage.
+    epoch: u32,
+    storage_epoch: u32,
+    sites: Vec<SiteState>,
+    /// The site of each operation, by segment.
+    site_of: Vec<Vec<usize>>,
+    /// Executions of each segment by this workgroup: lanes, subgroups, and times.
+    executions: Vec<[u64; 3]>,
+    barriers: u64,
+    iterations: u64,
+    most_iterations: u64,
+    dynamic_registers: u64,
+    pub(crate) faults: Vec<Fault>,
+    found: BTreeMap<(u8, usize, u32), usize>,
+    addresses: Vec<u32>,
+}
+
+impl<'p> Machine<'p> {
+    /// A machine for a dispatch. `resources` has what is bound to each variable that is not in workgroup memory.
+    pub(crate) fn new(
+        analysed: &'p Analysed,
+        mode: Mode,
+        workgroups: [u32; 3],
+        resources: Vec<Option<Resource>>,
+    ) -> Self {
+        let program = &analysed.program;
+        let lanes = program.workgroup_size.iter().product::<u32>() as usize;
+        let bound = program.variables.iter().zip(resources).map(|(variable, resource)| match resource {
+            Some(Resource::Buffer(buffer)) => Bound::Buffer {
+                buffer,
+                touches: Touches::default(),
+                sectors: Sectors::default(),
+                all_sectors: Sectors::default(),
+            },
+            Some(Resource::Texture(texture)) => Bound::Texture {
+                texture,
+                touches: Touches::default(),
+                sectors: Sectors::default(),
+                all_sectors: Sectors::default(),
+            },
+            None => Bound::Workgroup {
+                words: vec![0; variable.words as usize],
+                written: vec![false; variable.words as usize],
+                touched: vec![Touched::default(); variable.words as usize],
+            },
+        });
+        let size = |register: usize| if analysed.varying[register] { lanes } else { 1 };
+        let mut assigned = vec![false; program.registers as usize];
+        assigned[..input::COUNT as usize].fill(true);
+        crate::code::each_segment(&program.nodes, &mut |segment| {
+            for op in &segment.ops {
+                let (first, count) = match op {
+                    Op::Move { home, .. } | Op::Copy { home, .. } => (*home, 1),
+                    Op::Pick { homes, count, stride, .. } | Op::Put { homes, count, stride, .. } => {
+                        (*homes, count * stride)
+                    }
+                    _ => (0, 0),
+                };
+                (first..first + count).for_each(|register| assigned[register as usize] = true);
+                let (first, count) = op.results();
+                (first..first + count).for_each(|register| assigned[register as usize] = true);
+            }
+        });
+        let register = |i: usize| vec![0; if assigned[i] { size(i) } else { 0 }].into_boxed_slice();
+        let (sites, site_of) = sites(analysed, lanes.div_ceil(mode.subgroup as usize));
+        let mut machine = Machine {
+            analysed,
+            mode,
+            lanes,
+            everyone: Mask::first(lanes),
+            registers: (0..program.registers as usize).map(register).collect(),
+            bound: bound.collect(),
+            scratch: std::array::from_fn(|_| vec![0; lanes].into()),
+            waiting: Vec::new(),
+            workgroups,
+            workgroup: [0; 3],
+            first_invocation: 0,
+            epoch: 0,
+            storage_epoch: 0,
+            sites,
+            site_of,
+            executions: vec![[0; 3]; program.segments],
+            barriers: 0,
+            iterations: 0,
+            most_iterations: 0,
+            dynamic_registers: 0,
+            faults: Vec::new(),
+            found: BTreeMap::new(),
+            addresses: Vec::new(),
+        };
+        machine.set_inputs();
+        machine
+    }
+
+    /// Sets the built-in values that are the same in all workgroups.
+    fn set_inputs(&mut self) {
+        let [x, y, _] = self.analysed.program.workgroup_size;
+        let subgroup = self.mode.subgroup;
+        self.registers[input::SUBGROUP_SIZE as usize][0] = subgroup;
+        self.registers[input::SUBGROUPS as usize][0] = (self.lanes as u32).div_ceil(subgroup);
+        for i in 0..3 {
+            self.registers[input::WORKGROUPS as usize + i][0] = self.workgroups[i];
+        }
+        for lane in 0..self.lanes {
+            let index = lane as u32;
+            let mut set = |register: Register, value| self.registers[register as usize][lane] = value;
+            set(input::LOCAL_INDEX, index);
+            set(input::LOCAL_ID, index % x);
+            set(input::LOCAL_ID + 1, index / x % y);
+            set(input::LOCAL_ID + 2, index / x / y);
+            set(input::SUBGROUP_ID, index / subgroup);
+            set(input::SUBGROUP_LANE, index % subgroup);
+        }
+    }
+
+    /// Runs a workgroup, and returns what it did.
+    pub(crate) fn run(&mut self, workgroup: [u32; 3]) -> Counts {
+        self.workgroup = workgroup;
+        let [x, y, z] = workgroup.map(u64::from);
+        let [width, height, _] = self.workgroups.map(u64::from);
+        self.first_invocation = ((z * height + y) * width + x) * self.lanes as u64;
+        for (i, id) in (0..3).zip(workgroup) {
+            self.registers[input::WORKGROUP_ID as usize + i][0] = id;
+            let size = self.analysed.program.workgroup_size[i];
+            let (local, global) = (input::LOCAL_ID as usize + i, input::GLOBAL_ID as usize + i);
+            for lane in 0..self.lanes {
+                self.registers[global][lane] = id.wrapping_mul(size).wrapping_add(self.registers[local][lane]);
+            }
+        }
+        self.epoch = 1;
+        self.storage_epoch = 1;
+        for bound in &mut self.bound {
+            if let Bound::Workgroup { words, written, touched } = bound {
+                // An address computed from what was never written is as good as any.
+                words.fill(0xffff_fff0);
+                written.fill(false);
+                touched.fill(Touched::default());
+            }
+        }
+        self.executions.fill([0; 3]);
+        self.sites.iter_mut().for_each(|site| site.accesses = Accesses::default());
+        (self.barriers, self.iterations, self.most_iterations, self.dynamic_registers) = (0, 0, 0, 0);
+        let analysed = self.analysed;
+        self.waiting.clear();
+        self.nodes(&analysed.program.nodes, self.everyone);
+        self.counted()
+    }
+
+    /// The counts of the workgroup that was run last.
+    fn counted(&mut self) -> Counts {
+        let mut counts = Counts::default();
+        for (cost, &[lanes, subgroups, times]) in self.analysed.costs.iter().zip(&self.executions) {
+            if times > 0 {
+                counts.lanes.add(cost.vector, lanes as f64);
+                counts.subgroups.add(cost.vector, subgroups as f64);
+                counts.scalars.add(cost.scalar, subgroups as f64);
+                counts.iterations += f64::from(cost.iterations) * lanes as f64;
+                self.most_iterations += u64::from(cost.iterations) * times;
+            }
+        }
+        for state in &self.sites {
+            counts.sites.entry(state.site.clone()).or_default().plus(&state.accesses, 1.0);
+        }
+        counts.barriers = self.barriers as f64;
+        counts.iterations += self.iterations as f64;
+        counts.most_iterations = self.most_iterations as f64;
+        counts.dynamic_registers = self.dynamic_registers as f64;
+        counts
+    }
+
+    /// Sectors that this workgroup touched of each variable. They are added to those of the dispatch.
+    pub(crate) fn take_sectors(&mut self, each: &mut dyn FnMut(usize, u64)) {
+        for (variable, bound) in self.bound.iter_mut().enumerate() {
+            if let Bound::Buffer { sectors, all_sectors, .. } | Bound::Texture { sectors, all_sectors, .. } = bound {
+                each(variable, sectors.len());
+                all_sectors.drain(sectors);
+            }
+        }
+    }
+
+    /// Sectors that all workgroups touched of a variable.
+    pub(crate) fn all_sectors(&self, variable: usize) -> u64 {
+        match &self.bound[variable] {
+            Bound::Buffer { all_sectors, .. } | Bound::Texture { all_sectors, .. } => all_sectors.len(),
+            Bound::Workgroup { .. } => 0,
+        }
+    }
+
+    /// What is bound after the run.
+    pub(crate) fn into_resources(self) -> Vec<Option<Resource>> {
+        let resource = |bound| match bound {
+            Bound::Buffer { buffer, .. } => Some(Resource::Buffer(buffer)),
+            Bound::Texture { texture, .. } => Some(Resource::Texture(texture)),
+            Bound::Workgroup { .. } => None,
+        };
+        self.bound.into_iter().map(resource).collect()
+    }
+
+    fn subgroups(&self, mask: &Mask) -> u32 {
+        let size = self.mode.subgroup as usize;
+        match size {
+            64 => mask.0.iter().filter(|&&word| word != 0).count() as u32,
+            size => {
+                let ones = (1_u64 << size) - 1;
+                let of_word = |&word: &u64| (0..64).step_by(size).filter(|shift| word >> shift & ones != 0).count();
+                mask.0.iter().filter(|&&word| word != 0).map(|word| of_word(word) as u32).sum()
+            }
+        }
+    }
+
+    /// Runs nodes for the active lanes, and returns the lanes that reach their end.
+    fn nodes(&mut self, nodes: &'p [Node], mut active: Mask) -> Mask {
+        for node in nodes {
+            if active.is_empty() {
+                break;
+            }
+            active = self.node(node, active);
+        }
+        active
+    }
+
+    fn node(&mut self, node: &'p Node, active: Mask) -> Mask {
+        match node {
+            Node::Segment(segment) => {
+                self.segment(segment, &active);
+                active
+            }
+            Node::If { condition, accept, reject } => match self.condition(*condition, &active) {
+                Holds::Everywhere(true) => self.nodes(accept, active),
+                Holds::Everywhere(false) => self.nodes(reject, active),
+                Holds::In(accepted) => {
+                    let rejected = active.without(&accepted);
+                    let accepted = self.nodes(accept, accepted);
+                    let rejected = self.nodes(reject, rejected);
+                    accepted.or(&rejected)
+                }
+            },
+            Node::Loop { body, continuing, break_if, line, .. } => {
+                self.repeat(body, continuing, *break_if, *line, active)
+            }
+            Node::Scope(nodes) => {
+                self.waiting.push(Waiting::Scope { left: Mask::NONE });
+                let active = self.nodes(nodes, active);
+                match self.waiting.pop() {
+                    Some(Waiting::Scope { left }) => active.or(&left),
+                    _ => active,
+                }
+            }
+            Node::Break | Node::Continue => {
+                let of_loop = self.waiting.iter_mut().rev().find_map(|waiting| match waiting {
+                    Waiting::Loop { broke, continued } => Some((broke, continued)),
+                    Waiting::Scope { .. } => None,
+                });
+                if let Some((broke, continued)) = of_loop {
+                    let lanes = if matches!(node, Node::Break) { broke } else { continued };
+                    *lanes = lanes.or(&active);
+                }
+                Mask::NONE
+            }
+            Node::Leave(levels) => {
+                let scopes = self.waiting.iter_mut().rev().filter_map(|waiting| match waiting {
+                    Waiting::Scope { left } => Some(left),
+                    Waiting::Loop { .. } => None,
+                });
+                if let Some(left) = scopes.into_iter().nth(levels - 1) {
+                    *left = left.or(&active);
+                }
+                Mask::NONE
+            }
+            Node::Return => Mask::NONE,
+            Node::Barrier { storage, line } => {
+                self.barriers += 1;
+                if active != self.everyone {
+                    let (reached, expected) = (active.count(), self.lanes as u32);
+                    let lane = active.lanes().next().unwrap_or(0);
+                    self.fault(FaultKind::NonUniformBarrier { reached, expected }, None, false, *line, lane);
+                }
+                self.epoch += 1;
+                self.storage_epoch += u32::from(*storage);
+                active
+            }
+        }
+    }
+
+    /// The lanes for which a condition holds.
+    fn condition(&self, val: Val, active: &Mask) -> Holds {
+        match val {
+            Val::Const(value) => Holds::Everywhere(value != 0),
+            Val::Reg(register) if !self.analysed.varying[register as usize] => {
+                Holds::Everywhere(self.registers[register as usize][0] != 0)
+            }
+            Val::Reg(register) => {
+                let mut mask = Mask::NONE;
+                for (index, lanes) in self.registers[register as usize].chunks(64).enumerate() {
+                    let bits = lanes.iter().rev().fold(0, |bits, &lane| bits << 1 | u64::from(lane != 0));
+                    mask.0[index] = bits & active.0[index];
+                }
+                Holds::In(mask)
+            }
+        }
+    }
+
+    fn repeat(
+        &mut self,
+        body: &'p [Node],
+        continuing: &'p [Node],
+        break_if: Option<Val>,
+        line: u32,
+        mut active: Mask,
+    ) -> Mask {
+        let mut done = Mask::NONE;
+        let mut count = 0;
+        while !active.is_empty() {
+            if count == self.mode.most_iterations {
+                let lane = active.lanes().next().unwrap_or(0);
+                self.fault(FaultKind::EndlessLoop { limit: count }, None, false, line, lane);
+                break;
+            }
+            count += 1;
+            self.waiting.push(Waiting::Loop { broke: Mask::NONE, continued: Mask::NONE });
+            active = self.nodes(body, active);
+            if let Some(Waiting::Loop { continued, .. }) = self.waiting.last() {
+                active = active.or(continued);
+            }
+            active = self.nodes(continuing, active);
+            if let Some(Waiting::Loop { broke, .. }) = self.waiting.pop() {
+                done = done.or(&broke);
+            }
+            // The last visit of a `for` loop only finds that its condition is false.
+            self.iterations += u64::from(active.count());
+            self.most_iterations += u64::from(!active.is_empty());
+            if let Some(val) = break_if
+                && !active.is_empty()
+            {
+                let leaves = match self.condition(val, &active) {
+                    Holds::Everywhere(true) => active,
+                    Holds::Everywhere(false) => Mask::NONE,
+                    Holds::In(lanes) => lanes,
+                };
+                done = done.or(&leaves);
+                active = active.without(&leaves);
+            }
+        }
+        done
+    }
+
+    fn segment(&mut self, segment: &'p Segment, active: &Mask) {
+        let subgroups = self.subgroups(active);
+        let executions = &mut self.executions[segment.id];
+        executions[0] += u64::from(active.count());
+        executions[1] += u64::from(subgroups);
+        executions[2] += 1;
+        if self.mode.values {
+            for (index, op) in segment.ops.iter().enumerate() {
+                self.op(op, self.site_of[segment.id][index], active, subgroups);
+            }
+        } else {
+            let analysed = self.analysed;
+            for &index in &analysed.index_ops[segment.id] {
+                let site = self.site_of[segment.id][index as usize];
+                self.op(&segment.ops[index as usize], site, active, subgroups);
+            }
+        }
+    }
+
+    /// The value of an operand that is the same for all lanes.
+    fn one(&self, val: Val) -> u32 {
+        match val {
+            Val::Const(value) => value,
+            Val::Reg(register) => self.registers[register as usize][0],
+        }
+    }
+
+    fn lane(&self, val: Val, lane: usize) -> u32 {
+        match val {
+            Val::Const(value) => value,
+            Val::Reg(register) if self.analysed.varying[register as usize] => self.registers[register as usize][lane],
+            Val::Reg(register) => self.registers[register as usize][0],
+        }
+    }
+
+    fn is_varying(&self, val: Val) -> bool {
+        matches!(val, Val::Reg(register) if self.analysed.varying[register as usize])
+    }
+
+    fn op(&mut self, op: &'p Op, site: usize, active: &Mask, subgroups: u32) {
+        match op {
+            Op::Compute { code, to, from } => self.compute(*code, *to, from),
+            Op::Copy { to, home } => {
+                let mut out = std::mem::take(&mut self.registers[*to as usize]);
+                out.copy_from_slice(&self.registers[*home as usize]);
+                self.registers[*to as usize] = out;
+            }
+            Op::Move { home, from } => self.write(*home, *from, active),
+            Op::Length { to, variable, first, stride } => {
+                let count = self.elements(*variable, Count::Runtime { first: *first }, *stride);
+                self.registers[*to as usize].fill(u32::try_from(count).unwrap_or(u32::MAX));
+            }
+            Op::Check { variable, index, count, stride, line } => {
+                let count = self.elements(*variable, *count, *stride);
+                for lane in active.lanes() {
+                    let index = self.lane(*index, lane);
+                    if u64::from(index) >= count {
+                        self.fault(FaultKind::OutOfBounds { index, count }, Some(*variable), false, *line, lane);
+                    }
+                }
+            }
+            Op::Load { access, to } => self.load(access, *to, site, active, subgroups),
+            Op::Store { access, from } => self.store(access, from, site, active, subgroups),
+            Op::Atomic { access, code, value, to } => self.atomic(access, *code, *value, *to, site, active, subgroups),
+            Op::Pick { to, homes, count, stride, offset, index, line } => {
+                self.dynamic_registers += u64::from(subgroups);
+                let varying = self.analysed.varying[*to as usize];
+                let mut out = std::mem::take(&mut self.registers[*to as usize]);
+                for lane in active.lanes() {
+                    let index = self.lane(*index, lane);
+                    if let Some(home) = self.home(*homes, *count, *stride, *offset, index, *line, lane, false) {
+                        out[if varying { lane } else { 0 }] = self.lane(Val::Reg(home), lane);
+                    }
+                }
+                self.registers[*to as usize] = out;
+            }
+            Op::Put { homes, count, stride, offset, index, from, line } => {
+                self.dynamic_registers += u64::from(subgroups);
+                for lane in active.lanes() {
+                    let (index, value) = (self.lane(*index, lane), self.lane(*from, lane));
+                    if let Some(home) = self.home(*homes, *count, *stride, *offset, index, *line, lane, true) {
+                        let varying = self.analysed.varying[home as usize];
+                        self.registers[home as usize][if varying { lane } else { 0 }] = value;
+                    }
+                }
+            }
+            Op::TexelLoad { variable, at, to, line } => self.texel_load(*variable, at, *to, *line, site, active),
+            Op::TexelStore { variable, at, from, line } => self.texel_store(*variable, at, from, *line, site, active),
+        }
+    }
+
+    /// The home of an element of a private array.
+    #[expect(clippy::too_many_arguments, reason = "the parts of an operation")]
+    fn home(
+        &mut self,
+        homes: Register,
+        count: u32,
+        stride: u32,
+        offset: u32,
+        index: u32,
+        line: u32,
+        lane: usize,
+        stores: bool,
+    ) -> Option<Register> {
+        if index >= count {
+            let count = count.into();
+            self.fault(FaultKind::OutOfBounds { index, count }, None, stores, line, lane);
+            return None;
+        }
+        Some(homes + index * stride + offset)
+    }
+
+    fn compute(&mut self, code: Code, to: Register, from: &[Val; 3]) {
+        if !self.analysed.varying[to as usize] {
+            let operands = from.map(|val| self.one(val));
+            self.registers[to as usize][0] = evaluate(code, self.mode.fma, operands);
+            return;
+        }
+        let mut out = std::mem::take(&mut self.registers[to as usize]);
+        let mut scratch = std::mem::take(&mut self.scratch);
+        for (scratch, &val) in scratch.iter_mut().zip(&from[..code.operands()]) {
+            if !self.is_varying(val) {
+                scratch.fill(self.one(val));
+            }
+        }
+        let operand = |i: usize| match from[i] {
+            Val::Reg(register) if self.analysed.varying[register as usize] => &*self.registers[register as usize],
+            _ => &*scratch[i],
+        };
+        evaluate_lanes(code, self.mode.fma, [operand(0), operand(1), operand(2)], &mut out);
+        self.scratch = scratch;
+        self.registers[to as usize] = out;
+    }
+
+    /// Writes a register in the active lanes.
+    fn write(&mut self, to: Register, from: Val, active: &Mask) {
+        if !self.analysed.varying[to as usize] {
+            self.registers[to as usize][0] = self.one(from);
+            return;
+        }
+        let mut out = std::mem::take(&mut self.registers[to as usize]);
+        match from {
+            Val::Reg(register) if self.analysed.varying[register as usize] => {
+                let from = &self.registers[register as usize];
+                if *active == self.everyone {
+                    out.copy_from_slice(from);
+                } else {
+                    active.lanes().for_each(|lane| out[lane] = from[lane]);
+                }
+            }
+            val => {
+                let value = self.one(val);
+                active.lanes().for_each(|lane| out[lane] = value);
+            }
+        }
+        self.registers[to as usize] = out;
+    }
+
+    /// Words of a variable.
+    fn words(&self, variable: usize) -> u64 {
+        match &self.bound[variable] {
+            Bound::Buffer { buffer, .. } => buffer.len(),
+            Bound::Texture { texture, .. } => u64::from(texture.width) * u64::from(texture.height) * 4,
+            Bound::Workgroup { words, .. } => words.len() as u64,
+        }
+    }
+
+    /// Elements that an index may select from.
+    fn elements(&self, variable: usize, count: Count, stride: u32) -> u64 {
+        match count {
+            Count::Fixed(count) => count.into(),
+            Count::Runtime { first } => self.words(variable).saturating_sub(first.into()) / u64::from(stride.max(1)),
+        }
+    }
+
+    /// The word addresses of an access, one for each active lane that is in bounds. The others are faults. Returns the lanes.
+    fn addresses(&mut self, access: &Access, active: &Mask, stores: bool) -> Mask {
+        let count = self.elements(access.variable, access.count, access.stride);
+        let words = self.words(access.variable);
+        let mut addresses = std::mem::take(&mut self.addresses);
+        addresses.clear();
+        let mut inside = *active;
+        for lane in active.lanes() {
+            let index = self.lane(access.index, lane).wrapping_add(access.add);
+            let address = u64::from(index) * u64::from(access.stride) + u64::from(access.offset);
+            if u64::from(index) >= count || address + u64::from(access.words) > words {
+                self.fault(FaultKind::OutOfBounds { index, count }, Some(access.variable), stores, access.line, lane);
+                inside.0[lane / 64] &= !(1 << (lane % 64));
+            } else {
+                addresses.push(address as u32);
+            }
+        }
+        self.addresses = addresses;
+        inside
+    }
+
+    /// Counts an access of the lanes, whose word addresses are `self.addresses`.
+    fn count_access(&mut self, variable: usize, words: u32, site: usize, lanes: &Mask) {
+        let size = self.mode.subgroup as usize;
+        let state = &mut self.sites[site];
+        let workgroup_memory = state.site.memory == Memory::Workgroup;
+        let mut rest = &self.addresses[..];
+        for subgroup in 0..self.lanes.div_ceil(size) {
+            let first = subgroup * size;
+            let bits = if size == 64 { u64::MAX } else { (1 << size) - 1 };
+            let here = (lanes.0[first / 64] >> (first % 64) & bits).count_ones() as usize;
+            if here == 0 {
+                continue;
+            }
+            let (addresses, others) = rest.split_at(here);
+            rest = others;
+            let accesses = &mut state.accesses;
+            accesses.requests += 1.0;
+            accesses.bytes += f64::from(4 * words) * here as f64;
+            if addresses.iter().all(|&address| address == addresses[0]) {
+                accesses.uniform += 1.0;
+            }
+            if workgroup_memory {
+                let cycles = state.patterns[subgroup].cycles(addresses, words);
+                accesses.cycles += f64::from(cycles.cycles);
+                accesses.ideal_cycles += f64::from(cycles.ideal);
+                continue;
+            }
+            let moved = state.patterns[subgroup].moved(addresses, words);
+            accesses.sectors += f64::from(moved.sectors);
+            accesses.lines += f64::from(moved.lines);
+            if let Bound::Buffer { sectors, .. } | Bound::Texture { sectors, .. } = &mut self.bound[variable] {
+                let mut last = u64::MAX;
+                for &address in addresses {
+                    for sector in u64::from(address / 8)..=u64::from((address + words - 1) / 8) {
+                        if sector != last {
+                            sectors.insert(sector);
+                            last = sector;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether the contents of a variable have to be right.
+    fn keeps_values(&self, variable: usize) -> bool {
+        self.mode.values || self.analysed.contents_needed[variable]
+    }
+
+    fn load(&mut self, access: &'p Access, to: Register, site: usize, active: &Mask, subgroups: u32) {
+        if !self.is_varying(access.index) {
+            self.load_uniform(access, to, site, active, subgroups);
+            return;
+        }
+        let inside = self.addresses(access, active, false);
+        self.count_access(access.variable, access.words, site, &inside);
+        if self.mode.races {
+            for (lane, i) in inside.lanes().zip(0..) {
+                let address = u64::from(self.addresses[i]);
+                (0..access.words).for_each(|word| self.touch(access, address + u64::from(word), lane, false, false));
+            }
+        }
+        if !(self.mode.values || (0..access.words).any(|i| self.analysed.needed[(to + i) as usize])) {
+            return;
+        }
+        for word in 0..access.words {
+            let register = (to + word) as usize;
+            let mut out = std::mem::take(&mut self.registers[register]);
+            match &self.bound[access.variable] {
+                Bound::Buffer { buffer, .. } => {
+                    for (lane, &address) in inside.lanes().zip(&self.addresses) {
+                        out[lane] = buffer.word(u64::from(address + word));
+                    }
+                }
+                Bound::Workgroup { words, .. } => {
+                    for (lane, &address) in inside.lanes().zip(&self.addresses) {
+                        out[lane] = words[(address + word) as usize];
+                    }
+                }
+                Bound::Texture { .. } => {}
+            }
+            self.registers[register] = out;
+        }
+    }
+
+    /// A load at one address.
+    fn load_uniform(&mut self, access: &'p Access, to: Register, site: usize, active: &Mask, subgroups: u32) {
+        let count = self.elements(access.variable, access.count, access.stride);
+        let index = self.one(access.index).wrapping_add(access.add);
+        let address = u64::from(index) * u64::from(access.stride) + u64::from(access.offset);
+        if u64::from(index) >= count || address + u64::from(access.words) > self.words(access.variable) {
+            let lane = active.lanes().next().unwrap_or(0);
+            self.fault(FaultKind::OutOfBounds { index, count }, Some(access.variable), false, access.line, lane);
+            return;
+        }
+        let end = address + u64::from(access.words) - 1;
+        let state = &mut self.sites[site];
+        let requests = f64::from(subgroups);
+        state.accesses.requests += requests;
+        state.accesses.uniform += requests;
+        state.accesses.bytes += f64::from(4 * access.words) * f64::from(active.count());
+        if state.site.memory == Memory::Workgroup {
+            state.accesses.cycles += requests;
+            state.accesses.ideal_cycles += requests;
+        } else {
+            state.accesses.sectors += requests * (end / 8 - address / 8 + 1) as f64;
+            state.accesses.lines += requests * (end / 32 - address / 32 + 1) as f64;
+            if let Bound::Buffer { sectors, .. } = &mut self.bound[access.variable] {
+                (address / 8..=end / 8).for_each(|sector| sectors.insert(sector));
+            }
+        }
+        if self.mode.races {
+            for lane in active.lanes() {
+                (address..=end).for_each(|address| self.touch(access, address, lane, false, false));
+            }
+        }
+        for word in 0..access.words {
+            let register = (to + word) as usize;
+            if self.mode.values || self.analysed.needed[register] {
+                let address = address + u64::from(word);
+                let value = match &self.bound[access.variable] {
+                    Bound::Buffer { buffer, .. } => buffer.word(address),
+                    Bound::Workgroup { words, .. } => words[address as usize],
+                    Bound::Texture { .. } => 0,
+                };
+                self.registers[register].fill(value);
+            }
+        }
+    }
+
+    fn store(&mut self, access: &'p Access, from: &[Val; 4], site: usize, active: &Mask, _subgroups: u32) {
+        let inside = self.addresses(access, active, true);
+        self.count_access(access.variable, access.words, site, &inside);
+        let keeps = self.keeps_values(access.variable);
+        for (lane, i) in inside.lanes().zip(0..) {
+            let address = u64::from(self.addresses[i]);
+            for word in 0..access.words {
+                let at = address + u64::from(word);
+                if self.mode.races {
+                    self.touch(access, at, lane, true, false);
+                }
+                if keeps {
+                    let value = self.lane(from[word as usize], lane);
+                    self.set_word(access.variable, at, value);
+                }
+            }
+        }
+    }
+
+    fn set_word(&mut self, variable: usize, at: u64, value: u32) {
+        match &mut self.bound[variable] {
+            Bound::Buffer { buffer, .. } => buffer.set(at, value),
+            Bound::Workgroup { words, .. } => words[at as usize] = value,
+            Bound::Texture { texture, .. } => texture.texels.set(at, value),
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of an operation")]
+    fn atomic(
+        &mut self,
+        access: &'p Access,
+        code: AtomicCode,
+        value: Val,
+        to: Option<Register>,
+        site: usize,
+        active: &Mask,
+        _subgroups: u32,
+    ) {
+        let inside = self.addresses(access, active, true);
+        self.count_access(access.variable, 1, site, &inside);
+        for (lane, i) in inside.lanes().zip(0..) {
+            let address = u64::from(self.addresses[i]);
+            if self.mode.races {
+                self.touch(access, address, lane, true, true);
+            }
+            let before = match &self.bound[access.variable] {
+                Bound::Buffer { buffer, .. } => buffer.word(address),
+                Bound::Workgroup { words, .. } => words[address as usize],
+                Bound::Texture { .. } => 0,
+            };
+            let value = self.lane(value, lane);
+            let after = match code {
+                AtomicCode::Exchange => value,
+                AtomicCode::Compute(code) => evaluate(code, self.mode.fma, [before, value, 0]),
+            };
+            self.set_word(access.variable, address, after);
+            if let Some(to) = to {
+                self.registers[to as usize][lane] = before;
+            }
+        }
+    }
+
+    /// Records who touches a word, and finds races and reads of what was never written.
+    fn touch(&mut self, access: &Access, address: u64, lane: usize, stores: bool, atomic: bool) {
+        let invocation = self.first_invocation + lane as u64 + 1;
+        let first = self.first_invocation;
+        let lanes = self.lanes as u64;
+        let (epoch, storage_epoch) = (self.epoch, self.storage_epoch);
+        let storage = !matches!(self.bound[access.variable], Bound::Workgroup { .. });
+        let touched = match &mut self.bound[access.variable] {
+            Bound::Workgroup { written, touched, .. } => {
+                let there = &mut written[address as usize];
+                let missing = !stores && !*there;
+                *there |= stores;
+                if missing {
+                    self.fault(
+                        FaultKind::Uninitialised { word: address },
+                        Some(access.variable),
+                        false,
+                        access.line,
+                        lane,
+                    );
+                    return;
+                }
+                &mut touched[address as usize]
+            }
+            Bound::Buffer { touches, .. } | Bound::Texture { touches, .. } => {
+                // Nobody writes it.
+                if !self.analysed.stored[access.variable] {
+                    return;
+                }
+                touches.word(address)
+            }
+        };
+        // Accesses of one workgroup are ordered by its barriers, those of several by nothing.
+        let now = if storage { storage_epoch } else { epoch };
+        let ordered = |who: u64, when: u32| (who > first && who <= first + lanes) && when != now;
+        let before = *touched;
+        let races = |who: u64, when: u32| who != 0 && who != invocation && !ordered(who, when);
+        let mut other = None;
+        if !atomic {
+            if races(before.writer, before.write_epoch) {
+                other = Some(before.writer);
+            } else if stores && before.reader != 0 {
+                let alone = before.reader == invocation && !before.several;
+                if !alone && !ordered(before.reader, before.read_epoch) {
+                    other = Some(before.reader);
+                }
+            }
+        }
+        if stores {
+            if !atomic {
+                touched.writer = invocation;
+                touched.write_epoch = now;
+            }
+        } else {
+            let fresh = before.reader == 0 || (ordered(before.reader, before.read_epoch) && before.read_epoch != now);
+            touched.several = !fresh && (before.several || before.reader != invocation);
+            touched.reader = invocation;
+            touched.read_epoch = now;
+        }
+        if let Some(other) = other {
+            let kind = match storage {
+                true => FaultKind::StorageRace { word: address, other: other - 1 },
+                false => FaultKind::WorkgroupRace { word: address, other: other - 1 - first },
+            };
+            self.fault(kind, Some(access.variable), stores, access.line, lane);
+        }
+    }
+
+    /// The word addresses of texels; lanes out of bounds are faults.
+    fn texel_addresses(&mut self, variable: usize, at: &[Val; 2], line: u32, active: &Mask, stores: bool) -> Mask {
+        let Bound::Texture { texture, .. } = &self.bound[variable] else { return Mask::NONE };
+        let (width, height) = (texture.width, texture.height);
+        let mut addresses = std::mem::take(&mut self.addresses);
+        addresses.clear();
+        let mut inside = *active;
+        for lane in active.lanes() {
+            let [x, y] = at.map(|val| self.lane(val, lane));
+            let outside = if x >= width { Some((x, width)) } else { (y >= height).then_some((y, height)) };
+            if let Some((index, count)) = outside {
+                let count = count.into();
+                self.fault(FaultKind::OutOfBounds { index, count }, Some(variable), stores, line, lane);
+                inside.0[lane / 64] &= !(1 << (lane % 64));
+            } else {
+                addresses.push((y * width + x) * 4);
+            }
+        }
+        self.addresses = addresses;
+        inside
+    }
+
+    fn texel_load(&mut self, variable: usize, at: &[Val; 2], to: Register, line: u32, site: usize, active: &Mask) {
+        let inside = self.texel_addresses(variable, at, line, active, false);
+        self.count_access(variable, 4, site, &inside);
+        let access = texel_access(variable, line);
+        for (lane, i) in inside.lanes().zip(0..) {
+            let address = u64::from(self.addresses[i]);
+            if self.mode.races {
+                self.touch(&access, address, lane, false, false);
+            }
+            for word in 0..4_u32 {
+                let register = (to + word) as usize;
+                if (self.mode.values || self.analysed.needed[register])
+                    && let Bound::Texture { texture, .. } = &self.bound[variable]
+                {
+                    let varying = self.analysed.varying[register];
+                    self.registers[register][if varying { lane } else { 0 }] =
+                        texture.texels.word(address + u64::from(word));
+                }
+            }
+        }
+    }
+
+    fn texel_store(&mut self, variable: usize, at: &[Val; 2], from: &[Val; 4], line: u32, site: usize, active: &Mask) {
+        let inside = self.texel_addresses(variable, at, line, active, true);
+        self.count_access(variable, 4, site, &inside);
+        let access = texel_access(variable, line);
+        for (lane, i) in inside.lanes().zip(0..) {
+            let address = u64::from(self.addresses[i]);
+            if self.mode.races {
+                self.touch(&access, address, lane, true, false);
+            }
+            if self.keeps_values(variable) {
+                for (word, &val) in (0..).zip(from) {
+                    let value = self.lane(val, lane);
+                    self.set_word(variable, address + word, value);
+                }
+            }
+        }
+    }
+
+    fn fault(&mut self, kind: FaultKind, variable: Option<usize>, stores: bool, line: u32, lane: usize) {
+        let number = match kind {
+            FaultKind::OutOfBounds { .. } => 0,
+            FaultKind::Uninitialised { .. } => 1,
+            FaultKind::WorkgroupRace { .. } => 2,
+            FaultKind::StorageRace { .. } => 3,
+            FaultKind::NonUniformBarrier { .. } => 4,
+            FaultKind::EndlessLoop { .. } => 5,
+        };
+        let key = (number, variable.map_or(usize::MAX, |v| v * 2 + usize::from(stores)), line);
+        if let Some(&known) = self.found.get(&key) {
+            self.faults[known].times += 1;
+            return;
+        }
+        self.found.insert(key, self.faults.len());
+        let program = &self.analysed.program;
+        let statement = program.text.lines().nth((line as usize).wrapping_sub(1)).unwrap_or_default().to_owned();
+        self.faults.push(Fault {
+            kind,
+            variable: variable.map(|variable| program.variables[variable].name.clone()).unwrap_or_default(),
+            stores,
+            line,
+            statement,
+            workgroup: self.workgroup,
+            lane: lane as u32,
+            times: 1,
+        });
+    }
+}
+
+fn texel_access(variable: usize, line: u32) -> Access {
+    Access { variable, index: Val::Const(0), add: 0, stride: 0, count: Count::Fixed(1), offset: 0, words: 4, line }
+}
+
+/// The sites of a program, and the site of each operation.
+fn sites(analysed: &Analysed, subgroups: usize) -> (Vec<SiteState>, Vec<Vec<usize>>) {
+    let program = &analysed.program;
+    let mut states: Vec<SiteState> = Vec::new();
+    let mut site_of = vec![Vec::new(); program.segments];
+    crate::code::each_segment(&program.nodes, &mut |segment| {
+        for op in &segment.ops {
+            let place = match op {
+                Op::Load { access, .. } => Some((access.variable, access.line, false)),
+                Op::Store { access, .. } | Op::Atomic { access, .. } => Some((access.variable, access.line, true)),
+                Op::TexelLoad { variable, line, .. } => Some((*variable, *line, false)),
+                Op::TexelStore { variable, line, .. } => Some((*variable, *line, true)),
+                _ => None,
+            };
+            let index = place.map_or(usize::MAX, |(variable, line, stores)| {
+                let variable = &program.variables[variable];
+                let memory = match variable.space {
+                    Space::Uniform => Memory::Uniform,
+                    Space::Storage { .. } => Memory::Storage,
+                    Space::Workgroup => Memory::Workgroup,
+                    Space::Texture { .. } => Memory::Texture,
+                };
+                states.push(SiteState {
+                    site: Site { memory, variable: variable.name.clone(), stores, line },
+                    accesses: Accesses::default(),
+                    patterns: vec![Pattern::default(); subgroups],
+                });
+                states.len() - 1
+            });
+            site_of[segment.id].push(index);
+        }
+    });
+    (states, site_of)
+}
