@@ -29,13 +29,14 @@ fn plans(case: &Case, operation: Operation) -> Vec<Plan> {
 /// multiply-adds and with separate ones.
 fn assert_named(operation: Operation) {
     let mut fused = false;
+    let everything = Paper::default();
     for (name, case) in named() {
         let data = Data::new(&case);
         // Some cases have a bias and some have none.
         let bias = case.input[2].is_multiple_of(2);
         let exact = data.exact(&case, operation, bias);
         let through = operation != Operation::Forward && case.fused.activation != Activation::Identity;
-        let mut paper = Paper::default();
+        let mut paper = everything.clone();
         if !bias {
             paper = paper.without(Role::Bias);
         }
