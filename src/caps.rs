@@ -2,6 +2,7 @@
 //! that are not present.
 
 use crate::error::{Error, Result};
+use conv1d_models::{self as models, Model};
 
 /// Names of limits, as in WebGPU.
 pub(crate) mod limit {
@@ -38,6 +39,9 @@ pub enum DeviceClass {
 pub struct Caps {
     /// Class of the device.
     pub class: DeviceClass,
+    /// The model by which the planner predicts times: the device itself, or one like it. `None` for a software driver, whose times
+    /// were measured.
+    pub model: Option<&'static Model>,
     /// Size of the largest storage binding, in bytes.
     pub max_binding_bytes: u64,
     /// Size of the largest buffer, in bytes.
@@ -85,6 +89,43 @@ const fn max_iterations(class: DeviceClass) -> u32 {
     }
 }
 
+/// The model of a device of which only the class is known: one of the middle of its class, so that no plan is far off on a smaller or a
+/// larger one. A browser does not say what it runs on; integrated GPUs are the most frequent.
+const fn model_of(class: DeviceClass) -> Option<&'static Model> {
+    match class {
+        DeviceClass::Software => None,
+        DeviceClass::Integrated | DeviceClass::Unknown => Some(&models::RADEON_780M),
+        DeviceClass::Discrete => Some(&models::RTX_3060),
+    }
+}
+
+/// The model that is most like an adapter: by the words of its name, or else by its vendor.
+fn like(name: &str, vendor: u32, class: DeviceClass) -> Option<&'static Model> {
+    let name = name.to_lowercase();
+    let words: Vec<&str> = name.split(|c: char| !c.is_alphanumeric()).collect();
+    let has = |any: &[&str]| any.iter().any(|word| words.contains(word));
+    let discrete = class == DeviceClass::Discrete;
+    let named = models::MODELS.iter().find(|model| model.name.split('-').all(|word| words.contains(&word)));
+    // Metal has no vendor numbers.
+    let vendor = if has(&["apple"]) { 0x106b } else { vendor };
+    let by_vendor = match vendor {
+        // The numbers of the PCI registry, and Qualcomm's and Arm's of Vulkan.
+        0x10de if has(&["h100", "h200", "gh200", "b200", "a100"]) => Some(&models::H100),
+        0x10de if ["rtx 40", "rtx 50", "l40"].iter().any(|series| name.contains(series)) => Some(&models::RTX_4090),
+        0x10de => Some(&models::RTX_3060),
+        0x1002 | 0x1022 if discrete => Some(&models::RX_7900_XTX),
+        0x1002 | 0x1022 => Some(&models::RADEON_780M),
+        0x8086 if discrete => Some(&models::ARC_A770),
+        0x8086 => Some(&models::XE_INTEGRATED),
+        0x106b if has(&["m3", "m4", "m5"]) => Some(&models::M4),
+        0x106b => Some(&models::M2),
+        0x5143 => Some(&models::ADRENO_740),
+        0x13b5 => Some(&models::MALI_G715),
+        _ => None,
+    };
+    named.copied().or(by_vendor)
+}
+
 impl Caps {
     /// The limits that WebGPU guarantees everywhere, browsers included.
     pub const WEBGPU: Caps = Caps::of(DeviceClass::Unknown);
@@ -93,6 +134,7 @@ impl Caps {
     pub const fn of(class: DeviceClass) -> Caps {
         Caps {
             class,
+            model: model_of(class),
             max_binding_bytes: 128 << 20,
             max_buffer_bytes: 256 << 20,
             max_workgroups: 65_535,
@@ -122,16 +164,47 @@ impl Caps {
         self
     }
 
-    /// The caps of a device with these limits.
-    pub fn new(limits: &wgpu::Limits, device_type: wgpu::DeviceType) -> Caps {
-        let class = match device_type {
+    /// The caps of a device of this model, with the limits that its adapter reports natively.
+    ///
+    /// ```
+    /// use conv1d::{Caps, Conv1d, Operation, models};
+    /// let caps = Caps::of_model(models::model("rtx-4090").unwrap());
+    /// let plan = Conv1d::new(64, 64, 3).plan(Operation::Forward, [8, 64, 4096], &caps)?;
+    /// println!("{plan:#}");
+    /// # Ok::<(), conv1d::Error>(())
+    /// ```
+    pub const fn of_model(model: &'static Model) -> Caps {
+        let class = if model.discrete { DeviceClass::Discrete } else { DeviceClass::Integrated };
+        let limits = &model.limits;
+        Caps {
+            model: Some(model),
+            max_binding_bytes: limits.max_binding_bytes.value,
+            max_buffer_bytes: limits.max_buffer_bytes.value,
+            max_workgroups: limits.max_workgroups.value,
+            max_workgroup_bytes: limits.max_workgroup_bytes.value,
+            max_invocations: limits.max_invocations.value,
+            storage_alignment: limits.storage_alignment.value,
+            max_storage_buffers: limits.max_storage_buffers.value,
+            storage_texture_reads: true,
+            ..Caps::of(class)
+        }
+    }
+
+    /// The caps of a device with these limits, of this adapter.
+    pub fn new(limits: &wgpu::Limits, adapter: &wgpu::AdapterInfo) -> Caps {
+        let class = match adapter.device_type {
             wgpu::DeviceType::Cpu => DeviceClass::Software,
             wgpu::DeviceType::IntegratedGpu => DeviceClass::Integrated,
             wgpu::DeviceType::DiscreteGpu | wgpu::DeviceType::VirtualGpu => DeviceClass::Discrete,
             wgpu::DeviceType::Other => DeviceClass::Unknown,
         };
+        let model = match class {
+            DeviceClass::Software => None,
+            _ => like(&adapter.name, adapter.vendor, class).or(model_of(class)),
+        };
         Caps {
             class,
+            model,
             max_binding_bytes: limits.max_storage_buffer_binding_size,
             max_buffer_bytes: limits.max_buffer_size,
             max_workgroups: limits.max_compute_workgroups_per_dimension,
@@ -296,3 +369,31 @@ const DISCRETE: Speed = Speed {
     invocations: 262_144.0,
     parallel_sums: 8.0,
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Adapters get the model of their name, or of their vendor.
+    #[test]
+    fn adapters_get_a_model_like_them() {
+        for (name, vendor, class, model) in [
+            ("NVIDIA GeForce RTX 4090", 0x10de, DeviceClass::Discrete, "rtx-4090"),
+            ("NVIDIA GeForce RTX 4060 Laptop GPU", 0x10de, DeviceClass::Discrete, "rtx-4090"),
+            ("NVIDIA GeForce GTX 1080", 0x10de, DeviceClass::Discrete, "rtx-3060"),
+            ("NVIDIA H200", 0x10de, DeviceClass::Discrete, "h100"),
+            ("AMD Radeon RX 6600 (RADV NAVI23)", 0x1002, DeviceClass::Discrete, "rx-7900-xtx"),
+            ("AMD Radeon 780M (RADV GFX1103_R1)", 0x1002, DeviceClass::Integrated, "radeon-780m"),
+            ("Intel(R) Arc(tm) A770 Graphics (DG2)", 0x8086, DeviceClass::Discrete, "arc-a770"),
+            ("Intel(R) UHD Graphics 630", 0x8086, DeviceClass::Integrated, "xe-integrated"),
+            ("Apple M2 Pro", 0, DeviceClass::Integrated, "m2"),
+            ("Apple M3 Max", 0, DeviceClass::Integrated, "m4"),
+            ("Adreno (TM) 740", 0x5143, DeviceClass::Integrated, "adreno-740"),
+            ("Mali-G78", 0x13b5, DeviceClass::Integrated, "mali-g715"),
+            ("", 0, DeviceClass::Unknown, "radeon-780m"),
+        ] {
+            let found = like(name, vendor, class).or(model_of(class));
+            assert_eq!(found.map(|found| found.name), Some(model), "{name}");
+        }
+    }
+}

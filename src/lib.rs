@@ -100,6 +100,7 @@ pub mod timing;
 pub mod tune;
 
 pub use caps::{Caps, DeviceClass};
+pub use conv1d_models as models;
 pub use error::{Error, Result};
 pub use geometry::{
     Activation, Conv1d, ConvTranspose1d, Cost, Fused, Layer, Operation, Padding, PaddingMode, Residual, Shape, Shapes,

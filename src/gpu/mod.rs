@@ -190,7 +190,7 @@ impl Gpu {
     }
 
     fn build(device: wgpu::Device, queue: wgpu::Queue, checked: bool) -> Result<Gpu> {
-        let caps = Caps::new(&device.limits(), device.adapter_info().device_type);
+        let caps = Caps::new(&device.limits(), &device.adapter_info());
         caps.check()?;
         let pending = Pending::default();
         let place = u64::from(caps.storage_alignment.max(256));

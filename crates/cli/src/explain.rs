@@ -1,10 +1,9 @@
 //! `conv1d explain`: the plan of a layer.
 
-use crate::{Outcome, operations, tune};
+use crate::{Outcome, counts, devices, operations, tune};
 use clap::{Args, ValueEnum};
 use conv1d::{
-    Activation, Caps, Conv1d, ConvTranspose1d, DeviceClass, Gpu, Layer, Operation, Padding, PaddingMode, Plan,
-    PlanOptions, Residual,
+    Activation, Caps, Conv1d, ConvTranspose1d, Gpu, Layer, Operation, Padding, PaddingMode, Plan, PlanOptions, Residual,
 };
 use std::path::PathBuf;
 
@@ -54,15 +53,20 @@ pub(crate) struct Options {
     /// Largest workspace of the plan in MiB
     #[arg(long)]
     workspace_mib: Option<u64>,
-    /// Plan for this device instead of the machine's adapter
-    #[arg(long, value_enum)]
-    device: Option<Device>,
+    /// Plan for this device instead of the machine's adapter: webgpu, software, integrated or discrete (with the limits that WebGPU
+    /// guarantees), or a model such as rtx-4090
+    #[arg(long, value_parser = devices::caps)]
+    device: Option<Caps>,
     /// Choose kernels by the times in this file, which `conv1d tune` measured on this machine's adapter
     #[arg(long, value_name = "FILE", conflicts_with = "device")]
     tuning: Option<PathBuf>,
     /// Print the specialised shaders instead
     #[arg(long)]
     wgsl: bool,
+    /// Run the dispatches in an interpreter, and print what they do: idle lanes, memory sectors, bank conflicts, faults, and the time on
+    /// the device's model
+    #[arg(long, conflicts_with = "wgsl")]
+    counts: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -88,18 +92,6 @@ fn activation(name: &str) -> Result<Activation, String> {
             _ => return Err("expected identity, relu, leaky-relu=SLOPE, silu, gelu, tanh or sigmoid".into()),
         },
     })
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Device {
-    /// A device with the limits that WebGPU guarantees
-    Webgpu,
-    /// The same limits on a software adapter
-    Software,
-    /// The same limits on an integrated GPU
-    Integrated,
-    /// The same limits on a discrete GPU
-    Discrete,
 }
 
 pub(crate) fn run(options: &Options) -> Outcome {
@@ -144,7 +136,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
     });
     // Checks the layer before a device is opened: an invalid layer is invalid on every device.
     let cost = layer.cost(&options.input).map_err(|e| e.to_string())?;
-    let plan = match options.device.map(caps) {
+    let plan = match options.device {
         Some(caps) => Plan::new(fused, operation, &options.input, &caps, &plan_options),
         None => {
             let gpu = Gpu::new().map_err(|e| format!("{e}; --device webgpu plans without one"))?;
@@ -169,16 +161,10 @@ pub(crate) fn run(options: &Options) -> Outcome {
     say!("  arithmetic intensity: {:.1} FLOP/byte", cost.arithmetic_intensity());
     say!("  parameters: {} with bias, filters: {}", cost.parameters, cost.filters);
     say!("  receptive field: {receptive_field} samples");
-    Ok(true)
-}
-
-fn caps(device: Device) -> Caps {
-    match device {
-        Device::Webgpu => Caps::WEBGPU,
-        Device::Software => Caps::of(DeviceClass::Software),
-        Device::Integrated => Caps::of(DeviceClass::Integrated),
-        Device::Discrete => Caps::of(DeviceClass::Discrete),
+    if options.counts {
+        return counts::print(&plan);
     }
+    Ok(true)
 }
 
 #[cfg(test)]

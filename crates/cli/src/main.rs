@@ -8,6 +8,8 @@ macro_rules! say {
 mod adapters;
 mod bench;
 mod check;
+mod counts;
+mod devices;
 mod explain;
 mod interrupt;
 mod layers;

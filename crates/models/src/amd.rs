@@ -52,7 +52,7 @@ const LIMITS: Limits = Limits {
 };
 
 /// The AMD Radeon RX 7900 XTX. One processor is a workgroup processor of two compute units.
-pub(crate) const RX_7900_XTX: Model = Model {
+pub const RX_7900_XTX: Model = Model {
     name: "rx-7900-xtx",
     title: "AMD Radeon RX 7900 XTX",
     vendor: Vendor::Amd,
@@ -98,7 +98,7 @@ pub(crate) const RX_7900_XTX: Model = Model {
 };
 
 /// The AMD Radeon 780M, in Ryzen 7040 processors. One processor is a workgroup processor of two compute units.
-pub(crate) const RADEON_780M: Model = Model {
+pub const RADEON_780M: Model = Model {
     name: "radeon-780m",
     title: "AMD Radeon 780M",
     discrete: false,

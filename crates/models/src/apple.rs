@@ -23,7 +23,7 @@ const BUFFER_SHARE: &str = "9/16 of the memory of the smallest machine, as on an
     (https://github.com/gfx-rs/wgpu/pull/2502)";
 
 /// The Apple M2 with a GPU of 10 cores. One processor is a core.
-pub(crate) const M2: Model = Model {
+pub const M2: Model = Model {
     name: "m2",
     title: "Apple M2 (10 cores)",
     vendor: Vendor::Apple,
@@ -90,7 +90,7 @@ pub(crate) const M2: Model = Model {
 };
 
 /// The Apple M4 with a GPU of 10 cores. One processor is a core.
-pub(crate) const M4: Model = Model {
+pub const M4: Model = Model {
     name: "m4",
     title: "Apple M4 (10 cores)",
     processors: published(10.0, "Apple M4, https://cputime.net/en/apple-m4"),

@@ -16,7 +16,7 @@ const L1: &str = "Arm, The Valhall Shader Core: accesses to one line of 64 bytes
     https://developer.arm.com/documentation/102203/0100/Fourth-generation-Mali-GPU-architecture";
 
 /// The Arm Mali-G715 with 7 cores, in the Google Tensor G3. One processor is a shader core.
-pub(crate) const MALI_G715: Model = Model {
+pub const MALI_G715: Model = Model {
     name: "mali-g715",
     title: "Arm Mali-G715 MP7",
     vendor: Vendor::Arm,

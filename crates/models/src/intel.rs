@@ -37,7 +37,7 @@ const LIMITS: Limits = Limits {
 };
 
 /// The Intel Arc A770 with 16 GB. One processor is an Xe-core of 16 vector engines.
-pub(crate) const ARC_A770: Model = Model {
+pub const ARC_A770: Model = Model {
     name: "arc-a770",
     title: "Intel Arc A770",
     vendor: Vendor::Intel,
@@ -92,7 +92,7 @@ pub(crate) const ARC_A770: Model = Model {
 };
 
 /// Intel Iris Xe graphics with 96 execution units, as in a Core i7-1185G7. One processor is a dual subslice of 16.
-pub(crate) const XE_INTEGRATED: Model = Model {
+pub const XE_INTEGRATED: Model = Model {
     name: "xe-integrated",
     title: "Intel Iris Xe Graphics (96 EU)",
     discrete: false,

@@ -1,7 +1,7 @@
 //! Models of GPUs as plain data: the published numbers that decide how fast a compute shader can run.
 //!
-//! A planner ranks its kernels with them, and an interpreter of shaders predicts times with them. The crate holds no
-//! prediction itself. Every number is a [`Figure`]: a value and the place that it comes from. A number that no
+//! A planner ranks its kernels with them, and an interpreter of shaders predicts times with them: [`Estimate`] has the one formula that
+//! both use. Every number is a [`Figure`]: a value and the place that it comes from. A number that no
 //! document gives is [`Source::Assumed`], with the reason for its value.
 //!
 //! ```
@@ -52,11 +52,21 @@
 mod amd;
 mod apple;
 mod arm;
+mod estimate;
 mod intel;
 mod nvidia;
 mod qualcomm;
 
+pub use amd::{RADEON_780M, RX_7900_XTX};
+pub use apple::{M2, M4};
+pub use arm::MALI_G715;
+pub use estimate::{Estimate, Work};
+pub use intel::{ARC_A770, XE_INTEGRATED};
+pub use nvidia::{H100, RTX_3060, RTX_4090, RTX_A6000};
+pub use qualcomm::ADRENO_740;
+
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 /// A number and the place that it comes from.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -187,8 +197,8 @@ pub struct Limits {
     pub max_storage_buffers: Figure<u32>,
 }
 
-/// A GPU.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// A GPU. Models are equal if their names are.
+#[derive(Clone, Copy)]
 pub struct Model {
     /// The name for command lines, as in `rtx-4090`.
     pub name: &'static str,
@@ -253,6 +263,26 @@ pub struct Model {
     pub residency: Residency,
     /// What the adapter allows.
     pub limits: Limits,
+}
+
+impl PartialEq for Model {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Model {}
+
+impl Hash for Model {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+    }
+}
+
+impl fmt::Debug for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Model").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 impl Model {
@@ -370,18 +400,18 @@ impl Model {
 
 /// All models.
 pub const MODELS: &[&Model] = &[
-    &nvidia::H100,
-    &nvidia::RTX_4090,
-    &nvidia::RTX_3060,
-    &nvidia::RTX_A6000,
-    &amd::RX_7900_XTX,
-    &amd::RADEON_780M,
-    &intel::ARC_A770,
-    &intel::XE_INTEGRATED,
-    &apple::M2,
-    &apple::M4,
-    &qualcomm::ADRENO_740,
-    &arm::MALI_G715,
+    &H100,
+    &RTX_4090,
+    &RTX_3060,
+    &RTX_A6000,
+    &RX_7900_XTX,
+    &RADEON_780M,
+    &ARC_A770,
+    &XE_INTEGRATED,
+    &M2,
+    &M4,
+    &ADRENO_740,
+    &MALI_G715,
 ];
 
 /// The model with this [name](Model::name).

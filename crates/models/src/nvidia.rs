@@ -74,7 +74,7 @@ const LIMITS: Limits = Limits {
 };
 
 /// The NVIDIA H100 in the SXM5 module. One processor is a streaming multiprocessor.
-pub(crate) const H100: Model = Model {
+pub const H100: Model = Model {
     name: "h100",
     title: "NVIDIA H100 SXM5",
     vendor: Vendor::Nvidia,
@@ -124,7 +124,7 @@ pub(crate) const H100: Model = Model {
 };
 
 /// The NVIDIA `GeForce` RTX 4090. One processor is a streaming multiprocessor.
-pub(crate) const RTX_4090: Model = Model {
+pub const RTX_4090: Model = Model {
     name: "rtx-4090",
     title: "NVIDIA GeForce RTX 4090",
     vendor: Vendor::Nvidia,
@@ -174,7 +174,7 @@ pub(crate) const RTX_4090: Model = Model {
 };
 
 /// The NVIDIA RTX A6000, of the Ampere generation. One processor is a streaming multiprocessor.
-pub(crate) const RTX_A6000: Model = Model {
+pub const RTX_A6000: Model = Model {
     name: "rtx-a6000",
     title: "NVIDIA RTX A6000",
     vendor: Vendor::Nvidia,
@@ -220,7 +220,7 @@ pub(crate) const RTX_A6000: Model = Model {
 };
 
 /// The NVIDIA `GeForce` RTX 3060 with 12 GB. One processor is a streaming multiprocessor.
-pub(crate) const RTX_3060: Model = Model {
+pub const RTX_3060: Model = Model {
     name: "rtx-3060",
     title: "NVIDIA GeForce RTX 3060",
     processors: published(28.0, RTX_3060_SHEET),

@@ -14,7 +14,7 @@ const X1: &str = "Chips and Cheese, The Snapdragon X Elite's Adreno iGPU: the sa
     https://chipsandcheese.com/2024/07/04/the-snapdragon-x-elites-adreno-igpu";
 
 /// The Qualcomm Adreno 740, in the Snapdragon 8 Gen 2. One processor is a shader processor.
-pub(crate) const ADRENO_740: Model = Model {
+pub const ADRENO_740: Model = Model {
     name: "adreno-740",
     title: "Qualcomm Adreno 740",
     vendor: Vendor::Qualcomm,

@@ -103,6 +103,7 @@ pub(crate) enum Cost {
     MultiplyAdd,
     Float,
     Integer,
+    Product,
     Division,
     Special,
 }
@@ -115,6 +116,7 @@ impl Code {
         };
         match self {
             Fma => Cost::MultiplyAdd,
+            Code::IMul => Cost::Product,
             UDiv | SDiv | URem | SRem => Cost::Division,
             FDiv | FRem | FSqrt | FInverseSqrt | FExp | FExp2 | FLog | FLog2 | FPow | FSin | FCos | FTan | FSinh
             | FCosh | FTanh | FAsin | FAcos | FAtan | FAtan2 | FAsinh | FAcosh | FAtanh => Cost::Special,

@@ -1,5 +1,6 @@
 //! What a dispatch does, in numbers.
 
+use conv1d_models::{Estimate, Model, Work};
 use std::collections::BTreeMap;
 
 /// Operations of each kind.
@@ -9,8 +10,10 @@ pub struct Operations {
     pub multiply_adds: f64,
     /// Other operations on floats, without those below.
     pub floats: f64,
-    /// Operations on integers and booleans: additions, products, shifts, comparisons, selections.
+    /// Operations on integers and booleans: additions, shifts, comparisons, selections.
     pub integers: f64,
+    /// Products of integers, other than by powers of two.
+    pub products: f64,
     /// Divisions and remainders of integers by values that are not constant. Hardware takes some twenty instructions for one.
     pub divisions: f64,
     /// Divisions, roots, exponentials and the like.
@@ -18,18 +21,20 @@ pub struct Operations {
 }
 
 impl Operations {
-    pub(crate) fn add(&mut self, counts: [u32; 5], times: f64) {
-        let [multiply_adds, floats, integers, divisions, specials] = counts.map(|count| f64::from(count) * times);
+    pub(crate) fn add(&mut self, counts: [u32; 6], times: f64) {
+        let [multiply_adds, floats, integers, products, divisions, specials] =
+            counts.map(|count| f64::from(count) * times);
         self.multiply_adds += multiply_adds;
         self.floats += floats;
         self.integers += integers;
+        self.products += products;
         self.divisions += divisions;
         self.specials += specials;
     }
 
     /// All operations.
     pub fn total(&self) -> f64 {
-        self.multiply_adds + self.floats + self.integers + self.divisions + self.specials
+        self.multiply_adds + self.floats + self.integers + self.products + self.divisions + self.specials
     }
 
     fn scaled(&self, by: f64) -> Operations {
@@ -37,6 +42,7 @@ impl Operations {
             multiply_adds: self.multiply_adds * by,
             floats: self.floats * by,
             integers: self.integers * by,
+            products: self.products * by,
             divisions: self.divisions * by,
             specials: self.specials * by,
         }
@@ -46,6 +52,7 @@ impl Operations {
         self.multiply_adds += other.multiply_adds;
         self.floats += other.floats;
         self.integers += other.integers;
+        self.products += other.products;
         self.divisions += other.divisions;
         self.specials += other.specials;
     }
@@ -58,6 +65,8 @@ pub struct Accesses {
     pub requests: f64,
     /// Those of them in which all lanes access one address. Devices with a scalar unit serve these by it.
     pub uniform: f64,
+    /// Sectors of the uniform requests.
+    pub uniform_sectors: f64,
     /// Bytes that the lanes ask for. Lanes with one address in common count each.
     pub bytes: f64,
     /// Different 32-byte sectors of each request.
@@ -74,6 +83,7 @@ impl Accesses {
     pub(crate) fn plus(&mut self, other: &Accesses, times: f64) {
         self.requests += other.requests * times;
         self.uniform += other.uniform * times;
+        self.uniform_sectors += other.uniform_sectors * times;
         self.bytes += other.bytes * times;
         self.sectors += other.sectors * times;
         self.lines += other.lines * times;
@@ -126,6 +136,8 @@ pub struct Footprint {
     pub workgroup_sectors: f64,
     /// Sectors that the counted workgroups touch. Those of all workgroups, where all were counted.
     pub sectors: f64,
+    /// Bytes that are bound.
+    pub bytes: f64,
 }
 
 /// What a dispatch does. Where only some workgroups were run, the counts are estimates for all of them.
@@ -151,6 +163,9 @@ pub struct Counts {
     pub footprints: BTreeMap<String, Footprint>,
     /// Barriers of workgroups.
     pub barriers: f64,
+    /// Times that a subgroup waits for loads of storage or textures: pieces of code without branches that have such loads, which can
+    /// all wait together.
+    pub waits: f64,
     /// Iterations of loops, unrolled ones included, of all invocations.
     pub iterations: f64,
     /// Iterations of the loops of the invocation with the most.
@@ -193,6 +208,56 @@ impl Counts {
         all
     }
 
+    /// The work that the time depends on.
+    pub fn work(&self) -> Work {
+        let [loads, stores] = [false, true].map(|stores| {
+            let mut all = self.accesses(Memory::Storage, stores);
+            all.plus(&self.accesses(Memory::Texture, stores), 1.0);
+            all
+        });
+        let mut workgroup = self.accesses(Memory::Workgroup, false);
+        workgroup.plus(&self.accesses(Memory::Workgroup, true), 1.0);
+        let footprints = self.footprints.values();
+        Work {
+            workgroups: self.workgroups,
+            invocations: self.invocations.into(),
+            subgroup: self.subgroup.into(),
+            registers: self.live_registers.into(),
+            workgroup_bytes: self.workgroup_bytes.into(),
+            floats: self.subgroups.multiply_adds + self.subgroups.floats,
+            integers: self.subgroups.integers,
+            products: self.subgroups.products,
+            divisions: self.subgroups.divisions,
+            specials: self.subgroups.specials,
+            scalars: self.scalars.total(),
+            workgroup_requests: workgroup.requests,
+            workgroup_cycles: workgroup.cycles,
+            loads: loads.requests,
+            load_sectors: loads.sectors,
+            shared_loads: loads.uniform,
+            shared_sectors: loads.uniform_sectors,
+            stores: stores.requests,
+            store_sectors: stores.sectors,
+            fetched_sectors: footprints.clone().map(|footprint| footprint.workgroup_sectors).sum(),
+            memory_bytes: footprints.map(|footprint| self.bytes_used(footprint)).sum(),
+            barriers: self.barriers,
+            waits: self.waits,
+        }
+    }
+
+    /// The predicted time on a device. The counts should be those for subgroups of `model.subgroup` lanes.
+    pub fn estimate(&self, model: &Model) -> Estimate {
+        Estimate::new(&self.work(), model)
+    }
+
+    /// Bytes of a variable that are used, each counted once. Where only some workgroups were run, they are taken to share nothing, up to
+    /// the bytes that are bound.
+    fn bytes_used(&self, footprint: &Footprint) -> f64 {
+        let all_counted = self.counted as f64 >= self.workgroups;
+        let sectors = if all_counted { footprint.sectors } else { footprint.workgroup_sectors };
+        (32.0 * sectors).min(footprint.bytes.max(32.0))
+    }
+
     /// Adds the counts of a workgroup `times` times.
     pub(crate) fn plus(&mut self, other: &Counts, times: f64) {
         self.lanes.plus(&other.lanes.scaled(times));
@@ -202,6 +267,7 @@ impl Counts {
             self.sites.entry(site.clone()).or_default().plus(accesses, times);
         }
         self.barriers += other.barriers * times;
+        self.waits += other.waits * times;
         self.iterations += other.iterations * times;
         self.most_iterations = self.most_iterations.max(other.most_iterations);
         self.dynamic_registers += other.dynamic_registers * times;

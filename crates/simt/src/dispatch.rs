@@ -144,6 +144,7 @@ impl<'s> Dispatch<'s> {
         for (index, variable) in program.variables.iter().enumerate() {
             if variable.space != Space::Workgroup {
                 footprints[index].sectors = machine.all_sectors(index) as f64;
+                footprints[index].bytes = machine.bytes(index) as f64;
                 counts.footprints.insert(variable.name.clone(), footprints[index]);
             }
         }

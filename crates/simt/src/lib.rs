@@ -6,7 +6,7 @@
 //! - [`Report::faults`] lists accesses out of bounds, reads of workgroup memory that nobody wrote, races, barriers that not all lanes
 //!   reach, and loops that do not end, each with lane, workgroup, line and statement.
 //! - [`Report::counts`] has operations, memory sectors and lines, bank conflicts, barriers, iterations, live registers.
-//! - [`Estimate::new`] turns counts and a [device model](conv1d_models) into a time.
+//! - [`Counts::estimate`] turns counts and a [device model](models) into a time.
 //!
 //! ```
 //! use conv1d_simt::{Buffer, Dispatch, FaultKind, Memory, Shader};
@@ -47,6 +47,7 @@ mod run;
 mod shader;
 
 pub use arithmetic::Fma;
+pub use conv1d_models as models;
 pub use counts::{Accesses, Counts, Footprint, Memory, Operations, Site};
 pub use dispatch::{Dispatch, Report, Workgroups};
 pub use error::Error;

@@ -2,14 +2,16 @@
 //! addresses and control flow need, costs, and live registers.
 
 use crate::arithmetic::Cost;
-use crate::code::{Node, Op, Program, Register, Segment, Val, each_segment, input};
+use crate::code::{Node, Op, Program, Register, Segment, Space, Val, each_segment, input};
 
 /// Operations of a segment, of each kind. `vector` operations differ between lanes, `scalar` ones are the same for all lanes.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(crate) struct SegmentCost {
-    pub(crate) vector: [u32; 5],
-    pub(crate) scalar: [u32; 5],
+    pub(crate) vector: [u32; 6],
+    pub(crate) scalar: [u32; 6],
     pub(crate) iterations: u32,
+    /// Whether it loads from storage or textures.
+    pub(crate) waits: bool,
 }
 
 /// A program with what is known of it before it runs.
@@ -171,7 +173,7 @@ pub(crate) fn analyse(program: Program) -> Analysed {
     let mut costs = vec![SegmentCost::default(); program.segments];
     let mut index_ops = vec![Vec::new(); program.segments];
     for segment in &segments {
-        costs[segment.id] = cost(segment, &varying);
+        costs[segment.id] = cost(&program, segment, &varying);
         let wanted = |op: &Op| match op {
             Op::Check { .. } | Op::Load { .. } | Op::Store { .. } | Op::Atomic { .. } => true,
             Op::TexelLoad { .. } | Op::TexelStore { .. } => true,
@@ -350,16 +352,22 @@ fn needed(program: &Program, segments: &[&Segment]) -> (Vec<bool>, Vec<bool>) {
     }
 }
 
-fn cost(segment: &Segment, varying: &[bool]) -> SegmentCost {
+fn cost(program: &Program, segment: &Segment, varying: &[bool]) -> SegmentCost {
     let mut cost = SegmentCost { iterations: segment.iterations, ..SegmentCost::default() };
     for op in &segment.ops {
+        cost.waits |= match op {
+            Op::Load { access, .. } => matches!(program.variables[access.variable].space, Space::Storage { .. }),
+            Op::TexelLoad { .. } => true,
+            _ => false,
+        };
         if let Op::Compute { code, to, .. } = op {
             let kind = match code.cost() {
                 Cost::MultiplyAdd => 0,
                 Cost::Float => 1,
                 Cost::Integer => 2,
-                Cost::Division => 3,
-                Cost::Special => 4,
+                Cost::Product => 3,
+                Cost::Division => 4,
+                Cost::Special => 5,
             };
             let counts = if varying[*to as usize] { &mut cost.vector } else { &mut cost.scalar };
             counts[kind] += 1;

@@ -271,6 +271,7 @@ impl<'p> Machine<'p> {
                 counts.lanes.add(cost.vector, lanes as f64);
                 counts.subgroups.add(cost.vector, subgroups as f64);
                 counts.scalars.add(cost.scalar, subgroups as f64);
+                counts.waits += if cost.waits { subgroups as f64 } else { 0.0 };
                 counts.iterations += f64::from(cost.iterations) * lanes as f64;
                 self.most_iterations += u64::from(cost.iterations) * times;
             }
@@ -293,6 +294,11 @@ impl<'p> Machine<'p> {
                 all_sectors.drain(sectors);
             }
         }
+    }
+
+    /// Bytes that are bound to a variable.
+    pub(crate) fn bytes(&self, variable: usize) -> u64 {
+        self.words(variable) * 4
     }
 
     /// Sectors that all workgroups touched of a variable.
@@ -675,9 +681,8 @@ impl<'p> Machine<'p> {
             let accesses = &mut state.accesses;
             accesses.requests += 1.0;
             accesses.bytes += f64::from(4 * words) * here as f64;
-            if addresses.iter().all(|&address| address == addresses[0]) {
-                accesses.uniform += 1.0;
-            }
+            let uniform = addresses.iter().all(|&address| address == addresses[0]);
+            accesses.uniform += f64::from(u8::from(uniform));
             if workgroup_memory {
                 let cycles = state.patterns[subgroup].cycles(addresses, words);
                 accesses.cycles += f64::from(cycles.cycles);
@@ -686,6 +691,7 @@ impl<'p> Machine<'p> {
             }
             let moved = state.patterns[subgroup].moved(addresses, words);
             accesses.sectors += f64::from(moved.sectors);
+            accesses.uniform_sectors += if uniform { f64::from(moved.sectors) } else { 0.0 };
             accesses.lines += f64::from(moved.lines);
             if let Bound::Buffer { sectors, .. } | Bound::Texture { sectors, .. } = &mut self.bound[variable] {
                 let mut last = u64::MAX;
@@ -762,7 +768,9 @@ impl<'p> Machine<'p> {
             state.accesses.cycles += requests;
             state.accesses.ideal_cycles += requests;
         } else {
-            state.accesses.sectors += requests * (end / 8 - address / 8 + 1) as f64;
+            let sectors = requests * (end / 8 - address / 8 + 1) as f64;
+            state.accesses.sectors += sectors;
+            state.accesses.uniform_sectors += sectors;
             state.accesses.lines += requests * (end / 32 - address / 32 + 1) as f64;
             if let Bound::Buffer { sectors, .. } = &mut self.bound[access.variable] {
                 (address / 8..=end / 8).for_each(|sector| sectors.insert(sector));
