@@ -14,6 +14,7 @@ mod explain;
 mod interrupt;
 mod layers;
 mod operations;
+mod planner;
 mod shaders;
 mod tune;
 mod verify;
@@ -45,6 +46,8 @@ enum Command {
     Adapters,
     /// Explains the plan of a layer
     Explain(explain::Options),
+    /// Compares the planner's choices with the best variants, by counts of their dispatches and device models
+    Planner(planner::Options),
     /// Writes all shaders, each with the parts that it uses, into a folder for editors and other tools
     Shaders(shaders::Options),
     /// Measures which kernel is fastest for each layer on this adapter
@@ -81,6 +84,7 @@ fn main() -> ExitCode {
         Some(Command::Verify(options)) => verify::run(options),
         Some(Command::Adapters) => adapters::run(),
         Some(Command::Explain(options)) => explain::run(options),
+        Some(Command::Planner(options)) => planner::run(options),
         Some(Command::Shaders(options)) => shaders::run(options),
         Some(Command::Tune(options)) => tune::run(options),
     };

@@ -6,7 +6,7 @@ use crate::counts::{Counts, Footprint};
 use crate::error::{Error, Result};
 use crate::faults::Fault;
 use crate::memory::{Buffer, Resource, Texture};
-use crate::run::{Machine, Mode};
+use crate::run::{MOST_LANES, Machine, Mode};
 use crate::shader::Shader;
 use std::collections::BTreeMap;
 
@@ -44,7 +44,14 @@ pub struct Report {
 impl<'s> Dispatch<'s> {
     /// A dispatch of so many workgroups, in x, y and z. Its subgroups have 32 lanes.
     pub fn new(shader: &'s Shader, workgroups: [u32; 3]) -> Self {
-        let mode = Mode { subgroup: 32, fma: Fma::Separate, values: true, races: true, most_iterations: 1 << 32 };
+        let mode = Mode {
+            subgroup: 32,
+            fma: Fma::Separate,
+            values: true,
+            races: true,
+            extrapolates: true,
+            most_iterations: 1 << 32,
+        };
         Dispatch { shader, workgroups, bound: BTreeMap::new(), chosen: Workgroups::All, mode }
     }
 
@@ -85,6 +92,14 @@ impl<'s> Dispatch<'s> {
         self
     }
 
+    /// Runs every iteration of every loop. Otherwise [`Dispatch::counts_only`] counts loops whose iterations differ in nothing but a
+    /// constant distance of their addresses by running 64 iterations and the last few, which gives the same counts.
+    #[must_use]
+    pub fn every_iteration(mut self) -> Self {
+        self.mode.extrapolates = false;
+        self
+    }
+
     /// Computes only the values that addresses and control flow depend on, but makes all checks.
     #[must_use]
     pub fn checks_only(mut self) -> Self {
@@ -105,7 +120,16 @@ impl<'s> Dispatch<'s> {
     /// # Errors
     /// [`Error::Binding`] if a variable has nothing bound to it, too little, or the wrong kind of resource, or if there is no variable
     /// of a bound name; [`Error::Value`] for a subgroup size that does not exist.
-    pub fn run(mut self) -> Result<Report> {
+    pub fn run(self) -> Result<Report> {
+        match self.shader.workgroup_size().iter().product::<u32>().div_ceil(64) {
+            1 => self.run_in::<1>(),
+            2..=4 => self.run_in::<4>(),
+            _ => self.run_in::<{ MOST_LANES / 64 }>(),
+        }
+    }
+
+    /// Runs the dispatch with masks of `N` words.
+    fn run_in<const N: usize>(mut self) -> Result<Report> {
         if !matches!(self.mode.subgroup, 4 | 8 | 16 | 32 | 64) {
             let value = self.mode.subgroup.into();
             return Err(Error::Value { what: "the lanes of a subgroup", value, expected: "4, 8, 16, 32 or 64" });
@@ -119,7 +143,7 @@ impl<'s> Dispatch<'s> {
                 problem: "the shader has no variable of this name".into(),
             });
         }
-        let mut machine = Machine::new(&shader.analysed, self.mode, self.workgroups, resources);
+        let mut machine = Machine::<N>::new(&shader.analysed, self.mode, self.workgroups, resources);
         let total = self.workgroups.iter().map(|&count| u64::from(count)).product::<u64>();
         let mut counts = Counts {
             workgroups: total as f64,

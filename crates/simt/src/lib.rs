@@ -43,6 +43,7 @@ mod faults;
 mod layout;
 mod memory;
 mod program;
+mod repetition;
 mod run;
 mod shader;
 

@@ -190,6 +190,9 @@ impl Touches {
 pub(crate) struct Sectors {
     blocks: Map<u64>,
     last: (u64, u64),
+    /// Sectors of iterations that were not run.
+    more: u64,
+    len: u64,
 }
 
 impl Sectors {
@@ -197,21 +200,30 @@ impl Sectors {
         let (block, bit) = (sector / 64, 1 << (sector % 64));
         if self.last.0 != block || self.last.1 & bit == 0 {
             let bits = self.blocks.entry(block).or_insert(0);
+            self.len += u64::from(*bits & bit == 0);
             *bits |= bit;
             self.last = (block, *bits);
         }
     }
 
+    /// Counts sectors that are not named.
+    pub(crate) fn add(&mut self, more: u64) {
+        self.more += more;
+    }
+
     pub(crate) fn len(&self) -> u64 {
-        self.blocks.values().map(|bits| u64::from(bits.count_ones())).sum()
+        self.len + self.more
     }
 
     /// Adds the sectors of another set, and empties it.
     pub(crate) fn drain(&mut self, from: &mut Sectors) {
         for (block, bits) in from.blocks.drain() {
-            *self.blocks.entry(block).or_insert(0) |= bits;
+            let here = self.blocks.entry(block).or_insert(0);
+            self.len += u64::from((bits & !*here).count_ones());
+            *here |= bits;
         }
-        from.last = (0, 0);
+        self.more += from.more;
+        *from = Sectors::default();
         self.last = (0, 0);
     }
 }

@@ -3,6 +3,7 @@
 
 use crate::arithmetic::Cost;
 use crate::code::{Node, Op, Program, Register, Segment, Space, Val, each_segment, input};
+use crate::repetition::{Repetition, repetitions};
 
 /// Operations of a segment, of each kind. `vector` operations differ between lanes, `scalar` ones are the same for all lanes.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -31,6 +32,8 @@ pub(crate) struct Analysed {
     pub(crate) index_ops: Vec<Vec<u32>>,
     /// Most registers that are alive at once: of each lane, and of the whole subgroup.
     pub(crate) live: [u32; 2],
+    /// The loops that repeat themselves.
+    pub(crate) repetitions: Vec<Option<Repetition>>,
 }
 
 /// Removes operations without effect, and numbers the segments.
@@ -184,7 +187,8 @@ pub(crate) fn analyse(program: Program) -> Analysed {
         index_ops[segment.id] = ops.collect();
     }
     let live = live_registers(&program, &varying);
-    Analysed { varying, needed, contents_needed, stored, costs, index_ops, live, program }
+    let repetitions = repetitions(&program, &varying, &needed, &stored);
+    Analysed { varying, needed, contents_needed, stored, costs, index_ops, live, repetitions, program }
 }
 
 /// The registers that differ between lanes: those computed from lane indices, and homes that lanes write at different times.

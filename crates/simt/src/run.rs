@@ -7,19 +7,20 @@ use crate::counts::{Accesses, Counts, Memory, Site};
 use crate::faults::{Fault, FaultKind};
 use crate::memory::{Buffer, Resource, Sectors, Touched, Touches};
 use crate::program::Analysed;
+use crate::repetition::{PERIOD, Repetition};
 use std::collections::BTreeMap;
 
 /// Most invocations of a workgroup.
 pub(crate) const MOST_LANES: usize = 1024;
 
-/// A set of lanes.
+/// A set of lanes, 64 in each word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Mask([u64; MOST_LANES / 64]);
+pub(crate) struct Mask<const N: usize>([u64; N]);
 
-impl Mask {
-    const NONE: Mask = Mask([0; MOST_LANES / 64]);
+impl<const N: usize> Mask<N> {
+    const NONE: Self = Mask([0; N]);
 
-    fn first(lanes: usize) -> Mask {
+    fn first(lanes: usize) -> Self {
         let mut mask = Mask::NONE;
         (0..lanes).for_each(|lane| mask.insert(lane));
         mask
@@ -37,11 +38,11 @@ impl Mask {
         self.0.iter().map(|word| word.count_ones()).sum()
     }
 
-    fn or(&self, other: &Mask) -> Mask {
+    fn or(&self, other: &Self) -> Self {
         Mask(std::array::from_fn(|i| self.0[i] | other.0[i]))
     }
 
-    fn without(&self, other: &Mask) -> Mask {
+    fn without(&self, other: &Self) -> Self {
         Mask(std::array::from_fn(|i| self.0[i] & !other.0[i]))
     }
 
@@ -59,11 +60,29 @@ impl Mask {
     }
 }
 
+/// A loop that repeats itself, while it runs.
+struct Repeated<'p> {
+    repetition: &'p Repetition,
+    /// The progress after the first period.
+    before: Option<Progress>,
+    /// The counter in the iteration before.
+    counter: u32,
+}
+
+/// What was done so far.
+struct Progress {
+    executions: Vec<[u64; 3]>,
+    accesses: Vec<Accesses>,
+    sectors: Vec<u64>,
+    numbers: [u64; 3],
+    homes: Vec<Box<[u32]>>,
+}
+
 /// The active lanes for which a condition holds.
-enum Holds {
+enum Holds<const N: usize> {
     /// All or none.
     Everywhere(bool),
-    In(Mask),
+    In(Mask<N>),
 }
 
 /// What a run does beside counting.
@@ -75,6 +94,8 @@ pub(crate) struct Mode {
     pub(crate) values: bool,
     /// Whether races and reads of unwritten memory are looked for. Bounds and barriers are always checked.
     pub(crate) races: bool,
+    /// Whether loops that repeat themselves are counted by periods.
+    pub(crate) extrapolates: bool,
     pub(crate) most_iterations: u64,
 }
 
@@ -88,9 +109,9 @@ enum Bound {
 
 /// Lanes that wait at the end of an enclosing construct.
 #[derive(Debug, Clone, Copy)]
-enum Waiting {
-    Loop { broke: Mask, continued: Mask },
-    Scope { left: Mask },
+enum Waiting<const N: usize> {
+    Loop { broke: Mask<N>, continued: Mask<N> },
+    Scope { left: Mask<N> },
 }
 
 /// A site of the counts, and the pattern of its last access for each subgroup.
@@ -102,16 +123,16 @@ struct SiteState {
 }
 
 /// A dispatch that is running.
-pub(crate) struct Machine<'p> {
+pub(crate) struct Machine<'p, const N: usize> {
     analysed: &'p Analysed,
     mode: Mode,
     lanes: usize,
-    everyone: Mask,
+    everyone: Mask<N>,
     registers: Vec<Box<[u32]>>,
     bound: Vec<Bound>,
     /// Operands that are the same for all lanes, repeated.
     scratch: [Box<[u32]>; 3],
-    waiting: Vec<Waiting>,
+    waiting: Vec<Waiting<N>>,
     workgroups: [u32; 3],
     workgroup: [u32; 3],
     first_invocation: u64,
@@ -132,7 +153,7 @@ pub(crate) struct Machine<'p> {
     addresses: Vec<u32>,
 }
 
-impl<'p> Machine<'p> {
+impl<'p, const N: usize> Machine<'p, N> {
     /// A machine for a dispatch. `resources` has what is bound to each variable that is not in workgroup memory.
     pub(crate) fn new(
         analysed: &'p Analysed,
@@ -319,7 +340,7 @@ impl<'p> Machine<'p> {
         self.bound.into_iter().map(resource).collect()
     }
 
-    fn subgroups(&self, mask: &Mask) -> u32 {
+    fn subgroups(&self, mask: &Mask<N>) -> u32 {
         let size = self.mode.subgroup as usize;
         match size {
             64 => mask.0.iter().filter(|&&word| word != 0).count() as u32,
@@ -332,7 +353,7 @@ impl<'p> Machine<'p> {
     }
 
     /// Runs nodes for the active lanes, and returns the lanes that reach their end.
-    fn nodes(&mut self, nodes: &'p [Node], mut active: Mask) -> Mask {
+    fn nodes(&mut self, nodes: &'p [Node], mut active: Mask<N>) -> Mask<N> {
         for node in nodes {
             if active.is_empty() {
                 break;
@@ -342,7 +363,7 @@ impl<'p> Machine<'p> {
         active
     }
 
-    fn node(&mut self, node: &'p Node, active: Mask) -> Mask {
+    fn node(&mut self, node: &'p Node, active: Mask<N>) -> Mask<N> {
         match node {
             Node::Segment(segment) => {
                 self.segment(segment, &active);
@@ -358,8 +379,8 @@ impl<'p> Machine<'p> {
                     accepted.or(&rejected)
                 }
             },
-            Node::Loop { body, continuing, break_if, line, .. } => {
-                self.repeat(body, continuing, *break_if, *line, active)
+            Node::Loop { body, continuing, break_if, line, id } => {
+                self.repeat(*id, body, continuing, *break_if, *line, active)
             }
             Node::Scope(nodes) => {
                 self.waiting.push(Waiting::Scope { left: Mask::NONE });
@@ -406,7 +427,7 @@ impl<'p> Machine<'p> {
     }
 
     /// The lanes for which a condition holds.
-    fn condition(&self, val: Val, active: &Mask) -> Holds {
+    fn condition(&self, val: Val, active: &Mask<N>) -> Holds<N> {
         match val {
             Val::Const(value) => Holds::Everywhere(value != 0),
             Val::Reg(register) if !self.analysed.varying[register as usize] => {
@@ -425,15 +446,20 @@ impl<'p> Machine<'p> {
 
     fn repeat(
         &mut self,
+        id: usize,
         body: &'p [Node],
         continuing: &'p [Node],
         break_if: Option<Val>,
         line: u32,
-        mut active: Mask,
-    ) -> Mask {
+        mut active: Mask<N>,
+    ) -> Mask<N> {
         let mut done = Mask::NONE;
         let mut count = 0;
+        let mut repeated = self.repetition(id);
         while !active.is_empty() {
+            if let Some(state) = &mut repeated {
+                self.skip(state, count);
+            }
             if count == self.mode.most_iterations {
                 let lane = active.lanes().next().unwrap_or(0);
                 self.fault(FaultKind::EndlessLoop { limit: count }, None, false, line, lane);
@@ -467,7 +493,92 @@ impl<'p> Machine<'p> {
         done
     }
 
-    fn segment(&mut self, segment: &'p Segment, active: &Mask) {
+    /// The state of a loop whose counts are multiplied.
+    fn repetition(&self, id: usize) -> Option<Repeated<'p>> {
+        let counts_only = !self.mode.values && !self.mode.races && self.mode.extrapolates;
+        let analysed = self.analysed;
+        let repetition = analysed.repetitions[id].as_ref().filter(|_| counts_only)?;
+        Some(Repeated { repetition, before: None, counter: 0 })
+    }
+
+    /// Before an iteration: counts whole periods of iterations without running them, once two periods have been run.
+    fn skip(&mut self, state: &mut Repeated<'p>, iteration: u64) {
+        let period = u64::from(PERIOD);
+        let counter = self.registers[state.repetition.counter as usize][0];
+        if iteration == period {
+            state.before = Some(self.progress(state.repetition));
+        }
+        if iteration == 2 * period
+            && let Some(before) = state.before.take()
+        {
+            // The counter was last computed in the iteration before this one.
+            let advance = counter.wrapping_sub(state.counter);
+            let remaining = self.remaining(state.repetition, counter, advance);
+            let periods = remaining / period;
+            if periods > 0 {
+                self.multiply(&before, state.repetition, periods);
+            }
+        }
+        state.counter = counter;
+    }
+
+    /// Iterations that a loop still makes.
+    fn remaining(&self, repetition: &Repetition, counter: u32, advance: u32) -> u64 {
+        let number = |bits: u32| if repetition.signed { i64::from(bits as i32) } else { i64::from(bits) };
+        let (advance, end) = (i64::from(advance as i32), number(self.one(repetition.end)));
+        let next = number(counter) + advance;
+        let end = if repetition.inclusive { end + 1 } else { end };
+        // Numbers that wrap are left to the run.
+        let largest = if repetition.signed { i64::from(i32::MAX) } else { i64::from(u32::MAX) };
+        if advance <= 0 || end > largest - advance || next >= end {
+            return 0;
+        }
+        ((end - next) as u64).div_ceil(advance as u64)
+    }
+
+    fn progress(&self, repetition: &Repetition) -> Progress {
+        let sectors = |bound: &Bound| match bound {
+            Bound::Buffer { sectors, .. } | Bound::Texture { sectors, .. } => sectors.len(),
+            Bound::Workgroup { .. } => 0,
+        };
+        Progress {
+            executions: self.executions.clone(),
+            accesses: self.sites.iter().map(|site| site.accesses).collect(),
+            sectors: self.bound.iter().map(sectors).collect(),
+            numbers: [self.barriers, self.iterations, self.most_iterations],
+            homes: repetition.homes.iter().map(|&home| self.registers[home as usize].clone()).collect(),
+        }
+    }
+
+    /// Adds what was done since `before` so many times.
+    fn multiply(&mut self, before: &Progress, repetition: &Repetition, times: u64) {
+        for (now, before) in self.executions.iter_mut().zip(&before.executions) {
+            for (now, before) in now.iter_mut().zip(before) {
+                *now += (*now - before) * times;
+            }
+        }
+        for (site, before) in self.sites.iter_mut().zip(&before.accesses) {
+            let now = site.accesses;
+            site.accesses.plus(&now, times as f64);
+            site.accesses.plus(before, -(times as f64));
+        }
+        for (bound, before) in self.bound.iter_mut().zip(&before.sectors) {
+            if let Bound::Buffer { sectors, .. } | Bound::Texture { sectors, .. } = bound {
+                sectors.add((sectors.len() - before) * times);
+            }
+        }
+        let [barriers, iterations, most_iterations] = before.numbers;
+        self.barriers += (self.barriers - barriers) * times;
+        self.iterations += (self.iterations - iterations) * times;
+        self.most_iterations += (self.most_iterations - most_iterations) * times;
+        for (&home, before) in repetition.homes.iter().zip(&before.homes) {
+            for (now, before) in self.registers[home as usize].iter_mut().zip(before) {
+                *now = now.wrapping_add(now.wrapping_sub(*before).wrapping_mul(times as u32));
+            }
+        }
+    }
+
+    fn segment(&mut self, segment: &'p Segment, active: &Mask<N>) {
         let subgroups = self.subgroups(active);
         let executions = &mut self.executions[segment.id];
         executions[0] += u64::from(active.count());
@@ -506,7 +617,7 @@ impl<'p> Machine<'p> {
         matches!(val, Val::Reg(register) if self.analysed.varying[register as usize])
     }
 
-    fn op(&mut self, op: &'p Op, site: usize, active: &Mask, subgroups: u32) {
+    fn op(&mut self, op: &'p Op, site: usize, active: &Mask<N>, subgroups: u32) {
         match op {
             Op::Compute { code, to, from } => self.compute(*code, *to, from),
             Op::Copy { to, home } => {
@@ -602,7 +713,7 @@ impl<'p> Machine<'p> {
     }
 
     /// Writes a register in the active lanes.
-    fn write(&mut self, to: Register, from: Val, active: &Mask) {
+    fn write(&mut self, to: Register, from: Val, active: &Mask<N>) {
         if !self.analysed.varying[to as usize] {
             self.registers[to as usize][0] = self.one(from);
             return;
@@ -643,12 +754,26 @@ impl<'p> Machine<'p> {
     }
 
     /// The word addresses of an access, one for each active lane that is in bounds. The others are faults. Returns the lanes.
-    fn addresses(&mut self, access: &Access, active: &Mask, stores: bool) -> Mask {
+    fn addresses(&mut self, access: &Access, active: &Mask<N>, stores: bool) -> Mask<N> {
         let count = self.elements(access.variable, access.count, access.stride);
         let words = self.words(access.variable);
         let mut addresses = std::mem::take(&mut self.addresses);
         addresses.clear();
         let mut inside = *active;
+        if *active == self.everyone
+            && let Val::Reg(register) = access.index
+            && self.analysed.varying[register as usize]
+        {
+            let indices = &self.registers[register as usize];
+            let largest = indices.iter().fold(0, |largest, index| index.wrapping_add(access.add).max(largest));
+            let last = u64::from(largest) * u64::from(access.stride) + u64::from(access.offset);
+            if u64::from(largest) < count && last + u64::from(access.words) <= words {
+                let address = |index: &u32| index.wrapping_add(access.add) * access.stride + access.offset;
+                addresses.extend(indices.iter().map(address));
+                self.addresses = addresses;
+                return inside;
+            }
+        }
         for lane in active.lanes() {
             let index = self.lane(access.index, lane).wrapping_add(access.add);
             let address = u64::from(index) * u64::from(access.stride) + u64::from(access.offset);
@@ -664,7 +789,7 @@ impl<'p> Machine<'p> {
     }
 
     /// Counts an access of the lanes, whose word addresses are `self.addresses`.
-    fn count_access(&mut self, variable: usize, words: u32, site: usize, lanes: &Mask) {
+    fn count_access(&mut self, variable: usize, words: u32, site: usize, lanes: &Mask<N>) {
         let size = self.mode.subgroup as usize;
         let state = &mut self.sites[site];
         let workgroup_memory = state.site.memory == Memory::Workgroup;
@@ -712,7 +837,7 @@ impl<'p> Machine<'p> {
         self.mode.values || self.analysed.contents_needed[variable]
     }
 
-    fn load(&mut self, access: &'p Access, to: Register, site: usize, active: &Mask, subgroups: u32) {
+    fn load(&mut self, access: &'p Access, to: Register, site: usize, active: &Mask<N>, subgroups: u32) {
         if !self.is_varying(access.index) {
             self.load_uniform(access, to, site, active, subgroups);
             return;
@@ -749,7 +874,7 @@ impl<'p> Machine<'p> {
     }
 
     /// A load at one address.
-    fn load_uniform(&mut self, access: &'p Access, to: Register, site: usize, active: &Mask, subgroups: u32) {
+    fn load_uniform(&mut self, access: &'p Access, to: Register, site: usize, active: &Mask<N>, subgroups: u32) {
         let count = self.elements(access.variable, access.count, access.stride);
         let index = self.one(access.index).wrapping_add(access.add);
         let address = u64::from(index) * u64::from(access.stride) + u64::from(access.offset);
@@ -795,7 +920,7 @@ impl<'p> Machine<'p> {
         }
     }
 
-    fn store(&mut self, access: &'p Access, from: &[Val; 4], site: usize, active: &Mask, _subgroups: u32) {
+    fn store(&mut self, access: &'p Access, from: &[Val; 4], site: usize, active: &Mask<N>, _subgroups: u32) {
         let inside = self.addresses(access, active, true);
         self.count_access(access.variable, access.words, site, &inside);
         let keeps = self.keeps_values(access.variable);
@@ -830,7 +955,7 @@ impl<'p> Machine<'p> {
         value: Val,
         to: Option<Register>,
         site: usize,
-        active: &Mask,
+        active: &Mask<N>,
         _subgroups: u32,
     ) {
         let inside = self.addresses(access, active, true);
@@ -926,7 +1051,14 @@ impl<'p> Machine<'p> {
     }
 
     /// The word addresses of texels; lanes out of bounds are faults.
-    fn texel_addresses(&mut self, variable: usize, at: &[Val; 2], line: u32, active: &Mask, stores: bool) -> Mask {
+    fn texel_addresses(
+        &mut self,
+        variable: usize,
+        at: &[Val; 2],
+        line: u32,
+        active: &Mask<N>,
+        stores: bool,
+    ) -> Mask<N> {
         let Bound::Texture { texture, .. } = &self.bound[variable] else { return Mask::NONE };
         let (width, height) = (texture.width, texture.height);
         let mut addresses = std::mem::take(&mut self.addresses);
@@ -947,7 +1079,7 @@ impl<'p> Machine<'p> {
         inside
     }
 
-    fn texel_load(&mut self, variable: usize, at: &[Val; 2], to: Register, line: u32, site: usize, active: &Mask) {
+    fn texel_load(&mut self, variable: usize, at: &[Val; 2], to: Register, line: u32, site: usize, active: &Mask<N>) {
         let inside = self.texel_addresses(variable, at, line, active, false);
         self.count_access(variable, 4, site, &inside);
         let access = texel_access(variable, line);
@@ -969,7 +1101,15 @@ impl<'p> Machine<'p> {
         }
     }
 
-    fn texel_store(&mut self, variable: usize, at: &[Val; 2], from: &[Val; 4], line: u32, site: usize, active: &Mask) {
+    fn texel_store(
+        &mut self,
+        variable: usize,
+        at: &[Val; 2],
+        from: &[Val; 4],
+        line: u32,
+        site: usize,
+        active: &Mask<N>,
+    ) {
         let inside = self.texel_addresses(variable, at, line, active, true);
         self.count_access(variable, 4, site, &inside);
         let access = texel_access(variable, line);

@@ -93,6 +93,8 @@ struct Context<'m> {
 struct Compiler<'m> {
     module: &'m naga::Module,
     text: Arc<str>,
+    /// First byte of each line of the text.
+    lines: Vec<usize>,
     workgroup_size: [u32; 3],
     builder: Builder,
     frames: Vec<Frame>,
@@ -118,6 +120,7 @@ pub(crate) fn compile(module: &naga::Module, entry: &naga::EntryPoint, text: &st
     let mut compiler = Compiler {
         module,
         text: text.into(),
+        lines: std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect(),
         workgroup_size: entry.workgroup_size,
         builder: Builder::new(input::COUNT),
         frames: Vec::new(),
@@ -270,7 +273,8 @@ impl<'m> Compiler<'m> {
 
     /// The line of a span, counted from 1; 0 if it is unknown.
     fn line_of(&self, span: naga::Span) -> u32 {
-        if span.is_defined() { span.location(&self.text).line_number } else { 0 }
+        let Some(range) = span.to_range().filter(|_| span.is_defined()) else { return 0 };
+        self.lines.partition_point(|&start| start <= range.start) as u32
     }
 
     /// Emits a function in line.

@@ -1,0 +1,174 @@
+//! `conv1d planner`: the planner's choices beside the best variants, by the counts of all their dispatches and device models.
+
+use crate::Outcome;
+use crate::layers::{Op, Selection};
+use clap::Args;
+use conv1d::models::{MODELS, Model};
+use conv1d::paper::Paper;
+use conv1d::paper::simt::{Counts, Workgroups};
+use conv1d::suite::LayerSpec;
+use conv1d::{Caps, Operation, Plan, PlanOptions};
+use std::sync::Mutex;
+
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    selection: Selection,
+    /// Models of devices; all if none is named
+    #[arg(long, value_delimiter = ',', value_parser = model)]
+    devices: Vec<&'static Model>,
+    /// Workgroups of each dispatch that are run
+    #[arg(long, default_value_t = 6)]
+    workgroups: u32,
+    /// Print every row, not only those where the choice is slower
+    #[arg(long)]
+    all: bool,
+}
+
+fn model(name: &str) -> Result<&'static Model, String> {
+    conv1d::models::model(name).ok_or_else(|| {
+        let known: Vec<&str> = MODELS.iter().map(|model| model.name).collect();
+        format!("expected one of {}", known.join(", "))
+    })
+}
+
+/// A choice of the planner may take this much longer than the best variant.
+const TOLERATED: f64 = 1.15;
+
+/// A layer and an operation on a device.
+struct Row {
+    device: &'static str,
+    layer: String,
+    operation: Operation,
+    chosen: Timed,
+    best: Timed,
+}
+
+/// A variant with its time by the counts, and the time that the planner predicted for it.
+#[derive(Clone)]
+struct Timed {
+    variant: String,
+    seconds: f64,
+    predicted: f64,
+    bound: String,
+}
+
+impl Row {
+    fn ratio(&self) -> f64 {
+        self.chosen.seconds / self.best.seconds
+    }
+}
+
+pub(crate) fn run(options: &Options) -> Outcome {
+    let devices = if options.devices.is_empty() { MODELS.to_vec() } else { options.devices.clone() };
+    let layers = options.selection.layers()?.into_iter();
+    let work: Vec<(LayerSpec, Operation)> =
+        layers.flat_map(|layer| Op::ALL.map(|op| (layer.clone(), op.operation()))).collect();
+    let paper = Paper::default().workgroups(Workgroups::Sample(options.workgroups));
+    let (next, rows, errors) = (Mutex::new(work.into_iter()), Mutex::new(Vec::new()), Mutex::new(Vec::new()));
+    let one = || {
+        loop {
+            let Some((layer, operation)) = next.lock().ok().and_then(|mut next| next.next()) else { return };
+            match compare(&layer, operation, &devices, &paper) {
+                Ok(new) => drop(rows.lock().map(|mut rows| rows.extend(new))),
+                Err(error) => drop(errors.lock().map(|mut errors| errors.push(format!("{}: {error}", layer.name)))),
+            }
+        }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(one))));
+    if let Some(error) = errors.into_inner().unwrap_or_default().into_iter().next() {
+        return Err(error);
+    }
+    let rows = rows.into_inner().unwrap_or_default();
+    Ok(print(&devices, rows, options.all))
+}
+
+/// The choice and the best variant of an operation on each device.
+fn compare(
+    layer: &LayerSpec,
+    operation: Operation,
+    devices: &[&'static Model],
+    paper: &Paper,
+) -> Result<Vec<Row>, String> {
+    let (geometry, _) = layer.layer().map_err(|e| e.to_string())?;
+    let mut counted: Vec<(Plan, u32, Vec<Counts>)> = Vec::new();
+    let mut rows = Vec::new();
+    for &device in devices {
+        let caps = Caps::of_model(device);
+        let plan = |options: &PlanOptions| Plan::new(geometry, operation, layer.input(), &caps, options);
+        let chosen = plan(&PlanOptions::default()).map_err(|e| e.to_string())?;
+        let mut times = Vec::new();
+        for candidate in chosen.candidates() {
+            let Ok(plan) = plan(&PlanOptions::default().kernel(candidate.variant.to_string())) else { continue };
+            let subgroup = device.subgroup.value;
+            let known = counted.iter().find(|(other, lanes, _)| *lanes == subgroup && other.same_dispatches(&plan));
+            let counts = match known {
+                Some((.., counts)) => counts.clone(),
+                None => {
+                    let run = plan.on_paper(&paper.clone().subgroup(subgroup)).map_err(|e| e.to_string())?;
+                    let counts: Vec<Counts> = run.dispatches.into_iter().map(|d| d.report.counts).collect();
+                    counted.push((plan, subgroup, counts.clone()));
+                    counts
+                }
+            };
+            let estimates: Vec<_> = counts.iter().map(|counts| counts.estimate(device)).collect();
+            let longest = estimates.iter().max_by(|a, b| a.seconds().total_cmp(&b.seconds()));
+            times.push(Timed {
+                variant: candidate.variant.to_string(),
+                seconds: estimates.iter().map(|estimate| estimate.seconds()).sum(),
+                predicted: candidate.predicted.seconds(),
+                bound: longest.map_or("", |estimate| estimate.bound()).to_owned(),
+            });
+        }
+        let best = times.iter().min_by(|a, b| a.seconds.total_cmp(&b.seconds)).cloned();
+        let choice = times.iter().find(|timed| timed.variant == chosen.variant().to_string()).cloned();
+        if let (Some(best), Some(chosen)) = (best, choice) {
+            rows.push(Row { device: device.name, layer: layer.name.clone(), operation, chosen, best });
+        }
+    }
+    Ok(rows)
+}
+
+/// Prints the rows in which the choice is slower, and how many there are. True if nine in ten choices are within the tolerance.
+fn print(devices: &[&'static Model], mut rows: Vec<Row>, all: bool) -> bool {
+    rows.sort_by(|a, b| b.ratio().total_cmp(&a.ratio()));
+    say!(
+        "microseconds by the counts (in parentheses as the planner predicted): the choice, the best variant, their ratio"
+    );
+    for row in rows.iter().filter(|row| all || row.ratio() > TOLERATED) {
+        let timed = |t: &Timed| format!("{} {:.1} ({:.1}) {}", t.variant, t.seconds * 1e6, t.predicted * 1e6, t.bound);
+        say!(
+            "{:<14} {:<24} {:<16} {:<44} {:<44} {:.2}",
+            row.device,
+            row.layer,
+            row.operation.name(),
+            timed(&row.chosen),
+            timed(&row.best),
+            row.ratio()
+        );
+    }
+    for device in devices {
+        summary(device.name, &rows.iter().filter(|row| row.device == device.name).collect::<Vec<_>>());
+    }
+    let everything: Vec<&Row> = rows.iter().collect();
+    summary("all", &everything) >= 0.9
+}
+
+/// Prints a line for some rows, and returns the share of choices within the tolerance.
+fn summary(name: &str, rows: &[&Row]) -> f64 {
+    let count = rows.len().max(1) as f64;
+    let near = rows.iter().filter(|row| row.ratio() <= TOLERATED).count() as f64 / count;
+    let mean = |of: &dyn Fn(&Row) -> f64| (rows.iter().map(|row| of(row).ln()).sum::<f64>() / count).exp();
+    let off = |t: &Timed| (t.predicted / t.seconds).max(t.seconds / t.predicted);
+    say!(
+        "{name:<14} {} rows, {:.1} % within {:.0} % of the best variant, geometric mean {:.3}, worst {:.2}; predictions are off by a factor of {:.2}",
+        rows.len(),
+        100.0 * near,
+        100.0 * (TOLERATED - 1.0),
+        mean(&Row::ratio),
+        rows.iter().map(|row| row.ratio()).fold(1.0, f64::max),
+        mean(&|row| off(&row.chosen))
+    );
+    near
+}
