@@ -266,29 +266,34 @@ impl Caps {
         (self.max_iterations / iterations).max(2)
     }
 
-    /// Rough speeds of the class.
+    /// Costs of operations on a software driver.
     pub(crate) fn speed(&self) -> Speed {
-        match self.class {
-            DeviceClass::Software => SOFTWARE,
-            DeviceClass::Integrated | DeviceClass::Unknown => INTEGRATED,
-            DeviceClass::Discrete => DISCRETE,
-        }
+        SOFTWARE
+    }
+
+    /// Number of splits with which the work of `invocations`, with `sums` independent sums each, keeps the device busy.
+    pub(crate) fn splits(&self, invocations: f64, sums: u32) -> u64 {
+        let needed = match self.model {
+            None => SOFTWARE.invocations,
+            // Enough subgroups to hide a load: 16 a processor, or 32 where an invocation has few sums.
+            Some(model) => {
+                let subgroups = if sums >= 4 { 16.0 } else { 32.0 };
+                model.processors.value * subgroups * f64::from(model.subgroup.value)
+            }
+        };
+        (needed / invocations).ceil() as u64
     }
 }
 
-/// Rough speeds of a class of devices, for choosing between kernels; only their ratios matter.
+/// Costs of operations on a software driver, for choosing between kernels; only their ratios matter. GPUs have models.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Speed {
     /// Multiply-adds per second from registers.
     pub(crate) multiply_adds: f64,
     /// Cost of a load from memory, in multiply-adds.
     pub(crate) load: f64,
-    /// Cost of a load of a value that all invocations of a subgroup share, in multiply-adds.
-    pub(crate) uniform_load: f64,
     /// Cost of a store, in multiply-adds.
     pub(crate) store: f64,
-    /// Cost factor of loads and stores if neighbouring invocations access elements that are not neighbours.
-    pub(crate) scattered: f64,
     /// Relative cost of a multiply-add whose accumulator is loop-carried; 1 is a multiply-add of four into one accumulator.
     pub(crate) direct_sum: f64,
     /// Cost of a load of a value staged in workgroup memory, in multiply-adds.
@@ -299,25 +304,14 @@ pub(crate) struct Speed {
     pub(crate) bandwidth: f64,
     /// Overhead of a dispatch, in seconds.
     pub(crate) dispatch: f64,
-    /// Invocations that keep the device busy with one sum each.
+    /// Invocations that keep the processors busy.
     pub(crate) invocations: f64,
-    /// Most independent sums of one invocation that count like as many invocations, because they do not wait for each other.
-    pub(crate) parallel_sums: f64,
 }
 
 impl Speed {
-    /// Fraction of the device that `invocations` with `sums` sums each keep busy.
-    pub(crate) fn busy(&self, invocations: f64, sums: u32) -> f64 {
-        (invocations / self.needed(sums)).clamp(1e-6, 1.0)
-    }
-
-    /// Number of splits with which the work of `invocations`, with `sums` sums each, keeps the device busy.
-    pub(crate) fn splits(&self, invocations: f64, sums: u32) -> u64 {
-        (self.needed(sums) / invocations).ceil() as u64
-    }
-
-    fn needed(&self, sums: u32) -> f64 {
-        self.invocations / f64::from(sums).clamp(1.0, self.parallel_sums)
+    /// Fraction of the processors that `invocations` keep busy.
+    pub(crate) fn busy(&self, invocations: f64) -> f64 {
+        (invocations / self.invocations).clamp(1e-6, 1.0)
     }
 }
 
@@ -328,46 +322,13 @@ impl Speed {
 const SOFTWARE: Speed = Speed {
     multiply_adds: 29e9,
     load: 116.0,
-    uniform_load: 116.0,
     store: 50.0,
-    scattered: 1.0,
     direct_sum: 2.0,
     staged_load: 400.0,
     texel_load: 16.0,
     bandwidth: 0.4e9,
     dispatch: 50e-6,
     invocations: 256.0,
-    parallel_sums: 1.0,
-};
-/// Guesses from data sheets, not measurements: the cost of a load, and the invocations, or sums of one invocation, that hide it.
-const INTEGRATED: Speed = Speed {
-    multiply_adds: 0.5e12,
-    load: 4.0,
-    uniform_load: 1.0,
-    store: 4.0,
-    scattered: 4.0,
-    direct_sum: 1.0,
-    staged_load: 0.5,
-    texel_load: 32.0,
-    bandwidth: 50e9,
-    dispatch: 10e-6,
-    invocations: 16384.0,
-    parallel_sums: 8.0,
-};
-/// Guesses like [`INTEGRATED`].
-const DISCRETE: Speed = Speed {
-    multiply_adds: 10e12,
-    load: 4.0,
-    uniform_load: 1.0,
-    store: 4.0,
-    scattered: 4.0,
-    direct_sum: 1.0,
-    staged_load: 0.5,
-    texel_load: 32.0,
-    bandwidth: 500e9,
-    dispatch: 5e-6,
-    invocations: 262_144.0,
-    parallel_sums: 8.0,
 };
 
 #[cfg(test)]

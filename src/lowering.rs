@@ -227,6 +227,23 @@ impl Correlate {
         Correlate { phases: self.phases.iter().map(cut).collect(), ..self.clone() }
     }
 
+    /// Elements of the input, the weight and the output.
+    pub(crate) fn elements(&self) -> [f64; 3] {
+        let count = |numbers: &[u32]| numbers.iter().map(|&number| f64::from(number)).product::<f64>();
+        let outputs: f64 = self.phases.iter().map(|p| f64::from(p.count)).sum();
+        [
+            count(&[self.batch, self.groups, self.depth, self.in_length]),
+            count(&[self.groups, self.rows, self.depth, self.kernel]),
+            count(&[self.batch, self.groups, self.rows]) * outputs,
+        ]
+    }
+
+    /// Mean taps of a phase.
+    pub(crate) fn mean_taps(&self) -> f64 {
+        let taps: f64 = self.phases.iter().map(|p| f64::from(p.taps)).sum();
+        taps / self.phases.len().max(1) as f64
+    }
+
     /// Multiply-adds.
     pub(crate) fn work(&self) -> f64 {
         let taps: f64 = self.phases.iter().map(|p| f64::from(p.count) * f64::from(p.taps)).sum();
@@ -276,6 +293,16 @@ impl Contract {
     /// Terms of an output.
     pub(crate) fn terms(&self) -> u64 {
         u64::from(self.batch) * u64::from(self.positions)
+    }
+
+    /// Elements of the narrow side, the wide side and the output.
+    pub(crate) fn elements(&self) -> [f64; 3] {
+        let count = |numbers: &[u32]| numbers.iter().map(|&number| f64::from(number)).product::<f64>();
+        [
+            count(&[self.batch, self.groups, self.rows, self.positions]),
+            count(&[self.batch, self.groups, self.depth, self.wide_length]),
+            count(&[self.groups, self.rows, self.depth, self.taps]),
+        ]
     }
 
     /// Multiply-adds.

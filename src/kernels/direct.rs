@@ -3,9 +3,9 @@
 use super::operands::{Contraction, Correlation, Draft};
 use super::order::{Level, Part};
 use super::params::tiles;
-use super::predict::{Work, rank};
+use super::predict::{Loads, Tally, Work, predict, rank};
 use super::program::{Builder, LANES, Source, source};
-use super::reduce::{Blocks, Reduction, SUM_PARTIALS, Units, most_outputs};
+use super::reduce::{Blocks, Reduction, SUM_PARTIALS, Units, most_outputs, second_pass};
 use super::slices::{self, ContractSlice, CorrelateSlice, Limits, TapSlice};
 use super::walk::Walk;
 use super::{CorrelateLayout, CorrelateTile, Kernel, Prediction, Tile, Variant, ranked};
@@ -25,9 +25,6 @@ tiles! {
     /// `Tiles` of `contract.wgsl`.
     ContractTiles { row_tiles: u32, tap_tiles: u32, column_workgroups: u32, spacing: u32, stretches: u32, stretch: u32 }
 }
-
-/// Smallest distance in elements at which neighbouring invocations access different memory sectors (32 bytes).
-const SCATTERED: u32 = 8;
 
 /// Maximum positions of a stretch. A split sums whole stretches; adding the partial sums dominates the time of shorter splits.
 const STRETCH: u32 = 256;
@@ -76,6 +73,16 @@ const CORRELATE_TILES: [CorrelateTile; 9] = [
     CorrelateTile { rows: 1, positions: 1, lanes_rows: 64 },
 ];
 
+/// Operations on integers for each sample that a shader loads at a position that may be in the padding (counted).
+pub(super) const SAMPLE_INTEGERS: f64 = 6.0;
+
+/// Invocations of all workgroups, taps that they visit, and samples that one loads for each tap.
+struct Totals {
+    lanes: f64,
+    taps: f64,
+    samples: f64,
+}
+
 /// A tile and its walk over positions and taps.
 #[derive(Debug, Clone, Copy)]
 struct DirectLayout {
@@ -84,11 +91,11 @@ struct DirectLayout {
 }
 
 impl CorrelateLayout for DirectLayout {
-    fn ranked(c: &Correlate, tile: CorrelateTile, speed: &Speed) -> Vec<(Self, Prediction)> {
+    fn ranked(c: &Correlate, tile: CorrelateTile, caps: &Caps) -> Vec<(Self, Prediction)> {
         let (in_step, tap_step) = (c.in_step.unsigned_abs(), c.tap_step.unsigned_abs());
         let lanes = Some(LANES / tile.lanes_rows);
         let walks = Walk::all(in_step, tap_step, tile.positions, c.max_taps(), lanes);
-        rank(walks.map(|walk| DirectLayout { tile, walk }), |layout| layout.predict(c, speed))
+        rank(walks.map(|walk| DirectLayout { tile, walk }), |layout| layout.predict(c, caps))
     }
 
     fn emit(&self, c: &Correlate, builder: &mut Builder<'_>) -> Result<()> {
@@ -123,31 +130,74 @@ impl DirectLayout {
         c.meeting_taps(phase, positions * u64::from(c.in_step.unsigned_abs()))
     }
 
-    fn predict(&self, c: &Correlate, speed: &Speed) -> Prediction {
+    fn predict(&self, c: &Correlate, caps: &Caps) -> Prediction {
         let CorrelateTile { rows, positions, lanes_rows } = self.tile;
-        let (walk, in_step) = (&self.walk, c.in_step.unsigned_abs());
-        let scattered = |distance: u32| if distance < SCATTERED { 1.0 } else { speed.scattered };
-        let tiles = u64::from(c.batch) * walk.position_tiles(c.positions());
+        let tiles = u64::from(c.batch) * self.walk.position_tiles(c.positions());
         let lanes_positions = u64::from(self.lanes_positions());
         let lanes = (tiles.div_ceil(lanes_positions) * lanes_positions) as f64;
         let row_tiles = f64::from(c.rows.div_ceil(rows * lanes_rows) * lanes_rows) * f64::from(c.groups);
-        let busy = speed.busy(lanes * row_tiles * c.phases.len() as f64, rows * positions);
         let taps: f64 = c.phases.iter().map(|p| f64::from(self.meeting_taps(c, p))).sum();
+        let all = Totals {
+            lanes: lanes * row_tiles * c.phases.len() as f64,
+            taps: lanes * row_tiles * f64::from(c.depth) * taps,
+            samples: self.walk.samples(positions, c.max_taps()),
+        };
+        predict(caps, |speed| self.costs(&all, speed), || (self.tally(c, &all), Vec::new()))
+    }
+
+    fn costs(&self, all: &Totals, speed: &Speed) -> Work {
+        let CorrelateTile { rows, positions, .. } = self.tile;
         let sums = f64::from(rows * positions);
         // Per tap: the sums, the samples, and a weight for each row.
-        let samples = walk.samples(positions, c.max_taps());
-        let load = speed.load * scattered(walk.distance(in_step));
-        let taps = lanes * row_tiles * f64::from(c.depth) * taps;
-        let store = speed.store * scattered(walk.distance(c.out_step));
-        let work = Work {
-            sums: taps * sums * speed.direct_sum,
-            loads: taps * (samples * load + f64::from(rows) * speed.uniform_load),
-            stores: lanes * row_tiles * c.phases.len() as f64 * sums * store,
+        Work {
+            sums: all.taps * sums * speed.direct_sum,
+            loads: all.taps * (all.samples + f64::from(rows)) * speed.load,
+            stores: all.lanes * sums * speed.store,
             packing: 0.0,
             dispatches: 1.0,
-            busy,
+            busy: speed.busy(all.lanes),
+        }
+    }
+
+    fn tally(&self, c: &Correlate, all: &Totals) -> Tally {
+        let CorrelateTile { rows, positions, lanes_rows } = self.tile;
+        let in_step = c.in_step.unsigned_abs();
+        let workgroups = all.lanes / f64::from(LANES);
+        let samples = Loads {
+            sharing: if self.lanes_positions() == 1 { LANES.into() } else { 1.0 },
+            ..Loads::apart(all.taps * all.samples, self.walk.distance(in_step))
         };
-        work.on(speed)
+        // The lanes of a row load its weights at one address; those of other rows, far away.
+        let weights = match lanes_rows {
+            1 => Loads::shared(all.taps * f64::from(rows), 1.0),
+            _ => Loads {
+                sharing: self.lanes_positions().into(),
+                ..Loads::apart(all.taps * f64::from(rows), c.w_row.saturating_mul(rows))
+            },
+        };
+        let [inputs, weight_elements, outputs] = c.elements();
+        let taps = c.mean_taps();
+        // Samples and weights of the positions and rows of a workgroup.
+        let span = f64::from(self.lanes_positions() * positions) * f64::from(in_step)
+            + taps * f64::from(c.tap_step.unsigned_abs());
+        let samples_fetched = span.min(f64::from(c.in_length)) * f64::from(c.depth);
+        let weights_fetched =
+            f64::from(rows * lanes_rows) * f64::from(c.depth) * taps.max(8.0 * f64::from(u8::from(taps >= 8.0)));
+        Tally {
+            workgroups,
+            invocations: LANES.into(),
+            registers: f64::from(rows * positions + rows + positions + 16),
+            // Addresses and bounds of each sample, counted.
+            integers: all.taps * (SAMPLE_INTEGERS * all.samples + 4.0),
+            scalars: all.taps * (4.0 + 2.0 * f64::from(rows)),
+            multiply_adds: all.taps * f64::from(rows * positions),
+            loads: [samples, weights],
+            stores: Loads::apart(all.lanes * f64::from(rows * positions), self.walk.distance(c.out_step)),
+            fetched: workgroups * (samples_fetched + weights_fetched) + outputs,
+            memory: inputs + weight_elements + outputs,
+            waits: all.taps * (1.0 + all.samples),
+            ..Tally::default()
+        }
     }
 
     /// Adds the order of a part, unless taps are clamped: tiles then omit different terms, so elements have no common order.
@@ -221,7 +271,7 @@ impl Variant<Contract> for ContractTile {
     }
 
     fn predict(&self, c: &Contract, caps: &Caps) -> Prediction {
-        Stretches::new(c, *self, c.positions).predict(c, *self, &caps.speed())
+        Stretches::new(c, *self, c.positions).predict(c, *self, caps)
     }
 
     fn emit(&self, c: &Contract, builder: &mut Builder<'_>) -> Result<()> {
@@ -245,7 +295,7 @@ impl ContractTile {
         let columns = u64::from(first.groups()) * u64::from(first.depth()) * u64::from(tap_tiles);
         let column_workgroups = columns.div_ceil(LANES.into());
         let invocations = (column_workgroups * u64::from(LANES) * u64::from(row_tiles)) as f64;
-        let wanted = builder.caps.speed().splits(invocations, self.rows * self.taps);
+        let wanted = builder.caps.splits(invocations, self.rows * self.taps);
         let all_stretches = Stretches::new(c, *self, c.positions).count(c.batch);
         let mut reduction = Reduction::new(c, first, self.terms(c), wanted.min(all_stretches), builder)?;
         let meeting = c.meeting_positions(self.taps);
@@ -344,23 +394,49 @@ impl Stretches {
         u64::from(batch) * u64::from(self.spacing) * u64::from(self.stretches)
     }
 
-    fn predict(&self, c: &Contract, tile: ContractTile, speed: &Speed) -> Prediction {
+    fn predict(&self, c: &Contract, tile: ContractTile, caps: &Caps) -> Prediction {
         let ContractTile { rows, taps } = tile;
         let columns = c.groups.saturating_mul(c.depth).saturating_mul(c.taps.div_ceil(taps));
         let lanes = f64::from(columns.div_ceil(LANES)) * f64::from(LANES) * f64::from(c.rows.div_ceil(rows));
-        let sums = f64::from(rows * taps) * speed.direct_sum;
         // Each lane loads the samples of its own taps.
         let samples = if self.shifted { 1.0 + f64::from(taps - 1) / f64::from(self.stretch) } else { f64::from(taps) };
         let positions = lanes * f64::from(c.batch) * f64::from(c.meeting_positions(taps));
-        let work = Work {
-            sums: positions * sums,
+        let costs = |speed: &Speed| Work {
+            sums: positions * f64::from(rows * taps) * speed.direct_sum,
             loads: positions * (samples + f64::from(rows)) * speed.load,
             stores: 0.0,
             packing: 0.0,
             dispatches: 2.0,
-            // If there are few sums, splits keep the device busy.
-            busy: speed.busy(lanes * self.count(c.batch) as f64, rows * taps),
+            // If there are few sums, splits keep the processors busy.
+            busy: speed.busy(lanes * self.count(c.batch) as f64),
         };
-        work.on(speed)
+        let tallies = || {
+            let splits = caps.splits(lanes, rows * taps).clamp(1, self.count(c.batch).max(1)) as f64;
+            let [narrow, wide, outputs] = c.elements();
+            let workgroups = lanes / f64::from(LANES) * splits;
+            // Neighbouring lanes have neighbouring tiles of taps, or the rows of other channels.
+            let tap_tiles = c.taps.div_ceil(taps);
+            let distance = if tap_tiles > 1 { taps.saturating_mul(c.dilation) } else { c.wide_length };
+            let rows_fetched = f64::from(LANES.div_ceil(tap_tiles).min(c.depth.saturating_mul(c.groups)));
+            let main = Tally {
+                workgroups,
+                invocations: LANES.into(),
+                registers: f64::from(rows * taps + rows + taps + 16),
+                integers: positions * (SAMPLE_INTEGERS * samples + 2.0 * f64::from(rows)),
+                scalars: 4.0 * positions,
+                multiply_adds: positions * f64::from(rows * taps),
+                loads: [Loads::apart(positions * samples, distance), Loads::shared(positions * f64::from(rows), 1.0)],
+                stores: Loads::apart(lanes * splits * f64::from(rows * taps), taps),
+                fetched: workgroups
+                    * (rows_fetched * f64::from(c.stride) + f64::from(rows))
+                    * (c.terms() as f64 / splits)
+                    + outputs * splits,
+                memory: narrow + wide + outputs * splits,
+                waits: positions * (1.0 + samples),
+                ..Tally::default()
+            };
+            (main, second_pass(outputs, splits))
+        };
+        predict(caps, costs, tallies)
     }
 }

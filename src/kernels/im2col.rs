@@ -2,14 +2,14 @@
 
 use super::operands::{Contraction, Correlation, Draft, InputParams, Phases, ProblemParams};
 use super::order::{Level, Part};
-use super::pack::{PACK, Packing};
+use super::pack::{self, PACK, Packing};
 use super::params::tiles;
-use super::predict::Work;
-use super::program::{Binding, Builder, ElementRange, Source, source};
-use super::reduce::{Blocks, Reduction, SUM_PARTIALS, Units, most_outputs};
+use super::predict::{Loads, Tally, Work, predict};
+use super::program::{Binding, Builder, ElementRange, LANES, Source, source};
+use super::reduce::{Blocks, Reduction, SUM_PARTIALS, Units, most_outputs, second_pass};
 use super::slices::{self, ContractSlice, CorrelateSlice, Limits, Ranges};
 use super::{Kernel, Prediction, Tile, Variant, waste};
-use crate::caps::Caps;
+use crate::caps::{Caps, Speed};
 use crate::error::{Error, Result};
 use crate::geometry::Extension;
 use crate::lowering::{Contract, Correlate, Phase, Read, Slot};
@@ -72,6 +72,26 @@ impl Kernel<Contract> for Im2col {
     }
 }
 
+/// A matrix product of weights and columns, with those of partial tiles.
+struct Product {
+    multiply_adds: f64,
+    /// Elements of the columns, which are written and read.
+    columns: f64,
+    workgroups: f64,
+    inputs: f64,
+    outputs: f64,
+    splits: f64,
+    in_step: u32,
+    out_step: u32,
+    /// Invocations with work, where they may be few.
+    busy: Option<f64>,
+}
+
+/// Outputs of a row, of all phases.
+fn outputs_of(c: &Correlate) -> f64 {
+    c.phases.iter().map(|p| f64::from(p.count)).sum()
+}
+
 /// Output rows of an invocation of a matrix product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct GemmTile {
@@ -79,30 +99,59 @@ struct GemmTile {
 }
 
 impl GemmTile {
-    /// The prediction for `columns` column elements that are written and read, and a matrix product of `rows` rows and `work`
-    /// multiply-adds over `batch` items of `positions` positions. `busy` is the fraction of the device that the product keeps busy.
-    fn work(
-        &self,
-        columns: f64,
-        rows: u32,
-        work: f64,
-        [batch, positions]: [u32; 2],
-        busy: f64,
-        caps: &Caps,
-    ) -> Prediction {
-        let speed = caps.speed();
-        let partial = waste(batch.saturating_mul(positions).max(1), POSITIONS);
-        let sums = work * waste(rows, self.rows * SIDE) * partial;
+    fn costs(&self, product: &Product, speed: &Speed) -> Work {
         let positions = f64::from(POSITIONS / SIDE);
-        let work = Work {
+        let sums = product.multiply_adds;
+        Work {
             sums,
             loads: sums * speed.staged_load * (1.0 / f64::from(self.rows) + 1.0 / positions),
             stores: 0.0,
-            packing: columns * partial * 8.0 / speed.bandwidth * speed.multiply_adds,
+            packing: product.columns * 8.0 / speed.bandwidth * speed.multiply_adds,
             dispatches: 3.0,
-            busy,
+            busy: product.busy.map_or(1.0, |invocations| speed.busy(invocations)),
+        }
+    }
+
+    /// The dispatch that multiplies the columns, and the one that makes them.
+    fn tallies(&self, product: &Product) -> (Tally, Tally) {
+        let invocations = f64::from(SIDE * SIDE);
+        let (rows, positions) = (f64::from(self.rows), f64::from(POSITIONS / SIDE));
+        let taps = product.multiply_adds / (rows * positions);
+        // Each invocation stages as many weights as rows, and as many columns as positions, for a step of DEPTH terms.
+        let loaded = taps * (rows + positions) / f64::from(SIDE);
+        let main = Tally {
+            workgroups: product.workgroups,
+            invocations,
+            registers: rows * positions + rows + positions + 20.0,
+            workgroup_bytes: f64::from(4 * DEPTH * (self.rows * SIDE + POSITIONS)),
+            integers: 7.0 * loaded + taps,
+            scalars: 2.0 * taps,
+            multiply_adds: product.multiply_adds,
+            loads: [Loads::apart(loaded, 1), Loads::default()],
+            stores: Loads::apart(product.outputs * product.splits, product.out_step),
+            staged: taps * (rows + positions) + loaded,
+            // Weights are staged with conflicts of banks: as many lanes wait as rows of a staged column (counted).
+            staged_words: taps * (rows + positions) + loaded * (1.0 + 4.0 * rows) / 2.0,
+            fetched: loaded + product.outputs * product.splits,
+            memory: product.columns + product.outputs * product.splits,
+            barriers: taps / invocations / f64::from(DEPTH) * 2.0,
+            waits: loaded,
+            ..Tally::default()
         };
-        work.on(&speed)
+        let columns = Tally {
+            workgroups: product.columns / f64::from(POSITIONS),
+            invocations: LANES.into(),
+            registers: 12.0,
+            integers: 25.0 * product.columns,
+            divisions: product.columns,
+            loads: [Loads::apart(product.columns, product.in_step), Loads::default()],
+            stores: Loads::apart(product.columns, 1),
+            fetched: 2.0 * product.columns,
+            memory: product.columns + product.inputs,
+            waits: product.columns,
+            ..Tally::default()
+        };
+        (main, columns)
     }
 
     /// Iterations per staged row: its staging, and for each output row a weight and a sum for each of `columns` columns.
@@ -119,11 +168,26 @@ impl Variant<Correlate> for GemmTile {
     fn predict(&self, c: &Correlate, caps: &Caps) -> Prediction {
         let taps: f64 = c.phases.iter().map(|p| f64::from(p.count) * f64::from(p.taps)).sum();
         let columns = f64::from(c.batch) * f64::from(c.groups) * f64::from(c.depth) * taps;
-        let outputs: f64 = c.phases.iter().map(|p| f64::from(p.count)).sum();
-        let outputs = outputs * f64::from(c.batch) * f64::from(c.groups) * f64::from(c.rows);
-        let sums = self.rows * POSITIONS / SIDE;
-        let busy = caps.speed().busy(outputs / f64::from(sums), sums);
-        self.work(columns, c.rows, c.work(), [c.batch, c.positions()], busy, caps)
+        let [inputs, _, outputs] = c.elements();
+        let partial = waste(c.batch.saturating_mul(c.positions()).max(1), POSITIONS);
+        let row_tiles = c.rows.div_ceil(self.rows * SIDE);
+        let positions = f64::from(c.batch) * f64::from(c.groups) * outputs_of(c) / f64::from(POSITIONS);
+        let product = Product {
+            multiply_adds: c.work() * waste(c.rows, self.rows * SIDE) * partial,
+            columns: columns * partial,
+            workgroups: (positions.ceil() * f64::from(row_tiles)).max(1.0),
+            inputs,
+            outputs,
+            splits: 1.0,
+            in_step: c.in_step.unsigned_abs(),
+            out_step: c.out_step,
+            busy: Some(outputs / f64::from(self.rows * POSITIONS / SIDE)),
+        };
+        let tallies = || {
+            let (main, columns) = self.tallies(&product);
+            (main, vec![columns, pack::tally(c, 1)])
+        };
+        predict(caps, |speed| self.costs(&product, speed), tallies)
     }
 
     fn emit(&self, c: &Correlate, builder: &mut Builder<'_>) -> Result<()> {
@@ -148,7 +212,32 @@ impl Variant<Contract> for GemmTile {
     }
 
     fn predict(&self, c: &Contract, caps: &Caps) -> Prediction {
-        self.work(c.work() / f64::from(c.rows), c.rows, c.work(), [c.batch, c.positions], 1.0, caps)
+        let partial = waste(c.batch.saturating_mul(c.positions).max(1), POSITIONS);
+        let row_tiles = c.rows.div_ceil(self.rows * SIDE);
+        let pair_tiles = c.depth.saturating_mul(c.taps).div_ceil(COLUMNS);
+        let tiles = f64::from(c.groups) * f64::from(row_tiles) * f64::from(pair_tiles);
+        let all_tiles = c.terms().div_ceil(POSITIONS.into());
+        let splits = caps.splits(tiles * f64::from(SIDE * SIDE), self.rows * COLUMNS / SIDE);
+        let splits = splits.min(all_tiles / 4).max(1) as f64;
+        let [_, inputs, outputs] = c.elements();
+        let product = Product {
+            multiply_adds: c.work() * waste(c.rows, self.rows * SIDE) * partial,
+            columns: c.work() / f64::from(c.rows) * partial,
+            workgroups: tiles * splits,
+            inputs,
+            outputs,
+            splits,
+            in_step: c.stride,
+            out_step: 1,
+            busy: None,
+        };
+        let tallies = || {
+            let (main, columns) = self.tallies(&product);
+            let mut beside = vec![columns];
+            beside.extend(second_pass(outputs, splits));
+            (main, beside)
+        };
+        predict(caps, |speed| self.costs(&product, speed), tallies)
     }
 
     fn emit(&self, c: &Contract, builder: &mut Builder<'_>) -> Result<()> {
@@ -196,7 +285,7 @@ impl GemmTile {
     /// The reduction for a part of the weight gradient that has `tiles` tiles.
     fn reduction(&self, c: &Contract, ranges: &Ranges, tiles: f64, builder: &mut Builder<'_>) -> Result<Reduction> {
         let all_tiles = (u64::from(c.batch) * u64::from(c.positions)).div_ceil(POSITIONS.into());
-        let wanted = builder.caps.speed().splits(tiles * f64::from(SIDE * SIDE), self.rows * COLUMNS / SIDE);
+        let wanted = builder.caps.splits(tiles * f64::from(SIDE * SIDE), self.rows * COLUMNS / SIDE);
         // In a split of fewer than four tiles of columns, adding the partial sums dominates.
         Reduction::new(c, ranges, c.terms(), wanted.min(all_tiles / 4), builder)
     }

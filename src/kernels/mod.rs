@@ -20,7 +20,7 @@ mod tiled;
 mod walk;
 mod window;
 
-use crate::caps::{Caps, Speed};
+use crate::caps::Caps;
 use crate::error::{Error, Result};
 use crate::lowering::{Contract, Correlate, SumRows};
 use program::{Builder, Source};
@@ -119,7 +119,7 @@ struct CorrelateTile {
 /// A layout of a correlation in a tile. The prediction and the dispatches both come from it.
 trait CorrelateLayout: Copy {
     /// The layouts of a tile with their predictions, the fastest first. Empty if the problem does not fit the tile.
-    fn ranked(c: &Correlate, tile: CorrelateTile, speed: &Speed) -> Vec<(Self, Prediction)>;
+    fn ranked(c: &Correlate, tile: CorrelateTile, caps: &Caps) -> Vec<(Self, Prediction)>;
 
     /// Appends the dispatches that compute a correlation.
     fn emit(&self, c: &Correlate, builder: &mut Builder<'_>) -> Result<()>;
@@ -147,11 +147,11 @@ impl<L: CorrelateLayout> Variant<Correlate> for Ranked<L> {
     }
 
     fn predict(&self, c: &Correlate, caps: &Caps) -> Prediction {
-        L::ranked(c, self.tile, &caps.speed()).first().map_or(Prediction::NEVER, |&(_, fastest)| fastest)
+        L::ranked(c, self.tile, caps).first().map_or(Prediction::NEVER, |&(_, fastest)| fastest)
     }
 
     fn emit(&self, c: &Correlate, builder: &mut Builder<'_>) -> Result<()> {
-        let layouts = L::ranked(c, self.tile, &builder.caps.speed());
+        let layouts = L::ranked(c, self.tile, builder.caps);
         if layouts.is_empty() {
             let reason = format!("the problem does not fit the tile {}", self.tile());
             return Err(Error::Unsupported { kernel: self.kernel, reason });

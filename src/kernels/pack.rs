@@ -2,6 +2,7 @@
 
 use super::operands::{Correlation, Draft, PhaseParams, Phases, ProblemParams, WeightParams};
 use super::params::tiles;
+use super::predict::{Loads, Tally};
 use super::program::{Binding, Builder, Dispatch, ElementRange, LANES, Required, Source, source};
 use super::slices::{CorrelateSlice, Ranges};
 use crate::caps::Caps;
@@ -52,6 +53,28 @@ impl Packing {
     pub(super) fn emit(&mut self, c: &Correlate, slice: &CorrelateSlice, builder: &mut Builder<'_>) -> Result<Binding> {
         let Packing { tile_rows, phases, last } = self;
         last.binding(&slice.ranges, || pack(c, slice, *tile_rows, phases, builder))
+    }
+}
+
+/// The dispatch that packs a whole weight. An invocation moves one element; it finds its place by four divisions (counted).
+pub(super) fn tally(c: &Correlate, tile_rows: u32) -> Tally {
+    let rows = c.rows.next_multiple_of(tile_rows);
+    let all_taps: f64 = c.phases.iter().map(|p| f64::from(p.taps)).sum();
+    let elements = f64::from(c.groups) * f64::from(rows) * f64::from(c.depth) * all_taps;
+    let lanes = (elements / f64::from(LANES)).ceil() * f64::from(LANES);
+    let distance = if tile_rows > 1 { c.w_row } else { 1 };
+    Tally {
+        workgroups: lanes / f64::from(LANES),
+        invocations: LANES.into(),
+        registers: 8.0,
+        integers: 20.0 * lanes,
+        divisions: 3.0 * lanes,
+        loads: [Loads::apart(lanes, distance), Loads::default()],
+        stores: Loads::apart(lanes, 1),
+        fetched: lanes * (1.0 + f64::from(distance.min(8))),
+        memory: 2.0 * elements,
+        waits: lanes,
+        ..Tally::default()
     }
 }
 

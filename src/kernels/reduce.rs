@@ -6,11 +6,11 @@ use super::operands::{
 };
 use super::order::{Level, Part};
 use super::params::{self, append, params, tiles};
-use super::predict::Work;
+use super::predict::{Loads, Tally, Work, predict};
 use super::program::{Binding, Builder, ElementRange, LANES, Source, source};
 use super::slices::{self, Ranges};
 use super::{Kernel, Prediction, Tile, Variant};
-use crate::caps::Caps;
+use crate::caps::{Caps, Speed};
 use crate::error::Result;
 use crate::geometry::Extension;
 use crate::lowering::{Contract, Operand, Role, Slot, SumRows};
@@ -357,10 +357,31 @@ impl Variant<SumRows> for Lanes {
     }
 
     fn predict(&self, s: &SumRows, caps: &Caps) -> Prediction {
-        let speed = caps.speed();
-        let bytes = f64::from(s.batch) * f64::from(s.channels) * f64::from(s.length) * 4.0;
-        let loads = bytes / speed.bandwidth * speed.multiply_adds;
-        Work { sums: 0.0, loads, stores: 0.0, packing: 0.0, dispatches: 2.0, busy: 1.0 }.on(&speed)
+        let elements = f64::from(s.batch) * f64::from(s.channels) * f64::from(s.length);
+        let costs = |speed: &Speed| {
+            let loads = 4.0 * elements / speed.bandwidth * speed.multiply_adds;
+            Work { sums: 0.0, loads, stores: 0.0, packing: 0.0, dispatches: 2.0, busy: 1.0 }
+        };
+        let tallies = || {
+            let total = u64::from(s.batch) * u64::from(s.length);
+            let lanes = f64::from(s.channels) * f64::from(LANES);
+            let splits = caps.splits(lanes, 1).min(total / MIN_SPLIT).max(1) as f64;
+            let main = Tally {
+                workgroups: f64::from(s.channels) * splits,
+                invocations: LANES.into(),
+                registers: 8.0,
+                integers: 8.0 * elements,
+                divisions: elements,
+                loads: [Loads::apart(elements, 1), Loads::default()],
+                stores: Loads::shared(f64::from(s.channels) * splits, 1.0),
+                fetched: elements,
+                memory: elements,
+                waits: elements,
+                ..Tally::default()
+            };
+            (main, second_pass(s.channels.into(), splits))
+        };
+        predict(caps, costs, tallies)
     }
 
     fn emit(&self, s: &SumRows, builder: &mut Builder<'_>) -> Result<()> {
@@ -383,6 +404,27 @@ impl Variant<SumRows> for Lanes {
         }
         Ok(())
     }
+}
+
+/// The dispatch that adds `splits` partial sums of each of `outputs` outputs; none for one split.
+pub(super) fn second_pass(outputs: f64, splits: f64) -> Vec<Tally> {
+    if splits <= 1.0 {
+        return Vec::new();
+    }
+    let lanes = (outputs / f64::from(LANES)).ceil() * f64::from(LANES);
+    let tally = Tally {
+        workgroups: lanes / f64::from(LANES),
+        invocations: LANES.into(),
+        registers: 8.0,
+        integers: lanes * (20.0 + 4.0 * splits),
+        loads: [Loads::apart(lanes * splits, 1), Loads::default()],
+        stores: Loads::apart(lanes, 1),
+        fetched: outputs * (splits + 1.0),
+        memory: outputs * (splits + 1.0),
+        waits: lanes * splits,
+        ..Tally::default()
+    };
+    vec![tally]
 }
 
 /// Emits the dispatches that add a slice.
@@ -418,7 +460,7 @@ fn reduction(s: &SumRows, range: &std::ops::Range<u32>, builder: &mut Builder<'_
     let channels = range.end - range.start;
     let total = u64::from(s.batch) * u64::from(s.length);
     let lanes = f64::from(channels) * f64::from(LANES);
-    let wanted = builder.caps.speed().splits(lanes, 1).min(total / MIN_SPLIT);
+    let wanted = builder.caps.splits(lanes, 1).min(total / MIN_SPLIT);
     let needed = total.div_ceil(sums::lanes_split(LANES.into()));
     let output = Output {
         groups: 1,

@@ -3,9 +3,9 @@
 
 use super::operands::{Correlation, Draft};
 use super::order::Level;
-use super::pack::{PACK, Packing};
+use super::pack::{self, PACK, Packing};
 use super::params::tiles;
-use super::predict::Work;
+use super::predict::{Loads, Tally, Work, predict};
 use super::program::{Builder, LANES, Source, source};
 use super::slices::{self, CorrelateSlice, Limits};
 use super::walk::MAX_BLOCK;
@@ -76,7 +76,7 @@ impl Variant<Correlate> for WindowTile {
     }
 
     fn predict(&self, c: &Correlate, caps: &Caps) -> Prediction {
-        WindowLayout::new(c, *self).map_or(Prediction::NEVER, |layout| layout.predict(c, &caps.speed()))
+        WindowLayout::new(c, *self).map_or(Prediction::NEVER, |layout| layout.predict(c, caps))
     }
 
     fn emit(&self, c: &Correlate, builder: &mut Builder<'_>) -> Result<()> {
@@ -99,6 +99,14 @@ impl Variant<Correlate> for WindowTile {
         }
         Ok(())
     }
+}
+
+/// Workgroups and their invocations, and residues and chunks of taps.
+struct Totals {
+    workgroups: f64,
+    lanes: f64,
+    residues: f64,
+    chunks: f64,
 }
 
 /// The order in which positions and taps are visited, and the samples that a workgroup stages at once.
@@ -163,31 +171,70 @@ impl WindowLayout {
         [positions.div_ceil(self.spacing).div_ceil(along), across.min(positions.div_ceil(1 << self.width_shift))]
     }
 
-    fn predict(&self, c: &Correlate, speed: &Speed) -> Prediction {
+    fn predict(&self, c: &Correlate, caps: &Caps) -> Prediction {
         let [along, between] = self.blocks(c.positions());
-        let WindowTile { rows, positions } = self.tile;
+        let rows = self.tile.rows;
         let blocks = f64::from(along) * f64::from(between) * f64::from(c.batch) * c.phases.len() as f64;
         let workgroups = blocks * f64::from(c.rows.div_ceil(rows)) * f64::from(c.groups);
-        let lanes = workgroups * f64::from(LANES);
-        let busy = speed.busy(lanes, rows * positions);
-        let taps: f64 = c.phases.iter().map(|p| f64::from(p.taps)).sum::<f64>() / c.phases.len().max(1) as f64;
-        let residues = f64::from(self.tap_stride).min(taps);
+        let residues = f64::from(self.tap_stride).min(c.mean_taps());
+        let chunks = (c.mean_taps() / residues.max(1.0) / f64::from(self.taps)).ceil();
+        let all = Totals { workgroups, lanes: workgroups * f64::from(LANES), residues, chunks };
+        predict(caps, |speed| self.costs(c, &all, speed), || (self.tally(c, &all), vec![pack::tally(c, rows)]))
+    }
+
+    fn costs(&self, c: &Correlate, all: &Totals, speed: &Speed) -> Work {
+        let WindowTile { rows, positions } = self.tile;
         let (sums, positions) = (f64::from(rows * positions), f64::from(positions));
         // Per tap: the sums, its weights and a sample. Per residue: the first samples of the window, and staging all samples.
-        let tap = f64::from(rows.div_ceil(4)) * speed.uniform_load + speed.staged_load;
-        let chunks = (taps / residues.max(1.0) / f64::from(self.taps)).ceil();
+        let tap = f64::from(rows.div_ceil(4)) * speed.load + speed.staged_load;
         let staged = f64::from(self.samples) / f64::from(LANES);
-        let sequence = chunks * (positions * speed.staged_load + staged * (speed.load + speed.staged_load));
-        let all = lanes * f64::from(c.depth);
-        let work = Work {
-            sums: all * taps * sums,
-            loads: all * (taps * tap + residues * sequence),
-            stores: lanes * sums * (speed.store + 2.0 * speed.staged_load),
+        let sequence = all.chunks * (positions * speed.staged_load + staged * (speed.load + speed.staged_load));
+        let inputs = all.lanes * f64::from(c.depth);
+        Work {
+            sums: inputs * c.mean_taps() * sums,
+            loads: inputs * (c.mean_taps() * tap + all.residues * sequence),
+            stores: all.lanes * sums * (speed.store + 2.0 * speed.staged_load),
             packing: 0.0,
             dispatches: 2.0,
-            busy,
-        };
-        work.on(speed)
+            busy: speed.busy(all.lanes),
+        }
+    }
+
+    fn tally(&self, c: &Correlate, all: &Totals) -> Tally {
+        let WindowTile { rows, positions } = self.tile;
+        let sums = f64::from(rows * positions);
+        let [inputs, weights, outputs] = c.elements();
+        let sequences = f64::from(c.depth) * all.residues * all.chunks;
+        let staged = f64::from(self.samples.div_ceil(LANES));
+        let taps = f64::from(c.depth) * c.mean_taps();
+        let steps = taps / f64::from(self.unrolled);
+        let stages = (f64::from(c.depth) * all.residues / f64::from(self.sequences)).ceil() * all.chunks;
+        let from_staged = all.lanes * (sequences * (f64::from(positions) - 1.0 + staged) + taps + 2.0 * sums);
+        Tally {
+            workgroups: all.workgroups,
+            invocations: LANES.into(),
+            registers: f64::from(rows * positions + positions + self.unrolled + 20),
+            workgroup_bytes: f64::from(4 * STAGED),
+            // Addresses of the samples, when they are staged and stored (counted).
+            integers: all.lanes * (sequences * (8.0 * staged + 6.0) + 3.0 * steps + 14.0 * sums),
+            scalars: all.lanes * (sequences * 30.0 + steps * (4.0 + f64::from(rows) / 4.0)),
+            divisions: all.lanes * sums,
+            multiply_adds: all.lanes * taps * sums,
+            loads: [
+                Loads::apart(all.lanes * sequences * staged, c.in_step.unsigned_abs()),
+                Loads::shared(all.lanes * taps * f64::from(rows.div_ceil(4)), 4.0),
+            ],
+            stores: Loads::apart(all.lanes * sums, c.out_step),
+            staged: from_staged,
+            staged_words: from_staged,
+            fetched: all.workgroups
+                * (sequences * f64::from(self.samples) * f64::from(c.in_step.unsigned_abs().min(8))
+                    + f64::from(4 * rows.div_ceil(4)) * taps)
+                + outputs,
+            memory: inputs + weights + outputs,
+            barriers: all.workgroups * (2.0 * stages + 2.0 * sums / f64::from(STAGED / LANES)),
+            waits: all.lanes * (sequences * staged + steps),
+        }
     }
 
     /// The loops over the terms of an element. Without blocks of taps, blocks of sequences do not change the order.

@@ -8,9 +8,9 @@ use crate::geometry::Extension;
 use crate::kernels::operands::{Contraction, Draft};
 use crate::kernels::order::{Level, Part};
 use crate::kernels::params::tiles;
-use crate::kernels::predict::{Prediction, Work};
+use crate::kernels::predict::{Loads, Prediction, Tally, Work, predict};
 use crate::kernels::program::{Binding, Builder, LANES, Source, source};
-use crate::kernels::reduce::{Blocks, Reduction, SUM_PARTIALS, Units, most_outputs};
+use crate::kernels::reduce::{Blocks, Reduction, SUM_PARTIALS, Units, most_outputs, second_pass};
 use crate::kernels::slices::{self, ContractSlice, Ranges, Staged};
 use crate::kernels::{Kernel, Tile, Variant};
 use crate::lowering::{Contract, Slot, gcd};
@@ -74,11 +74,11 @@ impl Variant<Contract> for ContractTile {
     }
 
     fn predict(&self, c: &Contract, caps: &Caps) -> Prediction {
-        ContractLayout::fastest(c, *self, &caps.speed()).1
+        ContractLayout::fastest(c, *self, caps).1
     }
 
     fn emit(&self, c: &Contract, builder: &mut Builder<'_>) -> Result<()> {
-        ContractLayout::fastest(c, *self, &builder.caps.speed()).0.emit(c, builder)
+        ContractLayout::fastest(c, *self, builder.caps).0.emit(c, builder)
     }
 }
 
@@ -105,9 +105,9 @@ impl ContractLayout {
     }
 
     /// The layout with the fastest prediction for a tile, and that prediction.
-    fn fastest(c: &Contract, tile: ContractTile, speed: &Speed) -> (Self, Prediction) {
+    fn fastest(c: &Contract, tile: ContractTile, caps: &Caps) -> (Self, Prediction) {
         let [rows, taps] = [false, true].map(|texel_taps| ContractLayout::new(c, tile, texel_taps));
-        let (by_rows, by_taps) = (rows.predict(c, speed), taps.predict(c, speed));
+        let (by_rows, by_taps) = (rows.predict(c, caps), taps.predict(c, caps));
         if by_taps.seconds() < by_rows.seconds() { (taps, by_taps) } else { (rows, by_rows) }
     }
 
@@ -135,24 +135,64 @@ impl ContractLayout {
         [rows.div_ceil(self.tile.rows), columns.div_ceil(self.tile.columns / TEXEL)]
     }
 
-    fn predict(&self, c: &Contract, speed: &Speed) -> Prediction {
+    fn predict(&self, c: &Contract, caps: &Caps) -> Prediction {
         let whole = Ranges { n: 0..c.batch, g: 0..c.groups, r: 0..c.rows, q: 0..c.depth, j: 0..c.positions };
         let [row_tiles, column_tiles] = self.tiles(c.rows, c.depth);
         let tiles = f64::from(row_tiles) * f64::from(column_tiles) * f64::from(c.groups);
         let ContractTile { rows, columns } = self.tile;
         let texels = f64::from((rows + columns) / TEXEL);
-        let steps = f64::from(c.batch) * f64::from(c.positions.div_ceil(self.step()));
-        let staged: u64 = self.staged(c, &whole).iter().fold(0, |sum, &texels| sum.saturating_add(texels));
-        let all_positions = tiles * f64::from(self.step()) * steps;
-        let work = Work {
+        let all_steps = u64::from(c.batch) * u64::from(c.positions.div_ceil(self.step()));
+        let [narrow_texels, wide_texels] = self.staged(c, &whole).map(|texels| texels as f64);
+        let all_positions = tiles * f64::from(self.step()) * all_steps as f64;
+        let texel = f64::from(TEXEL);
+        let costs = |speed: &Speed| Work {
             sums: all_positions * f64::from(rows * columns) * (0.8 + CARRIED_SUM / f64::from(self.step())),
             loads: all_positions * texels * speed.texel_load,
             stores: 0.0,
-            packing: staged as f64 * (f64::from(TEXEL) * speed.load + speed.texel_load),
+            packing: (narrow_texels + wide_texels) * (texel * speed.load + speed.texel_load),
             dispatches: 4.0,
             busy: 1.0,
         };
-        work.on(speed)
+        let tallies = || {
+            let splits = caps.splits(tiles, rows * columns).min(all_steps / MIN_SPLIT).max(1) as f64;
+            let [narrow, wide, outputs] = c.elements();
+            let invocations = tiles * splits;
+            let main = Tally {
+                workgroups: (invocations / f64::from(LANES)).ceil(),
+                invocations: LANES.into(),
+                registers: f64::from(rows * columns + self.step() * (rows + columns) + 16),
+                integers: all_positions * (2.0 * texels + 4.0),
+                scalars: all_positions * 2.0,
+                multiply_adds: all_positions * f64::from(rows * columns),
+                // Neighbouring lanes have other tiles, whose texels are far apart.
+                loads: [
+                    Loads { count: all_positions * texels, words: texel, distance: 1024.0, sharing: 1.0 },
+                    Loads::default(),
+                ],
+                stores: Loads::apart(invocations * f64::from(rows * columns), columns),
+                fetched: all_positions * texels * texel + outputs * splits,
+                memory: texel * (narrow_texels + wide_texels) + outputs * splits,
+                waits: all_positions / f64::from(self.step()),
+                ..Tally::default()
+            };
+            let staging = |texels: f64, elements: f64| Tally {
+                workgroups: (texels / f64::from(LANES)).ceil(),
+                invocations: LANES.into(),
+                registers: 16.0,
+                integers: 80.0 * texels,
+                divisions: 5.0 * texels,
+                loads: [Loads::apart(texel * texels, 1), Loads::default()],
+                stores: Loads { count: texels, words: texel, distance: texel, sharing: 1.0 },
+                fetched: 2.0 * texel * texels,
+                memory: elements + texel * texels,
+                waits: texel * texels,
+                ..Tally::default()
+            };
+            let mut beside = vec![staging(narrow_texels, narrow), staging(wide_texels, wide)];
+            beside.extend(second_pass(outputs, splits));
+            (main, beside)
+        };
+        predict(caps, costs, tallies)
     }
 
     /// Positions of a step: at most four, and at most 256 multiply-adds, the loop body that a processor keeps decoded.
@@ -190,7 +230,7 @@ impl ContractLayout {
         let [row_tiles, column_tiles] = self.tiles(first.rows(), first.depth());
         let tiles = u64::from(first.groups()) * u64::from(row_tiles) * u64::from(column_tiles);
         let all_steps = u64::from(c.batch) * u64::from(c.positions.div_ceil(self.step()));
-        let wanted = builder.caps.speed().splits(tiles as f64, self.tile.rows * self.tile.columns);
+        let wanted = builder.caps.splits(tiles as f64, self.tile.rows * self.tile.columns);
         let mut reduction = Reduction::new(c, first, c.terms(), wanted.min(all_steps / MIN_SPLIT), builder)?;
         for slice in slices {
             builder.count(slice.multiply_adds(c, slice.ranges.positions()));

@@ -8,7 +8,7 @@ use crate::kernels::operands::{Correlation, Draft, Phases, WalkParams};
 use crate::kernels::order::{Level, Part};
 use crate::kernels::pack::LastPart;
 use crate::kernels::params::tiles;
-use crate::kernels::predict::{Prediction, Work, rank};
+use crate::kernels::predict::{Loads, Prediction, Tally, Work, predict, rank};
 use crate::kernels::program::{Binding, Builder, LANES, Source, WRITTEN_TEXELS, source};
 use crate::kernels::slices::{self, CorrelateSlice, Limits, Ranges, Staged, TapSlice};
 use crate::kernels::walk::Walk;
@@ -95,8 +95,16 @@ struct Units {
     steps: u64,
 }
 
+/// Invocations, their steps over texels, and staged texels.
+struct Totals {
+    lanes: f64,
+    steps: f64,
+    input: f64,
+    weight: f64,
+}
+
 impl CorrelateLayout for TexelLayout {
-    fn ranked(c: &Correlate, tile: CorrelateTile, speed: &Speed) -> Vec<(Self, Prediction)> {
+    fn ranked(c: &Correlate, tile: CorrelateTile, caps: &Caps) -> Vec<(Self, Prediction)> {
         // With several phases, a texel cannot hold taps: the phases differ in their taps.
         let texel_taps = [false, true].into_iter().filter(|&texel_taps| !texel_taps || c.phases.len() == 1);
         let layouts = texel_taps.flat_map(|texel_taps| {
@@ -105,7 +113,7 @@ impl CorrelateLayout for TexelLayout {
             let walks = Walk::all(in_step, tap_step, tile.positions, c.max_taps().div_ceil(texel), None);
             walks.map(move |walk| TexelLayout::new(c, tile, texel_taps, walk))
         });
-        rank(layouts, |layout| layout.predict(c, speed))
+        rank(layouts, |layout| layout.predict(c, caps))
     }
 
     fn emit(&self, c: &Correlate, builder: &mut Builder<'_>) -> Result<()> {
@@ -196,36 +204,90 @@ impl TexelLayout {
         u64::from(units.all) * (residues * u64::from(1 + positions) + taps * tap)
     }
 
-    fn predict(&self, c: &Correlate, speed: &Speed) -> Prediction {
-        let CorrelateTile { rows, positions, lanes_rows } = self.tile;
-        let units = self.units(c, c.depth);
+    fn predict(&self, c: &Correlate, caps: &Caps) -> Prediction {
+        let CorrelateTile { rows, lanes_rows, .. } = self.tile;
         let whole = Ranges { n: 0..c.batch, g: 0..c.groups, r: 0..c.rows, q: 0..c.depth, j: 0..c.positions() };
+        let tiles = (u64::from(c.batch) * self.walk.position_tiles(c.positions())) as f64;
+        let lanes = (tiles / f64::from(LANES / lanes_rows)).ceil() * f64::from(LANES / lanes_rows);
+        let row_tiles = f64::from(c.rows.div_ceil(rows * lanes_rows) * lanes_rows) * f64::from(c.groups);
+        let all = Totals {
+            lanes: lanes * row_tiles * c.phases.len() as f64,
+            steps: lanes * row_tiles * self.units(c, c.depth).steps as f64,
+            input: self.input_texels(c, &whole) as f64,
+            weight: self.weight_texels(c, &whole) as f64,
+        };
+        predict(caps, |speed| self.costs(c, &all, speed), || self.tallies(c, &all))
+    }
+
+    /// Samples that an invocation loads for a tap or a texel of taps.
+    fn samples(&self, c: &Correlate) -> (u32, f64) {
         let texel = if self.texel_taps { TEXEL } else { 1 };
         let taps = c.max_taps().div_ceil(texel);
+        (taps, self.walk.samples(self.tile.positions, taps))
+    }
+
+    fn costs(&self, c: &Correlate, all: &Totals, speed: &Speed) -> Work {
+        let CorrelateTile { rows, positions, .. } = self.tile;
         let sums = f64::from(rows * positions);
+        let (taps, samples) = self.samples(c);
         let mut step_sums = f64::from(TEXEL) * sums;
-        let mut step_loads = (f64::from(rows) + self.walk.samples(positions, taps)) * speed.texel_load;
+        let mut step_loads = (f64::from(rows) + samples) * speed.texel_load;
         if self.walk.shifted {
             step_sums += self.walk.residues(taps) * sums * RESIDUE;
         } else if sums >= LARGE_BODY {
             step_sums *= LARGE_BODY_SLOWDOWN;
             step_loads *= LARGE_BODY_SLOWDOWN;
         }
-        let tiles = (u64::from(c.batch) * self.walk.position_tiles(c.positions())) as f64;
-        let lanes = (tiles / f64::from(LANES / lanes_rows)).ceil() * f64::from(LANES / lanes_rows);
-        let row_tiles = f64::from(c.rows.div_ceil(rows * lanes_rows) * lanes_rows) * f64::from(c.groups);
-        let busy = speed.busy(lanes * row_tiles * c.phases.len() as f64, rows * positions);
-        let steps = lanes * row_tiles * units.steps as f64;
-        let staged = self.input_texels(c, &whole).saturating_add(self.weight_texels(c, &whole)) as f64;
-        let work = Work {
-            sums: steps * step_sums,
-            loads: steps * step_loads,
-            stores: lanes * row_tiles * c.phases.len() as f64 * sums * speed.store,
-            packing: staged * (f64::from(TEXEL) * speed.load + speed.texel_load),
+        Work {
+            sums: all.steps * step_sums,
+            loads: all.steps * step_loads,
+            stores: all.lanes * sums * speed.store,
+            packing: (all.input + all.weight) * (f64::from(TEXEL) * speed.load + speed.texel_load),
             dispatches: 3.0,
-            busy,
+            busy: speed.busy(all.lanes),
+        }
+    }
+
+    fn tallies(&self, c: &Correlate, all: &Totals) -> (Tally, Vec<Tally>) {
+        let CorrelateTile { rows, positions, .. } = self.tile;
+        let (_, samples) = self.samples(c);
+        let [inputs, weights, outputs] = c.elements();
+        let texel = f64::from(TEXEL);
+        let texels = |count: f64, distance: u32| Loads {
+            count,
+            words: texel,
+            distance: f64::from(distance.saturating_mul(TEXEL)),
+            sharing: 1.0,
         };
-        work.on(speed)
+        let distance = self.walk.distance(c.in_step.unsigned_abs().div_ceil(self.texel_step.max(1)));
+        let main = Tally {
+            workgroups: all.lanes / f64::from(LANES),
+            invocations: LANES.into(),
+            registers: f64::from(rows * positions + 4 * (rows + positions) + 16),
+            integers: all.steps * 4.0 * (samples + f64::from(rows)),
+            scalars: all.steps * 6.0,
+            multiply_adds: all.steps * texel * f64::from(rows * positions),
+            loads: [texels(all.steps * samples, distance), Loads::shared(all.steps * f64::from(rows), texel)],
+            stores: Loads::apart(all.lanes * f64::from(rows * positions), self.walk.distance(c.out_step)),
+            fetched: texel * (all.steps * samples / f64::from(c.max_taps().clamp(1, 8)) + all.weight) + outputs,
+            memory: texel * (all.input + all.weight) + outputs,
+            waits: all.steps,
+            ..Tally::default()
+        };
+        let staging = |texels: f64, elements: f64| Tally {
+            workgroups: (texels / f64::from(LANES)).ceil(),
+            invocations: LANES.into(),
+            registers: 16.0,
+            integers: 80.0 * texels,
+            divisions: 5.0 * texels,
+            loads: [Loads::apart(texel * texels, 1), Loads::default()],
+            stores: Loads { count: texels, words: texel, distance: texel, sharing: 1.0 },
+            fetched: 2.0 * texel * texels,
+            memory: elements + texel * texels,
+            waits: texel * texels,
+            ..Tally::default()
+        };
+        (main, vec![staging(all.input, inputs), staging(all.weight, weights)])
     }
 
     fn order(&self, part: &TapSlice, builder: &mut Builder<'_>) {

@@ -1,14 +1,14 @@
 //! Weight gradient with operands staged in workgroup memory.
 
 use super::{LANES_POSITIONS, Tiled, WORKGROUP_BYTES};
-use crate::caps::Caps;
+use crate::caps::{Caps, Speed};
 use crate::error::Result;
 use crate::kernels::operands::{Contraction, Draft};
 use crate::kernels::order::{Level, Part};
 use crate::kernels::params::tiles;
-use crate::kernels::predict::{Prediction, Work};
+use crate::kernels::predict::{Loads, Prediction, Tally, Work, predict};
 use crate::kernels::program::{Builder, Source, source};
-use crate::kernels::reduce::{Blocks, Reduction, SUM_PARTIALS, Units, most_outputs};
+use crate::kernels::reduce::{Blocks, Reduction, SUM_PARTIALS, Units, most_outputs, second_pass};
 use crate::kernels::slices::{self, ContractSlice};
 use crate::kernels::{Kernel, Tile, Variant};
 use crate::lowering::Contract;
@@ -52,6 +52,9 @@ impl Kernel<Contract> for Tiled {
     }
 }
 
+/// Operations on integers for each element that is staged (counted).
+const STAGED_INTEGERS: f64 = 8.0;
+
 /// Output rows and (depth, tap) columns of an invocation, and invocations of a workgroup along rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct ContractTile {
@@ -66,19 +69,55 @@ impl Variant<Contract> for ContractTile {
     }
 
     fn predict(&self, c: &Contract, caps: &Caps) -> Prediction {
-        let speed = caps.speed();
         let [row_tiles, column_tiles] = self.tiles(c.rows, c.depth.saturating_mul(c.taps));
-        let workgroups = f64::from(row_tiles) * f64::from(column_tiles) * f64::from(c.groups);
+        let tiles = f64::from(row_tiles) * f64::from(column_tiles) * f64::from(c.groups);
         let lanes = f64::from(LANES_POSITIONS * self.lanes_rows);
-        let stages = (u64::from(c.batch) * u64::from(c.positions)).div_ceil(STAGE.into()) as f64;
-        let busy = speed.busy(workgroups * lanes * stages / MIN_SPLIT as f64, self.rows * self.columns);
-        // Per position: the sums, their operands from workgroup memory, and a share of the staging.
+        let all_stages = c.terms().div_ceil(STAGE.into());
+        let stages = all_stages as f64;
         let (rows, columns) = (f64::from(self.rows), f64::from(self.columns));
+        // Elements that a workgroup stages for a position.
         let staged = f64::from(self.lanes_rows) * rows + f64::from(LANES_POSITIONS) * columns;
-        let load = (rows + columns) / 4.0 * speed.staged_load + staged / lanes * (speed.load + speed.staged_load);
-        let positions = workgroups * lanes * stages * f64::from(STAGE);
-        let (sums, loads) = (positions * rows * columns, positions * load);
-        Work { sums, loads, stores: 0.0, packing: 0.0, dispatches: 2.0, busy }.on(&speed)
+        let positions = tiles * lanes * stages * f64::from(STAGE);
+        let costs = |speed: &Speed| {
+            // Per position: the sums, their operands from workgroup memory, and a share of the staging.
+            let load = (rows + columns) / 4.0 * speed.staged_load + staged / lanes * (speed.load + speed.staged_load);
+            Work {
+                sums: positions * rows * columns,
+                loads: positions * load,
+                stores: 0.0,
+                packing: 0.0,
+                dispatches: 2.0,
+                busy: speed.busy(tiles * lanes * stages / MIN_SPLIT as f64),
+            }
+        };
+        let tallies = || {
+            let splits = caps.splits(tiles * lanes, self.rows * self.columns);
+            let splits = splits.min(all_stages / MIN_SPLIT).max(1) as f64;
+            let [narrow, wide, outputs] = c.elements();
+            let loaded = positions * staged / lanes;
+            let main = Tally {
+                workgroups: tiles * splits,
+                invocations: lanes,
+                registers: rows * columns + rows + columns + 24.0,
+                workgroup_bytes: WORKGROUP_BYTES.into(),
+                // Addresses and bounds of what is staged (counted).
+                integers: loaded * STAGED_INTEGERS + positions * 0.5,
+                scalars: positions * 2.0,
+                divisions: positions / f64::from(STAGE) * 2.0,
+                multiply_adds: positions * rows * columns,
+                // The lanes of a stage have neighbouring positions; groups of them, other rows.
+                loads: [Loads { words: 1.0, ..Loads::apart(loaded, 1 + c.stride) }, Loads::default()],
+                stores: Loads::apart(tiles * splits * lanes * rows * columns, 1),
+                staged: positions * (rows + columns) / 4.0 + loaded / 4.0,
+                staged_words: positions * (rows + columns) + loaded,
+                fetched: loaded + outputs * splits,
+                memory: narrow + wide + outputs * splits,
+                barriers: tiles * stages * 2.0,
+                waits: positions / f64::from(STAGE) * staged / lanes * f64::from(STAGE),
+            };
+            (main, second_pass(outputs, splits))
+        };
+        predict(caps, costs, tallies)
     }
 
     fn emit(&self, c: &Contract, builder: &mut Builder<'_>) -> Result<()> {
@@ -108,7 +147,7 @@ impl ContractTile {
         let tiles = u64::from(first.groups()) * u64::from(row_tiles) * u64::from(column_tiles);
         let all_stages = (u64::from(c.batch) * u64::from(c.positions)).div_ceil(STAGE.into());
         let lanes = f64::from(LANES_POSITIONS * self.lanes_rows);
-        let wanted = builder.caps.speed().splits(tiles as f64 * lanes, self.rows * self.columns);
+        let wanted = builder.caps.splits(tiles as f64 * lanes, self.rows * self.columns);
         let mut reduction = Reduction::new(c, first, c.terms(), wanted.min(all_stages / MIN_SPLIT), builder)?;
         let units = Units {
             terms: &|stages| u64::from(stages) * u64::from(STAGE),

@@ -5,9 +5,9 @@ use crate::caps::{Caps, Speed};
 use crate::error::Result;
 use crate::kernels::operands::{Correlation, Draft};
 use crate::kernels::order::Level;
-use crate::kernels::pack::{PACK, Packing};
+use crate::kernels::pack::{self, PACK, Packing};
 use crate::kernels::params::tiles;
-use crate::kernels::predict::{Prediction, Work, rank};
+use crate::kernels::predict::{Loads, Prediction, Tally, Work, predict, rank};
 use crate::kernels::program::{Builder, Source, source};
 use crate::kernels::slices::{self, CorrelateSlice, Limits};
 use crate::kernels::{CorrelateLayout, CorrelateTile, Kernel, Variant, ranked};
@@ -78,8 +78,8 @@ struct TiledLayout {
 }
 
 impl CorrelateLayout for TiledLayout {
-    fn ranked(c: &Correlate, tile: CorrelateTile, speed: &Speed) -> Vec<(Self, Prediction)> {
-        rank(TiledLayout::new(c, tile).into_iter(), |layout| layout.predict(c, speed))
+    fn ranked(c: &Correlate, tile: CorrelateTile, caps: &Caps) -> Vec<(Self, Prediction)> {
+        rank(TiledLayout::new(c, tile).into_iter(), |layout| layout.predict(c, caps))
     }
 
     fn emit(&self, c: &Correlate, builder: &mut Builder<'_>) -> Result<()> {
@@ -127,27 +127,70 @@ impl TiledLayout {
         self.tile.positions * LANES_POSITIONS
     }
 
-    fn predict(&self, c: &Correlate, speed: &Speed) -> Prediction {
-        let CorrelateTile { rows, positions, lanes_rows } = self.tile;
-        let lanes = f64::from(LANES_POSITIONS * lanes_rows);
+    fn predict(&self, c: &Correlate, caps: &Caps) -> Prediction {
         let blocks = f64::from(c.positions().div_ceil(self.positions())) * f64::from(c.batch) * c.phases.len() as f64;
         let workgroups = blocks * f64::from(c.rows.div_ceil(self.rows())) * f64::from(c.groups);
-        let busy = speed.busy(workgroups * lanes, rows * positions);
-        let taps: f64 = c.phases.iter().map(|p| f64::from(p.taps)).sum::<f64>() / c.phases.len().max(1) as f64;
+        let pack = || vec![pack::tally(c, self.rows())];
+        predict(caps, |speed| self.costs(c, workgroups, speed), || (self.tally(c, workgroups), pack()))
+    }
+
+    fn lanes(&self) -> f64 {
+        f64::from(LANES_POSITIONS * self.tile.lanes_rows)
+    }
+
+    fn costs(&self, c: &Correlate, workgroups: f64, speed: &Speed) -> Work {
+        let CorrelateTile { rows, positions, .. } = self.tile;
+        let lanes = self.lanes();
         // Per tap of an input row: the sums, the samples and weights from workgroup memory, and a share of the staging.
         let staged = f64::from(self.samples) / f64::from(self.taps) + f64::from(self.rows()) / 4.0;
         let load =
             f64::from(positions + rows / 4) * speed.staged_load + staged / lanes * (speed.load + speed.staged_load);
-        let taps = workgroups * lanes * f64::from(c.depth) * taps;
-        let work = Work {
+        let taps = workgroups * lanes * f64::from(c.depth) * c.mean_taps();
+        Work {
             sums: taps * f64::from(rows * positions),
             loads: taps * load,
             stores: workgroups * lanes * f64::from(rows * positions) * speed.store,
             packing: 0.0,
             dispatches: 2.0,
-            busy,
-        };
-        work.on(speed)
+            busy: speed.busy(workgroups * lanes),
+        }
+    }
+
+    fn tally(&self, c: &Correlate, workgroups: f64) -> Tally {
+        let CorrelateTile { rows, positions, .. } = self.tile;
+        let lanes = workgroups * self.lanes();
+        let [inputs, weights, outputs] = c.elements();
+        let depth = f64::from(c.depth);
+        let taps = depth * c.mean_taps();
+        let chunks = (c.mean_taps() / f64::from(self.taps)).ceil();
+        // Samples and vectors of weights that an invocation stages for an input row and a chunk of taps.
+        let samples = (f64::from(self.samples) / self.lanes()).ceil();
+        let vectors = (f64::from(self.taps) * f64::from(self.rows()) / 4.0 / self.lanes()).ceil();
+        let (rows, positions) = (f64::from(rows), f64::from(positions));
+        let stages = (depth / f64::from(self.depth)).ceil() * chunks;
+        let fetched = depth * chunks * f64::from(self.samples) + taps * f64::from(self.rows());
+        Tally {
+            workgroups,
+            invocations: self.lanes(),
+            registers: rows * positions + rows + positions + 16.0,
+            workgroup_bytes: WORKGROUP_BYTES.into(),
+            // Addresses in workgroup memory, and those of the staging (counted).
+            integers: lanes * (taps * 2.0 + depth * chunks * (8.0 * samples + 8.0 * vectors) + rows * positions * 6.0),
+            scalars: lanes * (depth * chunks * 20.0 + taps * 4.0),
+            multiply_adds: lanes * taps * rows * positions,
+            loads: [
+                Loads::apart(lanes * depth * chunks * samples, 1),
+                Loads { words: 4.0, ..Loads::apart(lanes * depth * chunks * vectors, 4) },
+            ],
+            stores: Loads { sharing: 1.0, ..Loads::apart(lanes * rows * positions, c.out_step) },
+            staged: lanes * (taps * (positions + rows / 4.0) + depth * chunks * (samples + vectors)),
+            staged_words: lanes * (taps * (positions + rows) + depth * chunks * (samples + 4.0 * vectors)),
+            fetched: workgroups * fetched + outputs,
+            memory: inputs + weights + outputs,
+            barriers: workgroups * 2.0 * stages,
+            waits: lanes * depth * chunks * (samples + vectors),
+            ..Tally::default()
+        }
     }
 
     /// Iterations of all loops of an invocation that sums over `depth` input rows.
