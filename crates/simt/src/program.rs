@@ -46,7 +46,7 @@ pub(crate) fn optimise(mut program: Program) -> Program {
 fn assigns(op: &Op, set: &[bool]) -> bool {
     match op {
         Op::Move { home, .. } => set[*home as usize],
-        Op::Put { homes, .. } => set[*homes as usize],
+        Op::Put { homes, count, stride, .. } => (*homes..homes + count * stride).any(|home| set[home as usize]),
         op => {
             let (first, count) = op.results();
             (first..first + count).any(|register| set[register as usize])

@@ -515,13 +515,16 @@ impl<'m> Compiler<'m> {
             let Some((_, _, body)) = found.or_else(|| bodies.iter().find(|(_, default, _)| *default)) else {
                 return Ok(Flow::Falls);
             };
-            self.frames.push(Frame::Chosen { regions: self.builder.regions.len() });
-            let flow = self.block(context, body);
-            self.frames.truncate(depth);
-            return Ok(match flow? {
-                Flow::Break => Flow::Falls,
-                flow => flow,
-            });
+            if !breaks_inside(body) {
+                self.frames.push(Frame::Chosen { regions: self.builder.regions.len() });
+                let flow = self.block(context, body);
+                self.frames.truncate(depth);
+                return Ok(match flow? {
+                    Flow::Break => Flow::Falls,
+                    flow => flow,
+                });
+            }
+            bodies = vec![(Vec::new(), true, *body)];
         }
         let stored: Rc<[usize]> =
             bodies.iter().flat_map(|(_, _, body)| self.stored(context, body)).collect::<Vec<_>>().into();
@@ -660,7 +663,6 @@ impl<'m> Compiler<'m> {
 
     /// A `break` or a `continue`.
     fn leave_loop(&mut self, flow: Flow) -> Result<Flow, Stop> {
-        let mut scopes = 0;
         for frame in self.frames.iter().rev() {
             match frame {
                 Frame::Unrolled { regions } | Frame::Chosen { regions } => {
@@ -676,7 +678,7 @@ impl<'m> Compiler<'m> {
                         false => Ok(flow),
                     };
                 }
-                Frame::Switch { .. } if flow == Flow::Continue => scopes += 1,
+                Frame::Switch { .. } if flow == Flow::Continue => {}
                 Frame::Switch { stored } => {
                     let stored = stored.clone();
                     self.builder.flush(stored.iter().copied());
@@ -684,9 +686,6 @@ impl<'m> Compiler<'m> {
                     return Ok(Flow::Break);
                 }
                 Frame::Loop { stored } => {
-                    if scopes > 0 {
-                        return Err(Error::Unknown { what: "a continue inside of a switch".into() }.into());
-                    }
                     let stored = stored.clone();
                     self.builder.flush(stored.iter().copied());
                     self.builder.push_node(if flow == Flow::Break { Node::Break } else { Node::Continue });
@@ -897,6 +896,22 @@ impl<'m> Compiler<'m> {
             _ => {}
         }
     }
+}
+
+/// Whether a block of a `switch` breaks out of it inside of control flow.
+fn breaks_inside(block: &Block) -> bool {
+    fn breaks(block: &Block) -> bool {
+        block.iter().any(|statement| match statement {
+            Statement::Break => true,
+            Statement::Block(block) => breaks(block),
+            _ => false,
+        }) || breaks_inside(block)
+    }
+    block.iter().any(|statement| match statement {
+        Statement::Block(block) => breaks_inside(block),
+        Statement::If { accept, reject, .. } => breaks(accept) || breaks(reject),
+        _ => false,
+    })
 }
 
 /// Whether a block continues the loop that it is the body of.
