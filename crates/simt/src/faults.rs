@@ -51,7 +51,7 @@ pub enum FaultKind {
 pub struct Fault {
     /// The kind.
     pub kind: FaultKind,
-    /// The variable. Empty for barriers and loops.
+    /// The variable. Empty for barriers, loops, private arrays and values.
     pub variable: String,
     /// Whether the access stores.
     pub stores: bool,

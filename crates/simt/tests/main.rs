@@ -1,6 +1,8 @@
 //! The integration tests: one binary.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod faults;
+mod hostile;
 mod random;
 
 use conv1d_simt::{Buffer, Dispatch, Report, Shader};

@@ -164,8 +164,24 @@ impl Maker {
             _ => {
                 use Binary::*;
                 let all = [
-                    Add, Add, Sub, Mul, Mul, Div, Rem, And, Or, Xor, Left, Right, Min, Max, SignedDiv, SignedRem,
-                    SignedRight, SignedMax,
+                    Add,
+                    Add,
+                    Sub,
+                    Mul,
+                    Mul,
+                    Div,
+                    Rem,
+                    And,
+                    Or,
+                    Xor,
+                    Left,
+                    Right,
+                    Min,
+                    Max,
+                    SignedDiv,
+                    SignedRem,
+                    SignedRight,
+                    SignedMax,
                 ];
                 let code = all[self.below(all.len())];
                 U::Of(code, Box::new([sub(self), sub(self)]))
@@ -317,7 +333,9 @@ impl U {
                 // Shifts by constants of 32 and more, and divisions by constants of 0, are not valid.
                 let b = match (code, &of[1]) {
                     (Binary::Left | Binary::Right | Binary::SignedRight, U::Known(_)) => format!("({b} & k6)"),
-                    (Binary::Div | Binary::Rem | Binary::SignedDiv | Binary::SignedRem, U::Known(0)) => "given.x".into(),
+                    (Binary::Div | Binary::Rem | Binary::SignedDiv | Binary::SignedRem, U::Known(0)) => {
+                        "given.x".into()
+                    }
                     _ => b,
                 };
                 let signed = |op: &str| format!("bitcast<u32>(bitcast<i32>({a}) {op} bitcast<i32>({b}))");
@@ -403,7 +421,8 @@ fn text(block: &[S], in_function: bool, to: &mut String) {
                 writeln!(to, "}}").unwrap();
             }
             S::While(i, bound, body) => {
-                writeln!(to, "var n{i} = 0u;\nwhile n{i} < {} {{\nn{i} += 1u;\nlet c{i} = n{i};", bound.text()).unwrap();
+                writeln!(to, "var n{i} = 0u;\nwhile n{i} < {} {{\nn{i} += 1u;\nlet c{i} = n{i};", bound.text())
+                    .unwrap();
                 text(body, in_function, to);
                 writeln!(to, "}}").unwrap();
             }

@@ -23,6 +23,15 @@ use std::sync::Arc;
 const MOST_ITERATIONS: u32 = 128;
 const MOST_OPERATIONS: usize = 16_384;
 
+/// Most operations of a shader, with calls in line and loops unrolled, and most that are tried on the way.
+const MOST_OF_SHADER: usize = 1 << 18;
+const MOST_WORK: usize = 1 << 23;
+
+/// Most scalars of a private variable or a value, of all private variables, and most words of workgroup memory.
+const MOST_SCALARS: u32 = 1 << 16;
+const MOST_SLOTS: usize = 1 << 18;
+const MOST_WORKGROUP_WORDS: u64 = 1 << 20;
+
 /// Why code cannot be emitted here.
 enum Stop {
     Error(Error),
@@ -105,6 +114,20 @@ struct Compiler<'m> {
     scoped: HashSet<Handle<Function>>,
     line: u32,
     loops: usize,
+    /// The calls in line around the code, and the loops that cannot be unrolled in them, while an enclosing loop is compiled again.
+    calls: Vec<usize>,
+    hopeless: Vec<(Vec<usize>, usize)>,
+}
+
+/// A value or a private variable that is not too large.
+fn few_scalars(layout: &Layout) -> Result<()> {
+    match layout.scalars() {
+        0..=MOST_SCALARS => Ok(()),
+        scalars => {
+            let what = "the scalars of a private variable or a value";
+            Err(Error::Value { what, value: scalars.into(), expected: "at most 65536" })
+        }
+    }
 }
 
 /// Compiles an entry point of a validated module.
@@ -128,6 +151,8 @@ pub(crate) fn compile(module: &naga::Module, entry: &naga::EntryPoint, text: &st
         scoped: HashSet::new(),
         line: 0,
         loops: 0,
+        calls: Vec::new(),
+        hopeless: Vec::new(),
     };
     compiler.declare()?;
     let arguments = entry.function.arguments.iter();
@@ -164,6 +189,17 @@ impl<'m> Compiler<'m> {
         Ok(layout)
     }
 
+    /// New slots for a private variable.
+    fn slots(&mut self, layout: &Layout) -> Result<usize> {
+        few_scalars(layout)?;
+        let all = self.builder.homes.len() + layout.scalars() as usize;
+        if all > MOST_SLOTS {
+            let what = "the scalars of all private variables, with calls in line";
+            return Err(Error::Value { what, value: all as u64, expected: "at most 262144" });
+        }
+        Ok(self.builder.slots(layout.scalars()))
+    }
+
     /// Declares the variables of the module.
     fn declare(&mut self) -> Result<()> {
         let module = self.module;
@@ -189,7 +225,7 @@ impl<'m> Compiler<'m> {
                 },
                 AddressSpace::Private => {
                     let layout = self.layout(global.ty)?;
-                    let first = self.builder.slots(layout.scalars());
+                    let first = self.slots(&layout)?;
                     let values = match global.init {
                         Some(init) => self.constant(&module.global_expressions, init)?.scalars()?,
                         None => vec![Val::Const(0); layout.scalars() as usize],
@@ -208,6 +244,12 @@ impl<'m> Compiler<'m> {
             let binding = global.binding.map(|binding| (binding.group, binding.binding));
             self.globals.insert(handle, Root::Variable(self.variables.len(), layout.clone()));
             self.variables.push(Variable { name, space, binding, words: layout.words() });
+        }
+        let in_workgroup = self.variables.iter().filter(|variable| variable.space == Space::Workgroup);
+        let words = in_workgroup.map(|variable| u64::from(variable.words)).sum::<u64>();
+        if words > MOST_WORKGROUP_WORDS {
+            let what = "the words of workgroup memory";
+            return Err(Error::Value { what, value: words, expected: "at most 1048576" });
         }
         Ok(())
     }
@@ -278,7 +320,7 @@ impl<'m> Compiler<'m> {
         let mut context = Context { function, arguments, values: HashMap::new(), locals: HashMap::new(), result: None };
         for (handle, local) in function.local_variables.iter() {
             let layout = self.layout(local.ty)?;
-            let first = self.builder.slots(layout.scalars());
+            let first = self.slots(&layout)?;
             let values = match local.init {
                 Some(init) => self.constant(&function.expressions, init)?.scalars()?,
                 None => vec![Val::Const(0); layout.scalars() as usize],
@@ -328,7 +370,7 @@ impl<'m> Compiler<'m> {
         };
         let slots: Vec<usize> = match &layout {
             Some(layout) => {
-                let first = self.builder.slots(layout.scalars());
+                let first = self.slots(layout)?;
                 (first..first + layout.scalars() as usize).collect()
             }
             None => Vec::new(),
@@ -370,7 +412,13 @@ impl<'m> Compiler<'m> {
             if span.is_defined() {
                 self.line = self.line_of(*span);
             }
+            self.builder.work += 1;
             let flow = self.statement(context, statement)?;
+            if self.builder.emitted > MOST_OF_SHADER || self.builder.work > MOST_WORK {
+                let what = "the operations of the shader, with calls in line and loops unrolled";
+                let value = self.builder.emitted.max(self.builder.work / (MOST_WORK / MOST_OF_SHADER)) as u64;
+                return Err(Error::Value { what, value, expected: "at most 262144" }.into());
+            }
             if flow != Flow::Falls {
                 return Ok(flow);
             }
@@ -403,10 +451,11 @@ impl<'m> Compiler<'m> {
             }
             Statement::ControlBarrier(barrier) => {
                 let storage = barrier.contains(naga::Barrier::STORAGE);
+                let workgroup = barrier.contains(naga::Barrier::WORK_GROUP);
                 if barrier.contains(naga::Barrier::SUB_GROUP) || barrier.contains(naga::Barrier::TEXTURE) {
                     return Err(Error::Unknown { what: format!("{barrier:?}") }.into());
                 }
-                self.builder.push_node(Node::Barrier { storage, line: self.line });
+                self.builder.push_node(Node::Barrier { storage, workgroup, line: self.line });
             }
             Statement::Store { pointer, value } => {
                 let value = self.value(context, *value)?.scalars()?;
@@ -425,15 +474,21 @@ impl<'m> Compiler<'m> {
                 let line = self.line;
                 self.builder.push(Op::TexelStore { variable, at: [x, y], from: [r, g, b, a], line });
             }
-            Statement::Call { function, arguments, result } => self.call(context, *function, arguments, *result)?,
+            Statement::Call { function, arguments, result } => {
+                let calls = self.calls.len();
+                self.calls.push(std::ptr::from_ref(statement) as usize);
+                let called = self.call(context, *function, arguments, *result);
+                self.calls.truncate(calls);
+                called?;
+            }
             Statement::WorkGroupUniformLoad { pointer, result } => {
-                self.builder.push_node(Node::Barrier { storage: false, line: self.line });
+                self.builder.push_node(Node::Barrier { storage: false, workgroup: true, line: self.line });
                 let Value::Pointer(place) = self.value(context, *pointer)? else {
                     return Err(Error::Unknown { what: "workgroupUniformLoad of a value".into() }.into());
                 };
                 let value = self.load(&place)?;
                 context.values.insert(*result, value);
-                self.builder.push_node(Node::Barrier { storage: false, line: self.line });
+                self.builder.push_node(Node::Barrier { storage: false, workgroup: true, line: self.line });
             }
             Statement::Atomic { pointer, fun, value, result } => {
                 self.atomic(context, *pointer, fun, *value, *result)?;
@@ -587,17 +642,23 @@ impl<'m> Compiler<'m> {
         continuing: &'m Block,
         break_if: Option<Handle<Expression>>,
     ) -> Result<Flow, Stop> {
-        let (line, depth) = (self.line, self.frames.len());
-        let mark = self.builder.mark();
-        self.frames.push(Frame::Unrolled { regions: self.builder.regions.len() });
-        let unrolled = self.unroll(context, &mark, (body, continuing, break_if));
-        self.frames.truncate(depth);
-        match unrolled {
-            Err(Stop::Unrollable) => {}
-            done => return done,
+        let (line, depth, known) = (self.line, self.frames.len(), self.hopeless.len());
+        let this = (self.calls.clone(), std::ptr::from_ref(body) as usize);
+        if !self.hopeless.contains(&this) {
+            let mark = self.builder.mark();
+            self.frames.push(Frame::Unrolled { regions: self.builder.regions.len() });
+            let unrolled = self.unroll(context, &mark, (body, continuing, break_if));
+            self.frames.truncate(depth);
+            match unrolled {
+                Err(Stop::Unrollable) => {}
+                done => {
+                    self.hopeless.truncate(known);
+                    return done;
+                }
+            }
+            self.builder.undo(&mark);
+            self.line = line;
         }
-        self.builder.undo(&mark);
-        self.line = line;
         let mut stored = self.stored(context, body);
         stored.extend(self.stored(context, continuing));
         stored.sort_unstable();
@@ -632,6 +693,12 @@ impl<'m> Compiler<'m> {
         self.loops += 1;
         self.builder.push_node(Node::Loop { body, continuing, break_if: break_val, line, id });
         self.builder.env = before;
+        // With less that is constant than now it cannot be unrolled either, nor can the loops in it.
+        if !self.frames.iter().any(|frame| matches!(frame, Frame::Unrolled { .. })) {
+            self.hopeless.truncate(known);
+        } else if !self.hopeless.contains(&this) {
+            self.hopeless.push(this);
+        }
         Ok(Flow::Falls)
     }
 
@@ -641,7 +708,9 @@ impl<'m> Compiler<'m> {
         mark: &Mark,
         (body, continuing, break_if): (&'m Block, &'m Block, Option<Handle<Expression>>),
     ) -> Result<Flow, Stop> {
+        let known = self.hopeless.len();
         for _ in 0..MOST_ITERATIONS {
+            self.hopeless.truncate(known);
             match self.block(context, body)? {
                 Flow::Falls | Flow::Continue => {}
                 Flow::Break => return Ok(Flow::Falls),
@@ -753,7 +822,8 @@ impl<'m> Compiler<'m> {
                         *to = val;
                     }
                     at += words as usize;
-                    let access = self.access(*variable, word + first, *index, words);
+                    let mut access = self.access(*variable, word + first, *index, words);
+                    access.atomic = matches!(**layout, Layout::Atomic(_));
                     self.builder.push(Op::Store { access, from });
                 }
             }
@@ -771,7 +841,7 @@ impl<'m> Compiler<'m> {
             Space::Workgroup => self.builder.offset(index),
             _ => (index, 0),
         };
-        Access { variable, index, add, stride, count, offset, words, line: self.line }
+        Access { variable, index, add, stride, count, offset, words, atomic: false, line: self.line }
     }
 
     fn load(&mut self, place: &Place) -> Result<Value> {
@@ -798,14 +868,20 @@ impl<'m> Compiler<'m> {
                 if matches!(**layout, Layout::Array { count: None, .. }) {
                     return Err(Error::Unknown { what: "a load of a whole runtime-sized array".into() });
                 }
+                few_scalars(layout)?;
                 let uniform = self.variables[*variable].space == Space::Uniform;
                 let mut scalars = Vec::new();
                 for (first, words) in layout.runs() {
-                    let access = self.access(*variable, word + first, *index, words);
+                    let mut access = self.access(*variable, word + first, *index, words);
+                    access.atomic = matches!(**layout, Layout::Atomic(_));
                     let to = self.builder.load(access, uniform);
                     scalars.extend((0..words).map(|i| Val::Reg(to + i)));
                 }
-                Value::new(layout.clone(), scalars)
+                let layout = match **layout {
+                    Layout::Atomic(kind) => Rc::new(Layout::Scalar(kind)),
+                    _ => layout.clone(),
+                };
+                Value::new(layout, scalars)
             }
         })
     }
@@ -837,11 +913,13 @@ impl<'m> Compiler<'m> {
                 return Err(Error::Unknown { what: "atomicCompareExchangeWeak".into() }.into());
             }
         };
-        let access = self.access(variable, word, index, 1);
+        let mut access = self.access(variable, word, index, 1);
+        access.atomic = true;
         let to = result.map(|_| self.builder.consecutive(1));
         self.builder.push(Op::Atomic { access, code, value, to });
         if let (Some(result), Some(to)) = (result, to) {
-            context.values.insert(result, Value::new(layout, vec![Val::Reg(to)]));
+            let kind = if signed { Kind::Signed } else { Kind::Unsigned };
+            context.values.insert(result, Value::new(Rc::new(Layout::Scalar(kind)), vec![Val::Reg(to)]));
         }
         Ok(())
     }
