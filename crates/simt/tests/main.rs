@@ -1,9 +1,13 @@
 //! The integration tests: one binary.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod counts;
 mod faults;
 mod hostile;
+mod ladder;
+mod ordinary;
 mod random;
+mod values;
 
 use conv1d_simt::{Buffer, Dispatch, Report, Shader};
 

@@ -767,7 +767,7 @@ fn check(seed: u64, statements: usize) {
             let mut of_lane = Lane { functions: &functions, fused, given, input: &input, lane, group, private: 9 };
             let mut frame = of_lane.frame(5, 0, maker.counters);
             let at = WORDS * (group * LANES + lane) as usize;
-            let mut expected = vec![77; WORDS];
+            let mut expected = [77; WORDS];
             if of_lane.block(&mut frame, &functions[2]) == Flow::Next {
                 expected[..4].copy_from_slice(&frame.u[..4]);
                 expected[4..8].copy_from_slice(&frame.elements);
