@@ -97,6 +97,8 @@ fn main(@builtin(local_invocation_index) lane: u32) {{
 }}"
         );
         is(only(&faults(&wgsl, 1, 6)), FaultKind::OutOfBounds { index: 4, count: 4 }, "", false, 5, 4, 2);
+        let text = run(&wgsl, [1, 1, 1], &[("y", &[0; 6])]).faults[0].to_string();
+        assert!(text.starts_with("line 5: lane 4 reads a private array or a value at index 4 of 4"), "{text}");
         assert_eq!(faults(&wgsl.replace("a[lane]", "a[lane % 4]"), 1, 6), []);
     }
 }
