@@ -39,6 +39,8 @@ pub(crate) enum Count {
     Runtime {
         first: u32,
     },
+    /// Checks of the parts of the index precede the access.
+    Checked,
 }
 
 /// The words of a variable that an operation accesses: `words` of them, starting at `(index + add) * stride + offset`. The sum in
@@ -52,6 +54,7 @@ pub(crate) struct Access {
     pub(crate) count: Count,
     pub(crate) offset: u32,
     pub(crate) words: u32,
+    pub(crate) atomic: bool,
     pub(crate) line: u32,
 }
 
@@ -86,9 +89,9 @@ pub(crate) enum Op {
         first: u32,
         stride: u32,
     },
-    /// An index into a part of a variable.
+    /// An index into a part of a variable, or of a value.
     Check {
-        variable: usize,
+        variable: Option<usize>,
         index: Val,
         count: Count,
         stride: u32,
@@ -204,8 +207,10 @@ pub(crate) enum Node {
     /// Leaves that many scopes.
     Leave(usize),
     Return,
+    /// Orders accesses to storage, or to workgroup memory.
     Barrier {
         storage: bool,
+        workgroup: bool,
         line: u32,
     },
 }

@@ -119,7 +119,7 @@ impl<'s> Dispatch<'s> {
     ///
     /// # Errors
     /// [`Error::Binding`] if a variable has nothing bound to it, too little, or the wrong kind of resource, or if there is no variable
-    /// of a bound name; [`Error::Value`] for a subgroup size that does not exist.
+    /// of a bound name; [`Error::Value`] for a subgroup size that does not exist, and for too many invocations.
     pub fn run(self) -> Result<Report> {
         match self.shader.workgroup_size().iter().product::<u32>().div_ceil(64) {
             1 => self.run_in::<1>(),
@@ -142,6 +142,12 @@ impl<'s> Dispatch<'s> {
                 name: name.clone(),
                 problem: "the shader has no variable of this name".into(),
             });
+        }
+        let mut factors = self.workgroups.iter().chain(&program.workgroup_size).map(|&count| u64::from(count));
+        let invocations = factors.try_fold(1_u64, u64::checked_mul).unwrap_or(u64::MAX);
+        if invocations > 1 << 62 {
+            let expected = "at most 2^62";
+            return Err(Error::Value { what: "the invocations of the dispatch", value: invocations, expected });
         }
         let mut machine = Machine::<N>::new(&shader.analysed, self.mode, self.workgroups, resources);
         let total = self.workgroups.iter().map(|&count| u64::from(count)).product::<u64>();
@@ -215,33 +221,28 @@ fn workgroup_bytes(shader: &Shader) -> u32 {
 }
 
 /// The workgroups to run, and how many each stands for.
-fn chosen(total: u64, chosen: Workgroups) -> Vec<(u64, f64)> {
+fn chosen(total: u64, chosen: Workgroups) -> Box<dyn Iterator<Item = (u64, f64)>> {
     let most = match chosen {
         Workgroups::All => u64::MAX,
         Workgroups::Sample(most) => u64::from(most).max(1),
     };
     if total <= most {
-        return (0..total).map(|index| (index, 1.0)).collect();
+        return Box::new((0..total).map(|index| (index, 1.0)));
     }
     if most < 3 {
-        return [0, total - 1]
-            .into_iter()
-            .take(most as usize)
-            .map(|index| (index, total as f64 / most as f64))
-            .collect();
+        let stands_for = total as f64 / most as f64;
+        return Box::new([0, total - 1].into_iter().take(most as usize).map(move |index| (index, stands_for)));
     }
     // The first and the last stand for themselves.
     let (inner, parts) = (total - 2, most - 2);
-    let part = |i: u64| 1 + (u128::from(inner) * u128::from(i) / u128::from(parts)) as u64;
-    let mut all = vec![(0, 1.0)];
-    for i in 0..parts {
+    let part = move |i: u64| 1 + (u128::from(inner) * u128::from(i) / u128::from(parts)) as u64;
+    let inner = (0..parts).map(move |i| {
         let (start, end) = (part(i), part(i + 1));
         // A fixed place in each part, at another distance from its start in each, so that no period of the workgroups is missed.
         let offset = (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 11) % (end - start);
-        all.push((start + offset, (end - start) as f64));
-    }
-    all.push((total - 1, 1.0));
-    all
+        (start + offset, (end - start) as f64)
+    });
+    Box::new([(0, 1.0)].into_iter().chain(inner).chain([(total - 1, 1.0)]))
 }
 
 impl Report {

@@ -51,7 +51,7 @@ pub enum FaultKind {
 pub struct Fault {
     /// The kind.
     pub kind: FaultKind,
-    /// The variable. Empty for barriers and loops.
+    /// The variable. Empty for barriers, loops, private arrays and values.
     pub variable: String,
     /// Whether the access stores.
     pub stores: bool,
@@ -70,6 +70,7 @@ pub struct Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Fault { variable, line, statement, workgroup, lane, times, .. } = self;
+        let variable = if variable.is_empty() { "a private array or a value" } else { variable };
         let access = if self.stores { "writes" } else { "reads" };
         write!(f, "line {line}: ")?;
         match self.kind {

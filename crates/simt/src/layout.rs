@@ -17,6 +17,7 @@ pub(crate) enum Kind {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Layout {
     Scalar(Kind),
+    Atomic(Kind),
     Vector {
         size: u32,
         kind: Kind,
@@ -46,7 +47,8 @@ impl Layout {
             _ => Err(unknown(&module.types[ty])),
         };
         Ok(Rc::new(match &module.types[ty].inner {
-            TypeInner::Scalar(scalar) | TypeInner::Atomic(scalar) => Layout::Scalar(kind(*scalar)?),
+            TypeInner::Scalar(scalar) => Layout::Scalar(kind(*scalar)?),
+            TypeInner::Atomic(scalar) => Layout::Atomic(kind(*scalar)?),
             TypeInner::Vector { size, scalar } => Layout::Vector { size: *size as u32, kind: kind(*scalar)? },
             TypeInner::Matrix { columns, rows, scalar } if kind(*scalar)? == Kind::Float => {
                 Layout::Matrix { columns: *columns as u32, rows: *rows as u32 }
@@ -86,7 +88,7 @@ impl Layout {
 
     fn has_bool(&self) -> bool {
         match self {
-            Layout::Scalar(kind) | Layout::Vector { kind, .. } => *kind == Kind::Bool,
+            Layout::Scalar(kind) | Layout::Atomic(kind) | Layout::Vector { kind, .. } => *kind == Kind::Bool,
             Layout::Matrix { .. } => false,
             Layout::Array { element, .. } => element.has_bool(),
             Layout::Struct { members, .. } => members.iter().any(|(_, member)| member.has_bool()),
@@ -96,7 +98,7 @@ impl Layout {
     /// Words in memory. An array whose length depends on the binding counts as one element.
     pub(crate) fn words(&self) -> u32 {
         match self {
-            Layout::Scalar(_) => 1,
+            Layout::Scalar(_) | Layout::Atomic(_) => 1,
             Layout::Vector { size, .. } => *size,
             Layout::Matrix { columns, rows } => columns * column_stride(*rows),
             Layout::Array { count, stride, .. } => count.unwrap_or(1).saturating_mul(*stride),
@@ -107,18 +109,20 @@ impl Layout {
     /// Number of scalars.
     pub(crate) fn scalars(&self) -> u32 {
         match self {
-            Layout::Scalar(_) => 1,
+            Layout::Scalar(_) | Layout::Atomic(_) => 1,
             Layout::Vector { size, .. } => *size,
             Layout::Matrix { columns, rows } => columns * rows,
             Layout::Array { element, count, .. } => count.unwrap_or(1).saturating_mul(element.scalars()),
-            Layout::Struct { members, .. } => members.iter().map(|(_, member)| member.scalars()).sum(),
+            Layout::Struct { members, .. } => {
+                members.iter().fold(0, |sum: u32, (_, member)| sum.saturating_add(member.scalars()))
+            }
         }
     }
 
     /// The kind of a scalar, or of the components of a vector or matrix.
     pub(crate) fn kind(&self) -> Option<Kind> {
         match self {
-            Layout::Scalar(kind) | Layout::Vector { kind, .. } => Some(*kind),
+            Layout::Scalar(kind) | Layout::Atomic(kind) | Layout::Vector { kind, .. } => Some(*kind),
             Layout::Matrix { .. } => Some(Kind::Float),
             _ => None,
         }
@@ -127,7 +131,7 @@ impl Layout {
     /// The part with this index: its layout, its first scalar, and its first word.
     pub(crate) fn part(&self, index: u32) -> Option<(Rc<Layout>, u32, u32)> {
         match self {
-            Layout::Scalar(_) => None,
+            Layout::Scalar(_) | Layout::Atomic(_) => None,
             Layout::Vector { size, kind } => (index < *size).then(|| (Rc::new(Layout::Scalar(*kind)), index, index)),
             Layout::Matrix { columns, rows } => (index < *columns).then(|| {
                 let column = Rc::new(Layout::Vector { size: *rows, kind: Kind::Float });
@@ -150,7 +154,7 @@ impl Layout {
     /// What a run-time index steps over: the layout of the parts, their number, and the distance between them in scalars and words.
     pub(crate) fn parts(&self) -> Option<Parts> {
         match self {
-            Layout::Scalar(_) | Layout::Struct { .. } => None,
+            Layout::Scalar(_) | Layout::Atomic(_) | Layout::Struct { .. } => None,
             Layout::Vector { size, kind } => {
                 Some(Parts { layout: Rc::new(Layout::Scalar(*kind)), count: Some(*size), scalars: 1, words: 1 })
             }
@@ -178,7 +182,7 @@ impl Layout {
 
     fn each_scalar(&self, word: u32, each: &mut dyn FnMut(u32)) {
         match self {
-            Layout::Scalar(_) => each(word),
+            Layout::Scalar(_) | Layout::Atomic(_) => each(word),
             Layout::Vector { size, .. } => (0..*size).for_each(|i| each(word + i)),
             Layout::Matrix { columns, rows } => {
                 for column in 0..*columns {

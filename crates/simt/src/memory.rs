@@ -146,9 +146,10 @@ pub(crate) struct Touched {
     pub(crate) writer: u64,
     pub(crate) write_epoch: u32,
     pub(crate) read_epoch: u32,
-    pub(crate) reader: u64,
-    /// Whether several invocations read it since the last write, in `read_epoch`.
-    pub(crate) several: bool,
+    /// The first two invocations of one workgroup that read it in `read_epoch`.
+    pub(crate) readers: [u64; 2],
+    /// A reader of an earlier workgroup.
+    pub(crate) earlier_reader: u64,
 }
 
 /// A fast hash of numbers that are not chosen by an adversary.

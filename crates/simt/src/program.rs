@@ -51,7 +51,7 @@ pub(crate) fn optimise(mut program: Program) -> Program {
 fn assigns(op: &Op, set: &[bool]) -> bool {
     match op {
         Op::Move { home, .. } => set[*home as usize],
-        Op::Put { homes, .. } => set[*homes as usize],
+        Op::Put { homes, count, stride, .. } => (*homes..homes + count * stride).any(|home| set[home as usize]),
         op => {
             let (first, count) = op.results();
             (first..first + count).any(|register| set[register as usize])
@@ -129,6 +129,11 @@ fn kept(nodes: Vec<Node>, used: &[bool], id: &mut usize) -> Vec<Node> {
     for node in nodes {
         result.push(match node {
             Node::Segment(mut segment) => {
+                for op in &mut segment.ops {
+                    if let Op::Atomic { to, .. } = op {
+                        *to = to.filter(|&to| used[to as usize]);
+                    }
+                }
                 segment.ops.retain(|op| {
                     let effect =
                         matches!(op, Op::Store { .. } | Op::Atomic { .. } | Op::TexelStore { .. } | Op::Check { .. });
@@ -387,12 +392,18 @@ struct Liveness<'v> {
     /// Live registers after each enclosing loop and at its `continuing`, and after each scope.
     loops: Vec<(Vec<bool>, Vec<bool>)>,
     scopes: Vec<Vec<bool>>,
+    /// Registers that are alive at the start of the body of each loop, as far as is known.
+    heads: Vec<Vec<Register>>,
+    changed: bool,
 }
 
 fn live_registers(program: &Program, varying: &[bool]) -> [u32; 2] {
-    let mut liveness = Liveness { varying, most: [0; 2], loops: Vec::new(), scopes: Vec::new() };
-    let mut live = vec![false; varying.len()];
-    liveness.nodes(&program.nodes, &mut live);
+    let heads = vec![Vec::new(); program.loops];
+    let mut liveness = Liveness { varying, most: [0; 2], loops: Vec::new(), scopes: Vec::new(), heads, changed: true };
+    // The next pass knows what the next iterations of loops read.
+    while std::mem::take(&mut liveness.changed) {
+        liveness.nodes(&program.nodes, &mut vec![false; varying.len()]);
+    }
     liveness.most
 }
 
@@ -408,20 +419,24 @@ impl Liveness<'_> {
                     unite(live, &other);
                     mark(live, *condition);
                 }
-                Node::Loop { body, continuing, break_if, .. } => {
+                Node::Loop { body, continuing, break_if, id, .. } => {
                     let after = live.clone();
-                    // The second pass knows what the next iteration reads.
-                    for _ in 0..2 {
-                        break_if.iter().for_each(|&val| mark(live, val));
-                        self.loops.push((after.clone(), Vec::new()));
-                        self.nodes(continuing, live);
-                        if let Some((_, at_continuing)) = self.loops.last_mut() {
-                            at_continuing.clone_from(live);
-                        }
-                        self.nodes(body, live);
-                        self.loops.pop();
-                        unite(live, &after);
+                    self.heads[*id].iter().for_each(|&register| live[register as usize] = true);
+                    break_if.iter().for_each(|&val| mark(live, val));
+                    self.loops.push((after.clone(), Vec::new()));
+                    self.nodes(continuing, live);
+                    if let Some((_, at_continuing)) = self.loops.last_mut() {
+                        at_continuing.clone_from(live);
                     }
+                    self.nodes(body, live);
+                    self.loops.pop();
+                    let alive = (0..).zip(live.iter()).filter(|(_, alive)| **alive).map(|(register, _)| register);
+                    let head: Vec<Register> = alive.collect();
+                    if head != self.heads[*id] {
+                        self.heads[*id] = head;
+                        self.changed = true;
+                    }
+                    unite(live, &after);
                 }
                 Node::Scope(nodes) => {
                     self.scopes.push(live.clone());

@@ -136,7 +136,7 @@ pub(crate) struct Machine<'p, const N: usize> {
     workgroups: [u32; 3],
     workgroup: [u32; 3],
     first_invocation: u64,
-    /// Barriers passed by this workgroup: of both kinds, and of storage.
+    /// Barriers passed by this workgroup: of workgroup memory, and of storage.
     epoch: u32,
     storage_epoch: u32,
     sites: Vec<SiteState>,
@@ -412,14 +412,14 @@ impl<'p, const N: usize> Machine<'p, N> {
                 Mask::NONE
             }
             Node::Return => Mask::NONE,
-            Node::Barrier { storage, line } => {
+            Node::Barrier { storage, workgroup, line } => {
                 self.barriers += 1;
                 if active != self.everyone {
                     let (reached, expected) = (active.count(), self.lanes as u32);
                     let lane = active.lanes().next().unwrap_or(0);
                     self.fault(FaultKind::NonUniformBarrier { reached, expected }, None, false, *line, lane);
                 }
-                self.epoch += 1;
+                self.epoch += u32::from(*workgroup);
                 self.storage_epoch += u32::from(*storage);
                 active
             }
@@ -460,12 +460,6 @@ impl<'p, const N: usize> Machine<'p, N> {
             if let Some(state) = &mut repeated {
                 self.skip(state, count);
             }
-            if count == self.mode.most_iterations {
-                let lane = active.lanes().next().unwrap_or(0);
-                self.fault(FaultKind::EndlessLoop { limit: count }, None, false, line, lane);
-                break;
-            }
-            count += 1;
             self.waiting.push(Waiting::Loop { broke: Mask::NONE, continued: Mask::NONE });
             active = self.nodes(body, active);
             if let Some(Waiting::Loop { continued, .. }) = self.waiting.last() {
@@ -476,8 +470,15 @@ impl<'p, const N: usize> Machine<'p, N> {
                 done = done.or(&broke);
             }
             // The last visit of a `for` loop only finds that its condition is false.
+            count += 1;
             self.iterations += u64::from(active.count());
             self.most_iterations += u64::from(!active.is_empty());
+            if count > self.mode.most_iterations && !active.is_empty() {
+                let limit = self.mode.most_iterations;
+                let lane = active.lanes().next().unwrap_or(0);
+                self.fault(FaultKind::EndlessLoop { limit }, None, false, line, lane);
+                break;
+            }
             if let Some(val) = break_if
                 && !active.is_empty()
             {
@@ -631,11 +632,11 @@ impl<'p, const N: usize> Machine<'p, N> {
                 self.registers[*to as usize].fill(u32::try_from(count).unwrap_or(u32::MAX));
             }
             Op::Check { variable, index, count, stride, line } => {
-                let count = self.elements(*variable, *count, *stride);
+                let count = self.elements(variable.unwrap_or(usize::MAX), *count, *stride);
                 for lane in active.lanes() {
                     let index = self.lane(*index, lane);
                     if u64::from(index) >= count {
-                        self.fault(FaultKind::OutOfBounds { index, count }, Some(*variable), false, *line, lane);
+                        self.fault(FaultKind::OutOfBounds { index, count }, *variable, false, *line, lane);
                     }
                 }
             }
@@ -750,6 +751,7 @@ impl<'p, const N: usize> Machine<'p, N> {
         match count {
             Count::Fixed(count) => count.into(),
             Count::Runtime { first } => self.words(variable).saturating_sub(first.into()) / u64::from(stride.max(1)),
+            Count::Checked => self.words(variable),
         }
     }
 
@@ -778,7 +780,10 @@ impl<'p, const N: usize> Machine<'p, N> {
             let index = self.lane(access.index, lane).wrapping_add(access.add);
             let address = u64::from(index) * u64::from(access.stride) + u64::from(access.offset);
             if u64::from(index) >= count || address + u64::from(access.words) > words {
-                self.fault(FaultKind::OutOfBounds { index, count }, Some(access.variable), stores, access.line, lane);
+                if access.count != Count::Checked {
+                    let kind = FaultKind::OutOfBounds { index, count };
+                    self.fault(kind, Some(access.variable), stores, access.line, lane);
+                }
                 inside.0[lane / 64] &= !(1 << (lane % 64));
             } else {
                 addresses.push(address as u32);
@@ -847,7 +852,7 @@ impl<'p, const N: usize> Machine<'p, N> {
         if self.mode.races {
             for (lane, i) in inside.lanes().zip(0..) {
                 let address = u64::from(self.addresses[i]);
-                (0..access.words).for_each(|word| self.touch(access, address + u64::from(word), lane, false, false));
+                (0..access.words).for_each(|word| self.touch(access, address + u64::from(word), lane, true, false));
             }
         }
         if !(self.mode.values || (0..access.words).any(|i| self.analysed.needed[(to + i) as usize])) {
@@ -879,8 +884,12 @@ impl<'p, const N: usize> Machine<'p, N> {
         let index = self.one(access.index).wrapping_add(access.add);
         let address = u64::from(index) * u64::from(access.stride) + u64::from(access.offset);
         if u64::from(index) >= count || address + u64::from(access.words) > self.words(access.variable) {
-            let lane = active.lanes().next().unwrap_or(0);
-            self.fault(FaultKind::OutOfBounds { index, count }, Some(access.variable), false, access.line, lane);
+            if access.count != Count::Checked {
+                for lane in active.lanes() {
+                    let kind = FaultKind::OutOfBounds { index, count };
+                    self.fault(kind, Some(access.variable), false, access.line, lane);
+                }
+            }
             return;
         }
         let end = address + u64::from(access.words) - 1;
@@ -903,7 +912,7 @@ impl<'p, const N: usize> Machine<'p, N> {
         }
         if self.mode.races {
             for lane in active.lanes() {
-                (address..=end).for_each(|address| self.touch(access, address, lane, false, false));
+                (address..=end).for_each(|address| self.touch(access, address, lane, true, false));
             }
         }
         for word in 0..access.words {
@@ -929,7 +938,7 @@ impl<'p, const N: usize> Machine<'p, N> {
             for word in 0..access.words {
                 let at = address + u64::from(word);
                 if self.mode.races {
-                    self.touch(access, at, lane, true, false);
+                    self.touch(access, at, lane, false, true);
                 }
                 if keeps {
                     let value = self.lane(from[word as usize], lane);
@@ -960,10 +969,13 @@ impl<'p, const N: usize> Machine<'p, N> {
     ) {
         let inside = self.addresses(access, active, true);
         self.count_access(access.variable, 1, site, &inside);
+        let keeps = self.keeps_values(access.variable);
         for (lane, i) in inside.lanes().zip(0..) {
             let address = u64::from(self.addresses[i]);
             if self.mode.races {
-                self.touch(access, address, lane, true, true);
+                // An exchange whose result is not used only writes.
+                let reads = to.is_some() || code != AtomicCode::Exchange;
+                self.touch(access, address, lane, reads, true);
             }
             let before = match &self.bound[access.variable] {
                 Bound::Buffer { buffer, .. } => buffer.word(address),
@@ -975,7 +987,9 @@ impl<'p, const N: usize> Machine<'p, N> {
                 AtomicCode::Exchange => value,
                 AtomicCode::Compute(code) => evaluate(code, self.mode.fma, [before, value, 0]),
             };
-            self.set_word(access.variable, address, after);
+            if keeps {
+                self.set_word(access.variable, address, after);
+            }
             if let Some(to) = to {
                 self.registers[to as usize][lane] = before;
             }
@@ -983,7 +997,7 @@ impl<'p, const N: usize> Machine<'p, N> {
     }
 
     /// Records who touches a word, and finds races and reads of what was never written.
-    fn touch(&mut self, access: &Access, address: u64, lane: usize, stores: bool, atomic: bool) {
+    fn touch(&mut self, access: &Access, address: u64, lane: usize, reads: bool, stores: bool) {
         let invocation = self.first_invocation + lane as u64 + 1;
         let first = self.first_invocation;
         let lanes = self.lanes as u64;
@@ -992,16 +1006,11 @@ impl<'p, const N: usize> Machine<'p, N> {
         let touched = match &mut self.bound[access.variable] {
             Bound::Workgroup { written, touched, .. } => {
                 let there = &mut written[address as usize];
-                let missing = !stores && !*there;
+                let missing = reads && !*there;
                 *there |= stores;
                 if missing {
-                    self.fault(
-                        FaultKind::Uninitialised { word: address },
-                        Some(access.variable),
-                        false,
-                        access.line,
-                        lane,
-                    );
+                    let kind = FaultKind::Uninitialised { word: address };
+                    self.fault(kind, Some(access.variable), false, access.line, lane);
                     return;
                 }
                 &mut touched[address as usize]
@@ -1014,32 +1023,34 @@ impl<'p, const N: usize> Machine<'p, N> {
                 touches.word(address)
             }
         };
+        // WGSL has only atomic accesses to what is atomic.
+        if access.atomic {
+            return;
+        }
         // Accesses of one workgroup are ordered by its barriers, those of several by nothing.
         let now = if storage { storage_epoch } else { epoch };
-        let ordered = |who: u64, when: u32| (who > first && who <= first + lanes) && when != now;
-        let before = *touched;
-        let races = |who: u64, when: u32| who != 0 && who != invocation && !ordered(who, when);
+        let of_this = |who: u64| who > first && who <= first + lanes;
+        if touched.readers[0] != 0 && !of_this(touched.readers[0]) {
+            touched.earlier_reader = touched.readers[0];
+            touched.readers = [0; 2];
+        }
+        let ordered = |who: u64, when: u32| of_this(who) && when != now;
         let mut other = None;
-        if !atomic {
-            if races(before.writer, before.write_epoch) {
-                other = Some(before.writer);
-            } else if stores && before.reader != 0 {
-                let alone = before.reader == invocation && !before.several;
-                if !alone && !ordered(before.reader, before.read_epoch) {
-                    other = Some(before.reader);
-                }
-            }
+        let writer = touched.writer;
+        if writer != 0 && writer != invocation && !ordered(writer, touched.write_epoch) {
+            other = Some(writer);
+        } else if stores {
+            let [a, b] = if touched.read_epoch == now { touched.readers } else { [0; 2] };
+            other = [touched.earlier_reader, a, b].into_iter().find(|&reader| reader != 0 && reader != invocation);
         }
         if stores {
-            if !atomic {
-                touched.writer = invocation;
-                touched.write_epoch = now;
-            }
-        } else {
-            let fresh = before.reader == 0 || (ordered(before.reader, before.read_epoch) && before.read_epoch != now);
-            touched.several = !fresh && (before.several || before.reader != invocation);
-            touched.reader = invocation;
+            touched.writer = invocation;
+            touched.write_epoch = now;
+        } else if touched.readers[0] == 0 || touched.read_epoch != now {
+            touched.readers = [invocation, 0];
             touched.read_epoch = now;
+        } else if touched.readers[0] != invocation && touched.readers[1] == 0 {
+            touched.readers[1] = invocation;
         }
         if let Some(other) = other {
             let kind = match storage {
@@ -1086,7 +1097,7 @@ impl<'p, const N: usize> Machine<'p, N> {
         for (lane, i) in inside.lanes().zip(0..) {
             let address = u64::from(self.addresses[i]);
             if self.mode.races {
-                self.touch(&access, address, lane, false, false);
+                self.touch(&access, address, lane, true, false);
             }
             for word in 0..4_u32 {
                 let register = (to + word) as usize;
@@ -1116,7 +1127,7 @@ impl<'p, const N: usize> Machine<'p, N> {
         for (lane, i) in inside.lanes().zip(0..) {
             let address = u64::from(self.addresses[i]);
             if self.mode.races {
-                self.touch(&access, address, lane, true, false);
+                self.touch(&access, address, lane, false, true);
             }
             if self.keeps_values(variable) {
                 for (word, &val) in (0..).zip(from) {
@@ -1158,7 +1169,17 @@ impl<'p, const N: usize> Machine<'p, N> {
 }
 
 fn texel_access(variable: usize, line: u32) -> Access {
-    Access { variable, index: Val::Const(0), add: 0, stride: 0, count: Count::Fixed(1), offset: 0, words: 4, line }
+    Access {
+        variable,
+        index: Val::Const(0),
+        add: 0,
+        stride: 0,
+        count: Count::Fixed(1),
+        offset: 0,
+        words: 4,
+        atomic: false,
+        line,
+    }
 }
 
 /// The sites of a program, and the site of each operation.

@@ -1,7 +1,7 @@
 //! Code under construction: regions of structured control flow, known values, and the values of variables.
 
 use crate::arithmetic::{Code, Fma, evaluate};
-use crate::code::{Access, Node, Op, Register, Segment, Val};
+use crate::code::{Access, Count, Node, Op, Register, Segment, Val};
 use std::collections::HashMap;
 
 /// What is known of the value of a variable's scalar.
@@ -25,6 +25,9 @@ pub(super) enum RegionKind {
     Scope,
 }
 
+/// A word of a uniform variable: variable, index, stride, offset.
+type LoadKey = (usize, Val, u32, u32);
+
 /// A list of nodes under construction.
 #[derive(Debug)]
 pub(super) struct Region {
@@ -32,8 +35,8 @@ pub(super) struct Region {
     pub(super) nodes: Vec<Node>,
     /// The registers of operations with these operands.
     known: HashMap<(Code, [Val; 3]), Register>,
-    /// The registers of words of uniform variables: variable, index, word.
-    loaded: HashMap<(usize, Val, u32), Register>,
+    /// The registers of words of uniform variables.
+    loaded: HashMap<LoadKey, Register>,
 }
 
 /// A place in the code to return to.
@@ -49,7 +52,7 @@ pub(super) struct Mark {
 #[derive(Debug)]
 enum Change {
     Known(usize, (Code, [Val; 3])),
-    Loaded(usize, (usize, Val, u32)),
+    Loaded(usize, LoadKey),
 }
 
 #[derive(Debug)]
@@ -65,6 +68,8 @@ pub(super) struct Builder {
     pub(super) homes: Vec<Register>,
     /// Operations so far.
     pub(super) emitted: usize,
+    /// The same, with those that were undone or known.
+    pub(super) work: usize,
 }
 
 impl Builder {
@@ -79,6 +84,7 @@ impl Builder {
             env: Vec::new(),
             homes: Vec::new(),
             emitted: 0,
+            work: 0,
         }
     }
 
@@ -174,6 +180,7 @@ impl Builder {
     /// Appends an operation to a region.
     fn push_to(&mut self, region: usize, op: Op) {
         self.emitted += 1;
+        self.work += 1;
         self.regions[region].push(op);
     }
 
@@ -213,6 +220,7 @@ impl Builder {
 
     /// The value of an operation: a constant, a known register, or a new one.
     pub(super) fn compute(&mut self, code: Code, from: &[Val]) -> Val {
+        self.work += 1;
         let mut operands = [Val::Const(0); 3];
         operands[..from.len()].copy_from_slice(from);
         if let Some(val) = simplified(code, &operands) {
@@ -275,7 +283,8 @@ impl Builder {
 
     /// A load. Words of a uniform variable are loaded once.
     pub(super) fn load(&mut self, access: Access, uniform: bool) -> Register {
-        let key = (access.variable, access.index, access.offset.wrapping_add(access.add.wrapping_mul(access.stride)));
+        let offset = access.offset.wrapping_add(access.add.wrapping_mul(access.stride));
+        let key = (access.variable, access.index, access.stride, offset);
         if !uniform {
             let to = self.consecutive(access.words);
             self.push(Op::Load { access, to });
@@ -286,7 +295,9 @@ impl Builder {
         {
             return known;
         }
-        let region = self.place(&[access.index]);
+        // In front of a loop, which may have no iteration, only what is there for sure is loaded.
+        let inside = matches!((access.index, access.count), (Val::Const(index), Count::Fixed(count)) if index < count);
+        let region = if inside { self.place(&[]) } else { self.regions.len() - 1 };
         let to = self.depths.len() as u32;
         self.depths.resize(self.depths.len() + access.words as usize, region);
         self.push_to(region, Op::Load { access, to });

@@ -154,6 +154,7 @@ impl<'m> Compiler<'m> {
 
     fn zero(&mut self, ty: Handle<naga::Type>) -> Result<Value> {
         let layout = self.layout(ty)?;
+        super::few_scalars(&layout)?;
         let scalars = vec![Val::Const(0); layout.scalars() as usize];
         Ok(Value::new(layout, scalars))
     }
@@ -192,7 +193,7 @@ impl<'m> Compiler<'m> {
                 let line = self.line_of(function.expressions.get_span(handle));
                 let index = self.scalar(context, *index)?;
                 match self.value(context, *base)? {
-                    Value::Data { layout, scalars } => self.select(&layout, &scalars, index),
+                    Value::Data { layout, scalars } => self.select(&layout, &scalars, index, line),
                     Value::Pointer(place) => Ok(Value::Pointer(self.index(place, index, line)?)),
                 }
             }
@@ -233,6 +234,10 @@ impl<'m> Compiler<'m> {
                 let [x, y] = self.value(context, *coordinate)?.scalars()?[..] else {
                     return unknown("textureLoad from this texture");
                 };
+                let span = function.expressions.get_span(handle);
+                if span.is_defined() {
+                    self.line = self.line_of(span);
+                }
                 let (to, line) = (self.builder.consecutive(4), self.line);
                 self.builder.push(Op::TexelLoad { variable, at: [x, y], to, line });
                 let layout = Rc::new(Layout::Vector { size: 4, kind: Kind::Float });
@@ -316,16 +321,16 @@ impl<'m> Compiler<'m> {
     }
 
     /// The element of a value at a run-time index: a chain of selections.
-    fn select(&mut self, layout: &Layout, scalars: &[Val], index: Val) -> Result<Value> {
+    fn select(&mut self, layout: &Layout, scalars: &[Val], index: Val, line: u32) -> Result<Value> {
         let Some(parts) = layout.parts() else { return unknown("an index into this type") };
         let count = parts.count.unwrap_or(0);
         let element = |i: u32| &scalars[(i * parts.scalars) as usize..((i + 1) * parts.scalars) as usize];
-        if let Val::Const(index) = index {
-            if index >= count {
-                return unknown(format!("a constant index of {index} into {count} elements"));
-            }
+        if let Val::Const(index) = index
+            && index < count
+        {
             return Ok(Value::new(parts.layout, element(index).to_vec()));
         }
+        self.builder.push(Op::Check { variable: None, index, count: Count::Fixed(count), stride: 1, line });
         let mut chosen = element(0).to_vec();
         for i in 1..count {
             let here = self.builder.compute(Code::IEq, &[index, Val::Const(i)]);
@@ -390,12 +395,16 @@ impl<'m> Compiler<'m> {
                         for (index, stride, count) in
                             [(outer.index, outer.stride, outer.count), (by, parts.words, count)]
                         {
-                            self.builder.push(Op::Check { variable, index, count, stride, line });
+                            // The parts of an index of several parts are checked already.
+                            if count != Count::Checked {
+                                let variable = Some(variable);
+                                self.builder.push(Op::Check { variable, index, count, stride, line });
+                            }
                         }
                         let scaled = self.builder.compute(Code::IMul, &[outer.index, Val::Const(outer.stride)]);
                         let inner = self.builder.compute(Code::IMul, &[by, Val::Const(parts.words)]);
                         let sum = self.builder.compute(Code::IAdd, &[scaled, inner]);
-                        Index { index: sum, stride: 1, count: Count::Runtime { first: 0 } }
+                        Index { index: sum, stride: 1, count: Count::Checked }
                     }
                 };
                 Place::Memory { variable, word, index: Some(index), layout: parts.layout }

@@ -23,6 +23,15 @@ use std::sync::Arc;
 const MOST_ITERATIONS: u32 = 128;
 const MOST_OPERATIONS: usize = 16_384;
 
+/// Most operations of a shader, with calls in line and loops unrolled, and most that are tried on the way.
+const MOST_OF_SHADER: usize = 1 << 18;
+const MOST_WORK: usize = 1 << 23;
+
+/// Most scalars of a private variable or a value, of all private variables, and most words of workgroup memory.
+const MOST_SCALARS: u32 = 1 << 16;
+const MOST_SLOTS: usize = 1 << 18;
+const MOST_WORKGROUP_WORDS: u64 = 1 << 20;
+
 /// Why code cannot be emitted here.
 enum Stop {
     Error(Error),
@@ -107,6 +116,20 @@ struct Compiler<'m> {
     scoped: HashSet<Handle<Function>>,
     line: u32,
     loops: usize,
+    /// The calls in line around the code, and the loops that cannot be unrolled in them, while an enclosing loop is compiled again.
+    calls: Vec<usize>,
+    hopeless: Vec<(Vec<usize>, usize)>,
+}
+
+/// A value or a private variable that is not too large.
+fn few_scalars(layout: &Layout) -> Result<()> {
+    match layout.scalars() {
+        0..=MOST_SCALARS => Ok(()),
+        scalars => {
+            let what = "the scalars of a private variable or a value";
+            Err(Error::Value { what, value: scalars.into(), expected: "at most 65536" })
+        }
+    }
 }
 
 /// Compiles an entry point of a validated module.
@@ -131,6 +154,8 @@ pub(crate) fn compile(module: &naga::Module, entry: &naga::EntryPoint, text: &st
         scoped: HashSet::new(),
         line: 0,
         loops: 0,
+        calls: Vec::new(),
+        hopeless: Vec::new(),
     };
     compiler.declare()?;
     let arguments = entry.function.arguments.iter();
@@ -167,6 +192,17 @@ impl<'m> Compiler<'m> {
         Ok(layout)
     }
 
+    /// New slots for a private variable.
+    fn slots(&mut self, layout: &Layout) -> Result<usize> {
+        few_scalars(layout)?;
+        let all = self.builder.homes.len() + layout.scalars() as usize;
+        if all > MOST_SLOTS {
+            let what = "the scalars of all private variables, with calls in line";
+            return Err(Error::Value { what, value: all as u64, expected: "at most 262144" });
+        }
+        Ok(self.builder.slots(layout.scalars()))
+    }
+
     /// Declares the variables of the module.
     fn declare(&mut self) -> Result<()> {
         let module = self.module;
@@ -192,7 +228,7 @@ impl<'m> Compiler<'m> {
                 },
                 AddressSpace::Private => {
                     let layout = self.layout(global.ty)?;
-                    let first = self.builder.slots(layout.scalars());
+                    let first = self.slots(&layout)?;
                     let values = match global.init {
                         Some(init) => self.constant(&module.global_expressions, init)?.scalars()?,
                         None => vec![Val::Const(0); layout.scalars() as usize],
@@ -211,6 +247,12 @@ impl<'m> Compiler<'m> {
             let binding = global.binding.map(|binding| (binding.group, binding.binding));
             self.globals.insert(handle, Root::Variable(self.variables.len(), layout.clone()));
             self.variables.push(Variable { name, space, binding, words: layout.words() });
+        }
+        let in_workgroup = self.variables.iter().filter(|variable| variable.space == Space::Workgroup);
+        let words = in_workgroup.map(|variable| u64::from(variable.words)).sum::<u64>();
+        if words > MOST_WORKGROUP_WORDS {
+            let what = "the words of workgroup memory";
+            return Err(Error::Value { what, value: words, expected: "at most 1048576" });
         }
         Ok(())
     }
@@ -282,7 +324,7 @@ impl<'m> Compiler<'m> {
         let mut context = Context { function, arguments, values: HashMap::new(), locals: HashMap::new(), result: None };
         for (handle, local) in function.local_variables.iter() {
             let layout = self.layout(local.ty)?;
-            let first = self.builder.slots(layout.scalars());
+            let first = self.slots(&layout)?;
             let values = match local.init {
                 Some(init) => self.constant(&function.expressions, init)?.scalars()?,
                 None => vec![Val::Const(0); layout.scalars() as usize],
@@ -332,7 +374,7 @@ impl<'m> Compiler<'m> {
         };
         let slots: Vec<usize> = match &layout {
             Some(layout) => {
-                let first = self.builder.slots(layout.scalars());
+                let first = self.slots(layout)?;
                 (first..first + layout.scalars() as usize).collect()
             }
             None => Vec::new(),
@@ -374,7 +416,13 @@ impl<'m> Compiler<'m> {
             if span.is_defined() {
                 self.line = self.line_of(*span);
             }
+            self.builder.work += 1;
             let flow = self.statement(context, statement)?;
+            if self.builder.emitted > MOST_OF_SHADER || self.builder.work > MOST_WORK {
+                let what = "the operations of the shader, with calls in line and loops unrolled";
+                let value = self.builder.emitted.max(self.builder.work / (MOST_WORK / MOST_OF_SHADER)) as u64;
+                return Err(Error::Value { what, value, expected: "at most 262144" }.into());
+            }
             if flow != Flow::Falls {
                 return Ok(flow);
             }
@@ -407,10 +455,11 @@ impl<'m> Compiler<'m> {
             }
             Statement::ControlBarrier(barrier) => {
                 let storage = barrier.contains(naga::Barrier::STORAGE);
+                let workgroup = barrier.contains(naga::Barrier::WORK_GROUP);
                 if barrier.contains(naga::Barrier::SUB_GROUP) || barrier.contains(naga::Barrier::TEXTURE) {
                     return Err(Error::Unknown { what: format!("{barrier:?}") }.into());
                 }
-                self.builder.push_node(Node::Barrier { storage, line: self.line });
+                self.builder.push_node(Node::Barrier { storage, workgroup, line: self.line });
             }
             Statement::Store { pointer, value } => {
                 let value = self.value(context, *value)?.scalars()?;
@@ -429,15 +478,21 @@ impl<'m> Compiler<'m> {
                 let line = self.line;
                 self.builder.push(Op::TexelStore { variable, at: [x, y], from: [r, g, b, a], line });
             }
-            Statement::Call { function, arguments, result } => self.call(context, *function, arguments, *result)?,
+            Statement::Call { function, arguments, result } => {
+                let calls = self.calls.len();
+                self.calls.push(std::ptr::from_ref(statement) as usize);
+                let called = self.call(context, *function, arguments, *result);
+                self.calls.truncate(calls);
+                called?;
+            }
             Statement::WorkGroupUniformLoad { pointer, result } => {
-                self.builder.push_node(Node::Barrier { storage: false, line: self.line });
+                self.builder.push_node(Node::Barrier { storage: false, workgroup: true, line: self.line });
                 let Value::Pointer(place) = self.value(context, *pointer)? else {
                     return Err(Error::Unknown { what: "workgroupUniformLoad of a value".into() }.into());
                 };
                 let value = self.load(&place)?;
                 context.values.insert(*result, value);
-                self.builder.push_node(Node::Barrier { storage: false, line: self.line });
+                self.builder.push_node(Node::Barrier { storage: false, workgroup: true, line: self.line });
             }
             Statement::Atomic { pointer, fun, value, result } => {
                 self.atomic(context, *pointer, fun, *value, *result)?;
@@ -519,13 +574,16 @@ impl<'m> Compiler<'m> {
             let Some((_, _, body)) = found.or_else(|| bodies.iter().find(|(_, default, _)| *default)) else {
                 return Ok(Flow::Falls);
             };
-            self.frames.push(Frame::Chosen { regions: self.builder.regions.len() });
-            let flow = self.block(context, body);
-            self.frames.truncate(depth);
-            return Ok(match flow? {
-                Flow::Break => Flow::Falls,
-                flow => flow,
-            });
+            if !breaks_inside(body) {
+                self.frames.push(Frame::Chosen { regions: self.builder.regions.len() });
+                let flow = self.block(context, body);
+                self.frames.truncate(depth);
+                return Ok(match flow? {
+                    Flow::Break => Flow::Falls,
+                    flow => flow,
+                });
+            }
+            bodies = vec![(Vec::new(), true, *body)];
         }
         let stored: Rc<[usize]> =
             bodies.iter().flat_map(|(_, _, body)| self.stored(context, body)).collect::<Vec<_>>().into();
@@ -588,17 +646,23 @@ impl<'m> Compiler<'m> {
         continuing: &'m Block,
         break_if: Option<Handle<Expression>>,
     ) -> Result<Flow, Stop> {
-        let (line, depth) = (self.line, self.frames.len());
-        let mark = self.builder.mark();
-        self.frames.push(Frame::Unrolled { regions: self.builder.regions.len() });
-        let unrolled = self.unroll(context, &mark, (body, continuing, break_if));
-        self.frames.truncate(depth);
-        match unrolled {
-            Err(Stop::Unrollable) => {}
-            done => return done,
+        let (line, depth, known) = (self.line, self.frames.len(), self.hopeless.len());
+        let this = (self.calls.clone(), std::ptr::from_ref(body) as usize);
+        if !self.hopeless.contains(&this) {
+            let mark = self.builder.mark();
+            self.frames.push(Frame::Unrolled { regions: self.builder.regions.len() });
+            let unrolled = self.unroll(context, &mark, (body, continuing, break_if));
+            self.frames.truncate(depth);
+            match unrolled {
+                Err(Stop::Unrollable) => {}
+                done => {
+                    self.hopeless.truncate(known);
+                    return done;
+                }
+            }
+            self.builder.undo(&mark);
+            self.line = line;
         }
-        self.builder.undo(&mark);
-        self.line = line;
         let mut stored = self.stored(context, body);
         stored.extend(self.stored(context, continuing));
         stored.sort_unstable();
@@ -633,6 +697,12 @@ impl<'m> Compiler<'m> {
         self.loops += 1;
         self.builder.push_node(Node::Loop { body, continuing, break_if: break_val, line, id });
         self.builder.env = before;
+        // With less that is constant than now it cannot be unrolled either, nor can the loops in it.
+        if !self.frames.iter().any(|frame| matches!(frame, Frame::Unrolled { .. })) {
+            self.hopeless.truncate(known);
+        } else if !self.hopeless.contains(&this) {
+            self.hopeless.push(this);
+        }
         Ok(Flow::Falls)
     }
 
@@ -642,7 +712,9 @@ impl<'m> Compiler<'m> {
         mark: &Mark,
         (body, continuing, break_if): (&'m Block, &'m Block, Option<Handle<Expression>>),
     ) -> Result<Flow, Stop> {
+        let known = self.hopeless.len();
         for _ in 0..MOST_ITERATIONS {
+            self.hopeless.truncate(known);
             match self.block(context, body)? {
                 Flow::Falls | Flow::Continue => {}
                 Flow::Break => return Ok(Flow::Falls),
@@ -664,7 +736,6 @@ impl<'m> Compiler<'m> {
 
     /// A `break` or a `continue`.
     fn leave_loop(&mut self, flow: Flow) -> Result<Flow, Stop> {
-        let mut scopes = 0;
         for frame in self.frames.iter().rev() {
             match frame {
                 Frame::Unrolled { regions } | Frame::Chosen { regions } => {
@@ -680,7 +751,7 @@ impl<'m> Compiler<'m> {
                         false => Ok(flow),
                     };
                 }
-                Frame::Switch { .. } if flow == Flow::Continue => scopes += 1,
+                Frame::Switch { .. } if flow == Flow::Continue => {}
                 Frame::Switch { stored } => {
                     let stored = stored.clone();
                     self.builder.flush(stored.iter().copied());
@@ -688,9 +759,6 @@ impl<'m> Compiler<'m> {
                     return Ok(Flow::Break);
                 }
                 Frame::Loop { stored } => {
-                    if scopes > 0 {
-                        return Err(Error::Unknown { what: "a continue inside of a switch".into() }.into());
-                    }
                     let stored = stored.clone();
                     self.builder.flush(stored.iter().copied());
                     self.builder.push_node(if flow == Flow::Break { Node::Break } else { Node::Continue });
@@ -758,7 +826,8 @@ impl<'m> Compiler<'m> {
                         *to = val;
                     }
                     at += words as usize;
-                    let access = self.access(*variable, word + first, *index, words);
+                    let mut access = self.access(*variable, word + first, *index, words);
+                    access.atomic = matches!(**layout, Layout::Atomic(_));
                     self.builder.push(Op::Store { access, from });
                 }
             }
@@ -776,7 +845,7 @@ impl<'m> Compiler<'m> {
             Space::Workgroup => self.builder.offset(index),
             _ => (index, 0),
         };
-        Access { variable, index, add, stride, count, offset, words, line: self.line }
+        Access { variable, index, add, stride, count, offset, words, atomic: false, line: self.line }
     }
 
     fn load(&mut self, place: &Place) -> Result<Value> {
@@ -803,14 +872,20 @@ impl<'m> Compiler<'m> {
                 if matches!(**layout, Layout::Array { count: None, .. }) {
                     return Err(Error::Unknown { what: "a load of a whole runtime-sized array".into() });
                 }
+                few_scalars(layout)?;
                 let uniform = self.variables[*variable].space == Space::Uniform;
                 let mut scalars = Vec::new();
                 for (first, words) in layout.runs() {
-                    let access = self.access(*variable, word + first, *index, words);
+                    let mut access = self.access(*variable, word + first, *index, words);
+                    access.atomic = matches!(**layout, Layout::Atomic(_));
                     let to = self.builder.load(access, uniform);
                     scalars.extend((0..words).map(|i| Val::Reg(to + i)));
                 }
-                Value::new(layout.clone(), scalars)
+                let layout = match **layout {
+                    Layout::Atomic(kind) => Rc::new(Layout::Scalar(kind)),
+                    _ => layout.clone(),
+                };
+                Value::new(layout, scalars)
             }
         })
     }
@@ -842,11 +917,13 @@ impl<'m> Compiler<'m> {
                 return Err(Error::Unknown { what: "atomicCompareExchangeWeak".into() }.into());
             }
         };
-        let access = self.access(variable, word, index, 1);
+        let mut access = self.access(variable, word, index, 1);
+        access.atomic = true;
         let to = result.map(|_| self.builder.consecutive(1));
         self.builder.push(Op::Atomic { access, code, value, to });
         if let (Some(result), Some(to)) = (result, to) {
-            context.values.insert(result, Value::new(layout, vec![Val::Reg(to)]));
+            let kind = if signed { Kind::Signed } else { Kind::Unsigned };
+            context.values.insert(result, Value::new(Rc::new(Layout::Scalar(kind)), vec![Val::Reg(to)]));
         }
         Ok(())
     }
@@ -901,6 +978,22 @@ impl<'m> Compiler<'m> {
             _ => {}
         }
     }
+}
+
+/// Whether a block of a `switch` breaks out of it inside of control flow.
+fn breaks_inside(block: &Block) -> bool {
+    fn breaks(block: &Block) -> bool {
+        block.iter().any(|statement| match statement {
+            Statement::Break => true,
+            Statement::Block(block) => breaks(block),
+            _ => false,
+        }) || breaks_inside(block)
+    }
+    block.iter().any(|statement| match statement {
+        Statement::Block(block) => breaks_inside(block),
+        Statement::If { accept, reject, .. } => breaks(accept) || breaks(reject),
+        _ => false,
+    })
 }
 
 /// Whether a block continues the loop that it is the body of.
