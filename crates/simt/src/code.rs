@@ -95,6 +95,8 @@ pub(crate) enum Op {
         index: Val,
         count: Count,
         stride: u32,
+        /// Whether the access stores.
+        stores: bool,
         line: u32,
     },
     /// Loads into `words` registers from `to` on.

@@ -631,12 +631,12 @@ impl<'p, const N: usize> Machine<'p, N> {
                 let count = self.elements(*variable, Count::Runtime { first: *first }, *stride);
                 self.registers[*to as usize].fill(u32::try_from(count).unwrap_or(u32::MAX));
             }
-            Op::Check { variable, index, count, stride, line } => {
+            Op::Check { variable, index, count, stride, stores, line } => {
                 let count = self.elements(variable.unwrap_or(usize::MAX), *count, *stride);
                 for lane in active.lanes() {
                     let index = self.lane(*index, lane);
                     if u64::from(index) >= count {
-                        self.fault(FaultKind::OutOfBounds { index, count }, *variable, false, *line, lane);
+                        self.fault(FaultKind::OutOfBounds { index, count }, *variable, *stores, *line, lane);
                     }
                 }
             }
@@ -1215,4 +1215,56 @@ fn sites(analysed: &Analysed, subgroups: usize) -> (Vec<SiteState>, Vec<Vec<usiz
         }
     });
     (states, site_of)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Buffer, Dispatch, Fault, FaultKind, Report, Shader};
+
+    fn faults(workgroups: u32, body: &str) -> Vec<Fault> {
+        let text = format!(
+            "@group(0) @binding(0) var<storage, read_write> x: array<f32, 4>;
+             @group(0) @binding(1) var<storage, read_write> y: array<f32>;
+             var<workgroup> rows: array<array<f32, 8>, 4>;
+             @compute @workgroup_size(32)
+             fn main(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) workgroup: vec3<u32>) {{
+                 {body}
+             }}"
+        );
+        let shader = Shader::new(&text).unwrap();
+        let run = Dispatch::new(&shader, [workgroups, 1, 1]).bind("x", Buffer::floats(&[0.0; 4]));
+        let Report { faults, .. } = run.bind("y", Buffer::floats(&[0.0; 64])).run().unwrap();
+        faults
+    }
+
+    /// A race names the other invocation, also if the storing one read the word last.
+    #[test]
+    fn a_race_names_another_invocation() {
+        let faults = faults(1, "if (lane < 2u) { y[lane] = x[0]; } if (lane == 1u) { x[0] = 1.0; }");
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        assert_eq!((faults[0].kind, faults[0].lane), (FaultKind::StorageRace { word: 0, other: 0 }, 1));
+    }
+
+    /// A barrier orders the accesses of a workgroup, not those of the workgroups before it.
+    #[test]
+    fn a_barrier_does_not_order_other_workgroups() {
+        let body = "y[workgroup.x * 32u + lane] = x[0]; storageBarrier(); if (lane == 5u) { y[0] += x[0]; }
+            storageBarrier(); if (workgroup.x == 1u && lane == 5u) { x[0] = 1.0; }";
+        let faults = faults(2, body);
+        let of_x: Vec<&Fault> = faults.iter().filter(|fault| fault.variable == "x").collect();
+        assert_eq!(of_x.len(), 1, "{faults:?}");
+        assert!(of_x[0].stores);
+        assert!(matches!(of_x[0].kind, FaultKind::StorageRace { word: 0, other: 0..32 }), "{of_x:?}");
+        let alone = "y[lane] = x[0]; storageBarrier(); if (lane == 5u) { x[0] = 1.0; }";
+        assert_eq!(self::faults(1, alone), []);
+    }
+
+    /// The inner index of a nested array is checked by itself: past the end of a row is not in the next row.
+    #[test]
+    fn an_inner_index_out_of_bounds_says_whether_it_stores() {
+        let faults = faults(1, "rows[lane / 8u][lane % 8u + 1u] = 1.0;\n y[lane] = rows[lane / 8u][lane % 8u + 1u];");
+        let kinds: Vec<(FaultKind, bool)> = faults.iter().map(|fault| (fault.kind, fault.stores)).collect();
+        let past = FaultKind::OutOfBounds { index: 8, count: 8 };
+        assert!(kinds.contains(&(past, true)) && kinds.contains(&(past, false)), "{faults:?}");
+    }
 }

@@ -194,7 +194,10 @@ impl<'m> Compiler<'m> {
                 let index = self.scalar(context, *index)?;
                 match self.value(context, *base)? {
                     Value::Data { layout, scalars } => self.select(&layout, &scalars, index, line),
-                    Value::Pointer(place) => Ok(Value::Pointer(self.index(place, index, line)?)),
+                    Value::Pointer(place) => {
+                        let stores = context.targets.contains(&handle);
+                        Ok(Value::Pointer(self.index(place, index, stores, line)?))
+                    }
                 }
             }
             Expression::FunctionArgument(index) => Ok(context.arguments[*index as usize].clone()),
@@ -330,7 +333,7 @@ impl<'m> Compiler<'m> {
         {
             return Ok(Value::new(parts.layout, element(index).to_vec()));
         }
-        self.builder.push(Op::Check { variable: None, index, count: Count::Fixed(count), stride: 1, line });
+        self.builder.push(Op::Check { variable: None, index, count: Count::Fixed(count), stride: 1, stores: false, line });
         let mut chosen = element(0).to_vec();
         for i in 1..count {
             let here = self.builder.compute(Code::IEq, &[index, Val::Const(i)]);
@@ -358,7 +361,7 @@ impl<'m> Compiler<'m> {
     }
 
     /// The part of a place with a run-time index.
-    fn index(&mut self, place: Place, by: Val, line: u32) -> Result<Place> {
+    fn index(&mut self, place: Place, by: Val, stores: bool, line: u32) -> Result<Place> {
         let layout = match &place {
             Place::Slots { layout, .. } | Place::Memory { layout, .. } => layout.clone(),
         };
@@ -398,7 +401,7 @@ impl<'m> Compiler<'m> {
                             // The parts of an index of several parts are checked already.
                             if count != Count::Checked {
                                 let variable = Some(variable);
-                                self.builder.push(Op::Check { variable, index, count, stride, line });
+                                self.builder.push(Op::Check { variable, index, count, stride, stores, line });
                             }
                         }
                         let scaled = self.builder.compute(Code::IMul, &[outer.index, Val::Const(outer.stride)]);

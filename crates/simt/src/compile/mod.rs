@@ -32,6 +32,35 @@ const MOST_SCALARS: u32 = 1 << 16;
 const MOST_SLOTS: usize = 1 << 18;
 const MOST_WORKGROUP_WORDS: u64 = 1 << 20;
 
+/// Adds the pointers that a block of a function stores to, and the pointers that they are parts of.
+fn add_targets(function: &Function, block: &Block, to: &mut HashSet<Handle<Expression>>) {
+    for statement in block {
+        match statement {
+            Statement::Block(block) => add_targets(function, block, to),
+            Statement::If { accept, reject, .. } => {
+                add_targets(function, accept, to);
+                add_targets(function, reject, to);
+            }
+            Statement::Switch { cases, .. } => cases.iter().for_each(|case| add_targets(function, &case.body, to)),
+            Statement::Loop { body, continuing, .. } => {
+                add_targets(function, body, to);
+                add_targets(function, continuing, to);
+            }
+            Statement::Store { pointer, .. } | Statement::Atomic { pointer, .. } => {
+                let mut pointer = *pointer;
+                to.insert(pointer);
+                while let Expression::Access { base, .. } | Expression::AccessIndex { base, .. } =
+                    function.expressions[pointer]
+                {
+                    pointer = base;
+                    to.insert(pointer);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
 /// Why code cannot be emitted here.
 enum Stop {
     Error(Error),
@@ -96,6 +125,8 @@ struct Context<'m> {
     values: HashMap<Handle<Expression>, Value>,
     /// First slot of each local variable.
     locals: HashMap<Handle<naga::LocalVariable>, (usize, Rc<Layout>)>,
+    /// Pointers that are stored to.
+    targets: HashSet<Handle<Expression>>,
     result: Option<Value>,
 }
 
@@ -321,7 +352,10 @@ impl<'m> Compiler<'m> {
 
     /// Emits a function in line.
     fn function(&mut self, function: &'m Function, arguments: Vec<Value>) -> Result<(Flow, Option<Value>), Stop> {
-        let mut context = Context { function, arguments, values: HashMap::new(), locals: HashMap::new(), result: None };
+        let mut targets = HashSet::new();
+        add_targets(function, &function.body, &mut targets);
+        let (values, locals) = (HashMap::new(), HashMap::new());
+        let mut context = Context { function, arguments, values, locals, targets, result: None };
         for (handle, local) in function.local_variables.iter() {
             let layout = self.layout(local.ty)?;
             let first = self.slots(&layout)?;
