@@ -52,6 +52,7 @@ pub struct Paper {
     without: Vec<Role>,
     tensors: HashMap<Role, Vec<f32>>,
     edit: Option<Edit>,
+    most_iterations: Option<u64>,
     /// By text.
     shaders: Arc<Mutex<HashMap<String, Arc<simt::Shader>>>>,
 }
@@ -75,6 +76,7 @@ impl Default for Paper {
             without: Vec::new(),
             tensors: HashMap::new(),
             edit: None,
+            most_iterations: None,
             shaders: Arc::default(),
         }
     }
@@ -123,6 +125,12 @@ impl Paper {
     #[must_use]
     pub fn edited(self, edit: impl Fn(&str, String) -> String + Send + Sync + 'static) -> Self {
         Paper { edit: Some(Arc::new(edit)), ..self }
+    }
+
+    /// Sets the most iterations of a loop. More are a fault, and the loop ends.
+    #[must_use]
+    pub fn most_iterations(self, most: u64) -> Self {
+        Paper { most_iterations: Some(most), ..self }
     }
 
     fn compiled(&self, shader: &Shader) -> Result<Arc<simt::Shader>> {
@@ -234,6 +242,9 @@ impl Plan {
         let [x, y] = dispatch.workgroups;
         let mut run = simt::Dispatch::new(&compiled, [x, y, 1]);
         run = run.subgroup(paper.subgroup).fma(paper.fma).workgroups(paper.workgroups);
+        if let Some(most) = paper.most_iterations {
+            run = run.most_iterations(most);
+        }
         run = match paper.depth {
             Depth::Counts => run.counts_only(),
             Depth::Checks => run.checks_only(),

@@ -22,6 +22,8 @@ mod own_shader;
 mod packed;
 #[cfg(feature = "paper")]
 mod paper;
+#[cfg(feature = "paper")]
+mod planted;
 mod processor;
 mod random;
 mod signals;
