@@ -71,8 +71,11 @@ fn texels(workgroup: Workgroup, @builtin(local_invocation_id) place: vec3<u32>) 
     for (var r = 0u; r < TILE_ROWS; r++) {
         let row = min(row_first + r, params.problem.rows - 1u);
         for (var p = 0u; p < TILE_POSITIONS; p++) {
-            let position = min(position_first + p * params.walk.spacing, position_end - 1u);
-            sums[r][p] = start_of_sum(out_first + row * params.output.row + position * params.output.step, group, row);
+            let position = position_first + p * params.walk.spacing;
+            // The sum that an output beyond the end would continue belongs to another invocation.
+            if (ACCUMULATE == 0u || (row_first + r < params.problem.rows && position < position_end)) {
+                sums[r][p] = start_of_sum(out_first + row * params.output.row + position * params.output.step, group, row);
+            }
         }
     }
 

@@ -8,11 +8,16 @@ use conv1d::{Activation, Caps, DeviceClass, Operation, Plan, PlanOptions, Role};
 
 /// All variants that the planner could choose for an operation on any class of device. Plans with the same dispatches appear once.
 fn plans(case: &Case, operation: Operation) -> Vec<Plan> {
+    plans_with(case, operation, |_| {})
+}
+
+/// The same, with changed limits.
+fn plans_with(case: &Case, operation: Operation, change: impl Fn(&mut Caps)) -> Vec<Plan> {
     let mut plans: Vec<Plan> = Vec::new();
     for class in [DeviceClass::Software, DeviceClass::Integrated, DeviceClass::Discrete, DeviceClass::Unknown] {
         // Natively, textures of a workspace are storage textures.
         let native = class != DeviceClass::Unknown;
-        let caps = Caps::of(class).with(|caps| caps.storage_texture_reads = native);
+        let caps = Caps::of(class).with(|caps| caps.storage_texture_reads = native).with(&change);
         let plan = |options: &PlanOptions| Plan::new(case.fused, operation, case.input, &caps, options);
         let chosen = plan(&PlanOptions::default()).unwrap_or_else(|e| panic!("{case:?} {operation:?}: {e}"));
         let variants = chosen.candidates().iter().map(|c| c.variant.to_string());
@@ -74,4 +79,24 @@ fn weight_gradients_have_no_faults() {
 #[test]
 fn bias_gradients_have_no_faults() {
     assert_named(Operation::BiasGradient);
+}
+
+/// Sums that several dispatches continue, since each may make few iterations, have no fault either.
+#[test]
+fn sums_that_are_continued_have_no_faults() {
+    let paper = Paper::default().checked();
+    let mut continued = 0;
+    for (name, case) in named() {
+        for operation in [Operation::Forward, Operation::InputGradient, Operation::WeightGradient] {
+            let most = plans(&case, operation).iter().map(Plan::dispatches).max().unwrap();
+            let few = plans_with(&case, operation, |caps| caps.max_iterations = 3000);
+            for plan in few.iter().filter(|plan| plan.dispatches() > most) {
+                continued += 1;
+                let run = plan.on_paper(&paper).unwrap();
+                let faults: Vec<String> = run.faults().map(ToString::to_string).collect();
+                assert!(faults.is_empty(), "{name}, {operation:?} {}: {faults:#?}", plan.variant());
+            }
+        }
+    }
+    assert!(continued > 100, "{continued} plans continue a sum");
 }

@@ -145,7 +145,7 @@ fn gemm() -> Plan {
 }
 
 fn texels() -> Plan {
-    plan(Conv1d::new(6, 9, 4), FORWARD, [2, 6, 150], "texels")
+    plan(Conv1d::new(6, 9, 4), FORWARD, [2, 6, 150], "texels/4x8")
 }
 
 fn contract() -> Plan {

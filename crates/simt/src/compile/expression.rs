@@ -333,7 +333,14 @@ impl<'m> Compiler<'m> {
         {
             return Ok(Value::new(parts.layout, element(index).to_vec()));
         }
-        self.builder.push(Op::Check { variable: None, index, count: Count::Fixed(count), stride: 1, stores: false, line });
+        self.builder.push(Op::Check {
+            variable: None,
+            index,
+            count: Count::Fixed(count),
+            stride: 1,
+            stores: false,
+            line,
+        });
         let mut chosen = element(0).to_vec();
         for i in 1..count {
             let here = self.builder.compute(Code::IEq, &[index, Val::Const(i)]);
