@@ -238,6 +238,25 @@ impl Correlate {
         ]
     }
 
+    /// Samples of an input row that `positions` neighbouring positions read.
+    pub(crate) fn samples_of(&self, positions: f64) -> f64 {
+        let taps = self.mean_taps();
+        let reach = (taps - 1.0).max(0.0) * f64::from(self.tap_step.unsigned_abs());
+        let covered = positions * f64::from(self.in_step.unsigned_abs()) + reach;
+        covered.min(positions * taps).min(f64::from(self.in_length))
+    }
+
+    /// Elements of the weight in the sectors of 8 elements that hold the weights of an output row, for each of these weights.
+    pub(crate) fn weight_spread(&self) -> f64 {
+        let taps = self.mean_taps().max(1.0);
+        // The taps of an input row are adjacent, or `tap_stride` apart; those of the next follow where the kernel is a row.
+        let adjacent = self.tap_stride == 1 && self.w_depth == self.kernel;
+        match adjacent {
+            true => 1.0,
+            false => (taps * f64::from(self.tap_stride) / 8.0).ceil().min(taps) * 8.0 / taps,
+        }
+    }
+
     /// Mean taps of a phase.
     pub(crate) fn mean_taps(&self) -> f64 {
         let taps: f64 = self.phases.iter().map(|p| f64::from(p.taps)).sum();

@@ -76,8 +76,18 @@ const CORRELATE_TILES: [CorrelateTile; 9] = [
 /// Operations on integers for each sample that a shader loads at a position that may be in the padding (counted).
 pub(super) const SAMPLE_INTEGERS: f64 = 6.0;
 
+/// Share of the lanes along rows in subgroups that have a row. A subgroup has lanes of `of_subgroup` rows.
+pub(super) fn active_rows(rows: u32, tile: CorrelateTile, of_subgroup: f64) -> f64 {
+    let needed = f64::from(rows.div_ceil(tile.rows));
+    let lanes = f64::from(rows.div_ceil(tile.rows * tile.lanes_rows) * tile.lanes_rows);
+    let at_once = of_subgroup.clamp(1.0, f64::from(tile.lanes_rows));
+    (needed / at_once).ceil() * at_once / lanes
+}
+
 /// Invocations of all workgroups, taps that they visit, and samples that one loads for each tap.
 struct Totals {
+    /// Tiles along the positions of all batch items.
+    tiles: f64,
     lanes: f64,
     taps: f64,
     samples: f64,
@@ -138,11 +148,12 @@ impl DirectLayout {
         let row_tiles = f64::from(c.rows.div_ceil(rows * lanes_rows) * lanes_rows) * f64::from(c.groups);
         let taps: f64 = c.phases.iter().map(|p| f64::from(self.meeting_taps(c, p))).sum();
         let all = Totals {
+            tiles: tiles as f64,
             lanes: lanes * row_tiles * c.phases.len() as f64,
             taps: lanes * row_tiles * f64::from(c.depth) * taps,
             samples: self.walk.samples(positions, c.max_taps()),
         };
-        predict(caps, |speed| self.costs(&all, speed), || (self.tally(c, &all), Vec::new()))
+        predict(caps, |speed| self.costs(&all, speed), |subgroup| (self.tally(c, &all, subgroup), Vec::new()))
     }
 
     fn costs(&self, all: &Totals, speed: &Speed) -> Work {
@@ -159,43 +170,52 @@ impl DirectLayout {
         }
     }
 
-    fn tally(&self, c: &Correlate, all: &Totals) -> Tally {
+    fn tally(&self, c: &Correlate, all: &Totals, subgroup: f64) -> Tally {
         let CorrelateTile { rows, positions, lanes_rows } = self.tile;
         let in_step = c.in_step.unsigned_abs();
+        let along = f64::from(self.lanes_positions());
+        // Subgroups without a tile end at once.
+        let active =
+            (all.tiles / subgroup.min(along)).ceil() * subgroup.min(along) / ((all.tiles / along).ceil() * along);
+        let active = active * active_rows(c.rows, self.tile, subgroup / along);
+        let all_taps = all.taps * active;
+        let outputs_of_lanes = all.lanes * active * f64::from(rows * positions);
         let workgroups = all.lanes / f64::from(LANES);
+        let shared_samples = self.lanes_positions() == 1;
         let samples = Loads {
-            sharing: if self.lanes_positions() == 1 { LANES.into() } else { 1.0 },
-            ..Loads::apart(all.taps * all.samples, self.walk.distance(in_step))
+            sharing: (subgroup / along).max(1.0),
+            ..Loads::apart(all_taps * all.samples, self.walk.distance(in_step))
         };
         // The lanes of a row load its weights at one address; those of other rows, far away.
         let weights = match lanes_rows {
-            1 => Loads::shared(all.taps * f64::from(rows), 1.0),
+            1 => Loads::shared(all_taps * f64::from(rows), 1.0),
             _ => Loads {
                 sharing: self.lanes_positions().into(),
-                ..Loads::apart(all.taps * f64::from(rows), c.w_row.saturating_mul(rows))
+                ..Loads::apart(all_taps * f64::from(rows), c.w_row.saturating_mul(rows))
             },
         };
         let [inputs, weight_elements, outputs] = c.elements();
         let taps = c.mean_taps();
         // Samples and weights of the positions and rows of a workgroup.
-        let span = f64::from(self.lanes_positions() * positions) * f64::from(in_step)
-            + taps * f64::from(c.tap_step.unsigned_abs());
-        let samples_fetched = span.min(f64::from(c.in_length)) * f64::from(c.depth);
+        let samples_fetched = c.samples_of(f64::from(self.lanes_positions() * positions)) * f64::from(c.depth);
         let weights_fetched =
-            f64::from(rows * lanes_rows) * f64::from(c.depth) * taps.max(8.0 * f64::from(u8::from(taps >= 8.0)));
+            f64::from((rows * lanes_rows).min(c.rows)) * f64::from(c.depth) * taps * c.weight_spread();
         Tally {
             workgroups,
             invocations: LANES.into(),
             registers: f64::from(rows * positions + rows + positions + 16),
-            // Addresses and bounds of each sample, counted.
-            integers: all.taps * (SAMPLE_INTEGERS * all.samples + 4.0),
-            scalars: all.taps * (4.0 + 2.0 * f64::from(rows)),
-            multiply_adds: all.taps * f64::from(rows * positions),
+            // Addresses and bounds of each sample (counted). With one position, all lanes share them.
+            integers: outputs_of_lanes * 8.0
+                + if shared_samples { all_taps * 2.0 } else { all_taps * (SAMPLE_INTEGERS * all.samples + 1.0) },
+            // Of the tile of a lane.
+            divisions: 4.0 * all.lanes * active,
+            scalars: all_taps * (4.0 + 2.0 * f64::from(rows) + if shared_samples { 8.0 } else { 0.0 }),
+            multiply_adds: all_taps * f64::from(rows * positions),
             loads: [samples, weights],
             stores: Loads::apart(all.lanes * f64::from(rows * positions), self.walk.distance(c.out_step)),
             fetched: workgroups * (samples_fetched + weights_fetched) + outputs,
             memory: inputs + weight_elements + outputs,
-            waits: all.taps * (1.0 + all.samples),
+            waits: all_taps * (1.0 + all.samples),
             ..Tally::default()
         }
     }
@@ -410,22 +430,40 @@ impl Stretches {
             // If there are few sums, splits keep the processors busy.
             busy: speed.busy(lanes * self.count(c.batch) as f64),
         };
-        let tallies = || {
+        let tallies = |subgroup: f64| {
             let splits = caps.splits(lanes, rows * taps).clamp(1, self.count(c.batch).max(1)) as f64;
             let [narrow, wide, outputs] = c.elements();
             let workgroups = lanes / f64::from(LANES) * splits;
-            // Neighbouring lanes have neighbouring tiles of taps, or the rows of other channels.
+            // Neighbouring lanes have neighbouring tiles of taps, then those of other channels, whose rows are far apart.
             let tap_tiles = c.taps.div_ceil(taps);
-            let distance = if tap_tiles > 1 { taps.saturating_mul(c.dilation) } else { c.wide_length };
+            let covered = f64::from(tap_tiles * taps) * f64::from(c.dilation) / 8.0;
+            let covered = if tap_tiles * taps > 1 { covered + 0.75 } else { 1.0 };
+            // Few columns leave lanes idle, and whole subgroups.
+            let subgroups = (f64::from(columns) / subgroup).ceil() * subgroup;
+            let idle = subgroups / f64::from(columns.max(1));
+            let all_lanes = f64::from(columns.div_ceil(LANES) * LANES);
+            let positions = positions * subgroups / all_lanes;
+            let samples_loads = Loads {
+                sharing: (f64::from(tap_tiles) / covered).max(1.0) * idle,
+                ..Loads::apart(positions * samples, c.wide_length.max(8))
+            };
+            // Lanes of one group load the same gradients.
+            let of_group = c.depth.saturating_mul(tap_tiles);
+            let gradients = match of_group >= LANES {
+                true => Loads::shared(positions * f64::from(rows), 1.0),
+                false => {
+                    Loads { sharing: of_group.into(), ..Loads::apart(positions * f64::from(rows), c.positions.max(8)) }
+                }
+            };
             let rows_fetched = f64::from(LANES.div_ceil(tap_tiles).min(c.depth.saturating_mul(c.groups)));
             let main = Tally {
                 workgroups,
                 invocations: LANES.into(),
                 registers: f64::from(rows * taps + rows + taps + 16),
-                integers: positions * (SAMPLE_INTEGERS * samples + 2.0 * f64::from(rows)),
+                integers: positions * (SAMPLE_INTEGERS * 0.5 * samples + f64::from(rows)),
                 scalars: 4.0 * positions,
                 multiply_adds: positions * f64::from(rows * taps),
-                loads: [Loads::apart(positions * samples, distance), Loads::shared(positions * f64::from(rows), 1.0)],
+                loads: [samples_loads, gradients],
                 stores: Loads::apart(lanes * splits * f64::from(rows * taps), taps),
                 fetched: workgroups
                     * (rows_fetched * f64::from(c.stride) + f64::from(rows))

@@ -12,7 +12,7 @@ use super::{Kernel, Prediction, Tile, Variant, waste};
 use crate::caps::{Caps, Speed};
 use crate::error::{Error, Result};
 use crate::geometry::Extension;
-use crate::lowering::{Contract, Correlate, Phase, Read, Slot};
+use crate::lowering::{Contract, Correlate, Phase, Read, Slot, gcd};
 
 static IM2COL: Source = source!("im2col", Correlation<ColumnTiles>);
 static GEMM: Source = source!("gemm", Correlation<ColumnTiles>);
@@ -85,6 +85,13 @@ struct Product {
     out_step: u32,
     /// Invocations with work, where they may be few.
     busy: Option<f64>,
+    /// Columns of a tile: positions, or pairs of an input row and a tap.
+    tile: u32,
+}
+
+/// Lanes that wait for one bank of workgroup memory when DEPTH lanes store a row of `width` words each.
+fn conflicts(width: u32) -> f64 {
+    f64::from(DEPTH.div_ceil(32 / gcd(width, 32)))
 }
 
 /// Outputs of a row, of all phases.
@@ -115,27 +122,30 @@ impl GemmTile {
     /// The dispatch that multiplies the columns, and the one that makes them.
     fn tallies(&self, product: &Product) -> (Tally, Tally) {
         let invocations = f64::from(SIDE * SIDE);
-        let (rows, positions) = (f64::from(self.rows), f64::from(POSITIONS / SIDE));
+        let (rows, positions) = (f64::from(self.rows), f64::from(product.tile / SIDE));
         let taps = product.multiply_adds / (rows * positions);
         // Each invocation stages as many weights as rows, and as many columns as positions, for a step of DEPTH terms.
-        let loaded = taps * (rows + positions) / f64::from(SIDE);
+        let (staged_weights, staged_columns) = (taps * rows / f64::from(SIDE), taps * positions / f64::from(SIDE));
+        let loaded = staged_weights + staged_columns;
         let main = Tally {
             workgroups: product.workgroups,
             invocations,
             registers: rows * positions + rows + positions + 20.0,
-            workgroup_bytes: f64::from(4 * DEPTH * (self.rows * SIDE + POSITIONS)),
+            workgroup_bytes: f64::from(4 * DEPTH * (self.rows * SIDE + product.tile)),
             integers: 7.0 * loaded + taps,
             scalars: 2.0 * taps,
             multiply_adds: product.multiply_adds,
             loads: [Loads::apart(loaded, 1), Loads::default()],
             stores: Loads::apart(product.outputs * product.splits, product.out_step),
             staged: taps * (rows + positions) + loaded,
-            // Weights are staged with conflicts of banks: as many lanes wait as rows of a staged column (counted).
-            staged_words: taps * (rows + positions) + loaded * (1.0 + 4.0 * rows) / 2.0,
+            staged_words: taps * (rows + positions)
+                + staged_weights * conflicts(self.rows * SIDE)
+                + staged_columns * if product.tile == COLUMNS { conflicts(COLUMNS) } else { 1.0 },
             fetched: loaded + product.outputs * product.splits,
             memory: product.columns + product.outputs * product.splits,
             barriers: taps / invocations / f64::from(DEPTH) * 2.0,
-            waits: loaded,
+            // A loop stages the weights, and the columns of a gradient; the columns of a product are loaded at once.
+            waits: staged_weights + if product.tile == COLUMNS { staged_columns } else { taps / f64::from(DEPTH) },
             ..Tally::default()
         };
         let columns = Tally {
@@ -182,8 +192,9 @@ impl Variant<Correlate> for GemmTile {
             in_step: c.in_step.unsigned_abs(),
             out_step: c.out_step,
             busy: Some(outputs / f64::from(self.rows * POSITIONS / SIDE)),
+            tile: POSITIONS,
         };
-        let tallies = || {
+        let tallies = |_| {
             let (main, columns) = self.tallies(&product);
             (main, vec![columns, pack::tally(c, 1)])
         };
@@ -220,8 +231,10 @@ impl Variant<Contract> for GemmTile {
         let splits = caps.splits(tiles * f64::from(SIDE * SIDE), self.rows * COLUMNS / SIDE);
         let splits = splits.min(all_tiles / 4).max(1) as f64;
         let [_, inputs, outputs] = c.elements();
+        // A model has whole tiles of pairs; the costs of a software driver were measured without.
+        let pairs = caps.model.map_or(1.0, |_| waste(c.depth.saturating_mul(c.taps), COLUMNS));
         let product = Product {
-            multiply_adds: c.work() * waste(c.rows, self.rows * SIDE) * partial,
+            multiply_adds: c.work() * waste(c.rows, self.rows * SIDE) * partial * pairs,
             columns: c.work() / f64::from(c.rows) * partial,
             workgroups: tiles * splits,
             inputs,
@@ -230,8 +243,9 @@ impl Variant<Contract> for GemmTile {
             in_step: c.stride,
             out_step: 1,
             busy: None,
+            tile: COLUMNS,
         };
-        let tallies = || {
+        let tallies = |_| {
             let (main, columns) = self.tallies(&product);
             let mut beside = vec![columns];
             beside.extend(second_pass(outputs, splits));

@@ -229,11 +229,12 @@ pub(super) fn on_model(main: &Tally, beside: &[Tally], model: &Model) -> Predict
     Prediction { sums, loads: whole - sums, stores: 0.0, packing, launches, busy: estimate.balance }
 }
 
-/// The predicted time of a variant: its costs on a software driver, or its dispatches on the model of a device.
+/// The predicted time of a variant: its costs on a software driver, or its dispatches on the model of a device, for subgroups of so many
+/// lanes.
 pub(super) fn predict(
     caps: &Caps,
     costs: impl FnOnce(&Speed) -> Work,
-    tallies: impl FnOnce() -> (Tally, Vec<Tally>),
+    tallies: impl FnOnce(f64) -> (Tally, Vec<Tally>),
 ) -> Prediction {
     match caps.model {
         None => {
@@ -241,7 +242,7 @@ pub(super) fn predict(
             costs(&speed).on(&speed)
         }
         Some(model) => {
-            let (main, beside) = tallies();
+            let (main, beside) = tallies(model.subgroup.value.into());
             on_model(&main, &beside, model)
         }
     }

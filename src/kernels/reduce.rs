@@ -362,7 +362,7 @@ impl Variant<SumRows> for Lanes {
             let loads = 4.0 * elements / speed.bandwidth * speed.multiply_adds;
             Work { sums: 0.0, loads, stores: 0.0, packing: 0.0, dispatches: 2.0, busy: 1.0 }
         };
-        let tallies = || {
+        let tallies = |_| {
             let total = u64::from(s.batch) * u64::from(s.length);
             let lanes = f64::from(s.channels) * f64::from(LANES);
             let splits = caps.splits(lanes, 1).min(total / MIN_SPLIT).max(1) as f64;
@@ -421,7 +421,7 @@ pub(super) fn second_pass(outputs: f64, splits: f64) -> Vec<Tally> {
         stores: Loads::apart(lanes, 1),
         fetched: outputs * (splits + 1.0),
         memory: outputs * (splits + 1.0),
-        waits: lanes * splits,
+        waits: lanes * (2.0 + splits / 8.0),
         ..Tally::default()
     };
     vec![tally]

@@ -179,7 +179,11 @@ impl WindowLayout {
         let residues = f64::from(self.tap_stride).min(c.mean_taps());
         let chunks = (c.mean_taps() / residues.max(1.0) / f64::from(self.taps)).ceil();
         let all = Totals { workgroups, lanes: workgroups * f64::from(LANES), residues, chunks };
-        predict(caps, |speed| self.costs(c, &all, speed), || (self.tally(c, &all), vec![pack::tally(c, rows)]))
+        predict(
+            caps,
+            |speed| self.costs(c, &all, speed),
+            |subgroup| (self.tally(c, &all, subgroup), vec![pack::tally(c, rows)]),
+        )
     }
 
     fn costs(&self, c: &Correlate, all: &Totals, speed: &Speed) -> Work {
@@ -200,12 +204,12 @@ impl WindowLayout {
         }
     }
 
-    fn tally(&self, c: &Correlate, all: &Totals) -> Tally {
+    fn tally(&self, c: &Correlate, all: &Totals, subgroup: f64) -> Tally {
         let WindowTile { rows, positions } = self.tile;
         let sums = f64::from(rows * positions);
         let [inputs, weights, outputs] = c.elements();
         let sequences = f64::from(c.depth) * all.residues * all.chunks;
-        let staged = f64::from(self.samples.div_ceil(LANES));
+        let staged = (f64::from(self.samples) / subgroup).ceil() * subgroup / f64::from(LANES);
         let taps = f64::from(c.depth) * c.mean_taps();
         let steps = taps / f64::from(self.unrolled);
         let stages = (f64::from(c.depth) * all.residues / f64::from(self.sequences)).ceil() * all.chunks;
@@ -216,12 +220,11 @@ impl WindowLayout {
             registers: f64::from(rows * positions + positions + self.unrolled + 20),
             workgroup_bytes: f64::from(4 * STAGED),
             // Addresses of the samples, when they are staged and stored (counted).
-            integers: all.lanes * (sequences * (8.0 * staged + 6.0) + 3.0 * steps + 14.0 * sums),
+            integers: all.lanes * (sequences * (8.0 * staged + 6.0) + 3.0 * steps + 22.0 * sums),
             scalars: all.lanes * (sequences * 30.0 + steps * (4.0 + f64::from(rows) / 4.0)),
-            divisions: all.lanes * sums,
             multiply_adds: all.lanes * taps * sums,
             loads: [
-                Loads::apart(all.lanes * sequences * staged, c.in_step.unsigned_abs()),
+                Loads::apart(all.workgroups * sequences * f64::from(self.samples), c.in_step.unsigned_abs()),
                 Loads::shared(all.lanes * taps * f64::from(rows.div_ceil(4)), 4.0),
             ],
             stores: Loads::apart(all.lanes * sums, c.out_step),
@@ -234,6 +237,7 @@ impl WindowLayout {
             memory: inputs + weights + outputs,
             barriers: all.workgroups * (2.0 * stages + 2.0 * sums / f64::from(STAGED / LANES)),
             waits: all.lanes * (sequences * staged + steps),
+            ..Tally::default()
         }
     }
 

@@ -422,6 +422,7 @@ fn candidates(problems: &[Problem], name: &KernelName<'_>, caps: &Caps) -> Resul
             (None, None) => no_kernel(),
         });
     }
+    add_others(&mut candidates, problems, caps);
     candidates.sort_by(|a, b| a.predicted.seconds().total_cmp(&b.predicted.seconds()));
     Ok(candidates)
 }
@@ -432,17 +433,37 @@ fn offers<P: Sliced>(
     name: &KernelName<'_>,
     caps: &Caps,
 ) -> Vec<Offer> {
-    // A problem that cannot be sliced cannot be planned either; emitting it returns the reason.
-    let parts = problem.parts(caps.max_range()).unwrap_or_else(|_| vec![(problem.clone(), 1)]);
-    let predict = |variant: &dyn Variant<P>| {
-        Prediction::of_all(parts.iter().map(|(part, count)| (variant.predict(part, caps), *count)).collect())
-    };
+    let predict = |variant: &dyn Variant<P>| predicted(problem, variant, caps);
     let named = kernels.iter().filter(|k| name.kernel.is_none_or(|kernel| k.name() == kernel));
     let offer = |kernel: &&'static dyn Kernel<P>| {
         let variants = kernel.variants(problem, caps);
         (kernel.name(), variants.map(|all| all.iter().map(|v| (v.tile(), predict(&**v))).collect()))
     };
     named.map(offer).collect()
+}
+
+/// The predicted time of a variant for a problem, in the slices that fit the device's bindings.
+fn predicted<P: Sliced>(problem: &P, variant: &dyn Variant<P>, caps: &Caps) -> Prediction {
+    // A problem that cannot be sliced cannot be planned either; emitting it returns the reason.
+    let parts = problem.parts(caps.max_range()).unwrap_or_else(|_| vec![(problem.clone(), 1)]);
+    Prediction::of_all(parts.iter().map(|(part, count)| (variant.predict(part, caps), *count)).collect())
+}
+
+/// Adds to each candidate the time of the other correlations, which its kernel computes in its fastest variant: the input gradient of
+/// padding that copies samples has one for the border.
+fn add_others(candidates: &mut [Candidate], problems: &[Problem], caps: &Caps) {
+    for problem in problems.iter().skip(1) {
+        let Problem::Correlate(c) = problem else { continue };
+        for kernel in CORRELATE {
+            let Ok(variants) = kernel.variants(c, caps) else { continue };
+            let times = variants.iter().map(|variant| predicted(c, &**variant, caps));
+            let Some(fastest) = times.min_by(|a, b| a.seconds().total_cmp(&b.seconds())) else { continue };
+            for candidate in candidates.iter_mut().filter(|candidate| candidate.variant.kernel == kernel.name()) {
+                candidate.predicted.packing += fastest.seconds() - fastest.launches;
+                candidate.predicted.launches += fastest.launches;
+            }
+        }
+    }
 }
 
 /// The program of all problems with the chosen kernel: the first in the chosen variant, the others in the fastest by prediction.

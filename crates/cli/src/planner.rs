@@ -3,11 +3,11 @@
 use crate::Outcome;
 use crate::layers::{Op, Selection};
 use clap::Args;
-use conv1d::models::{MODELS, Model};
+use conv1d::models::{Estimate, MODELS, Model};
 use conv1d::paper::Paper;
 use conv1d::paper::simt::{Counts, Workgroups};
 use conv1d::suite::LayerSpec;
-use conv1d::{Caps, Operation, Plan, PlanOptions};
+use conv1d::{Caps, Operation, Plan, PlanOptions, Prediction};
 use std::sync::Mutex;
 
 #[derive(Debug, Args)]
@@ -18,11 +18,14 @@ pub(crate) struct Options {
     #[arg(long, value_delimiter = ',', value_parser = model)]
     devices: Vec<&'static Model>,
     /// Workgroups of each dispatch that are run
-    #[arg(long, default_value_t = 6)]
+    #[arg(long, default_value_t = 8)]
     workgroups: u32,
     /// Print every row, not only those where the choice is slower
     #[arg(long)]
     all: bool,
+    /// Print the parts of the times of every variant, by the counts and as predicted
+    #[arg(long)]
+    variants: bool,
 }
 
 fn model(name: &str) -> Result<&'static Model, String> {
@@ -69,7 +72,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
     let one = || {
         loop {
             let Some((layer, operation)) = next.lock().ok().and_then(|mut next| next.next()) else { return };
-            match compare(&layer, operation, &devices, &paper) {
+            match compare(&layer, operation, &devices, &paper, options.variants) {
                 Ok(new) => drop(rows.lock().map(|mut rows| rows.extend(new))),
                 Err(error) => drop(errors.lock().map(|mut errors| errors.push(format!("{}: {error}", layer.name)))),
             }
@@ -90,6 +93,7 @@ fn compare(
     operation: Operation,
     devices: &[&'static Model],
     paper: &Paper,
+    variants: bool,
 ) -> Result<Vec<Row>, String> {
     let (geometry, _) = layer.layer().map_err(|e| e.to_string())?;
     let mut counted: Vec<(Plan, u32, Vec<Counts>)> = Vec::new();
@@ -108,11 +112,14 @@ fn compare(
                 None => {
                     let run = plan.on_paper(&paper.clone().subgroup(subgroup)).map_err(|e| e.to_string())?;
                     let counts: Vec<Counts> = run.dispatches.into_iter().map(|d| d.report.counts).collect();
-                    counted.push((plan, subgroup, counts.clone()));
+                    counted.push((plan.clone(), subgroup, counts.clone()));
                     counts
                 }
             };
             let estimates: Vec<_> = counts.iter().map(|counts| counts.estimate(device)).collect();
+            if variants {
+                print_variant(device, layer, &plan, candidate.predicted, &counts);
+            }
             let longest = estimates.iter().max_by(|a, b| a.seconds().total_cmp(&b.seconds()));
             times.push(Timed {
                 variant: candidate.variant.to_string(),
@@ -128,6 +135,29 @@ fn compare(
         }
     }
     Ok(rows)
+}
+
+/// Prints the parts of a variant's time: arithmetic, other causes and dispatches beside the main one, each by the counts and, in
+/// parentheses, as predicted; then the causes of the main dispatch.
+fn print_variant(device: &Model, layer: &LayerSpec, plan: &Plan, predicted: Prediction, counts: &[Counts]) {
+    let estimates: Vec<Estimate> = counts.iter().map(|counts| counts.estimate(device)).collect();
+    let work = |counts: &Counts| counts.lanes.multiply_adds + counts.lanes.floats;
+    let most = counts.iter().zip(&estimates).max_by(|a, b| work(a.0).total_cmp(&work(b.0)));
+    let Some((_, main)) = most else { return };
+    let sums = main.arithmetic.max(main.issue);
+    let rest: f64 = estimates.iter().map(|e| e.seconds() - e.launch).sum::<f64>() - (main.seconds() - main.launch);
+    let pair = |counted: f64, predicted: f64| format!("{:.1} ({:.1})", counted * 1e6, predicted * 1e6);
+    let causes = main.parts().map(|(name, seconds)| format!("{name} {:.1}", seconds * 1e6)).join(", ");
+    say!(
+        "{:<13} {:<22} {:<15} {:<13} {:<18} {:<18} {:<18} {causes}",
+        device.name,
+        layer.name,
+        plan.operation().name(),
+        plan.variant().to_string(),
+        pair(sums, predicted.sums),
+        pair(main.seconds() - main.launch - sums, predicted.loads),
+        pair(rest, predicted.packing)
+    );
 }
 
 /// Prints the rows in which the choice is slower, and how many there are. True if nine in ten choices are within the tolerance.

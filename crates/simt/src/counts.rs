@@ -14,7 +14,8 @@ pub struct Operations {
     pub integers: f64,
     /// Products of integers, other than by powers of two.
     pub products: f64,
-    /// Divisions and remainders of integers by values that are not constant. Hardware takes some twenty instructions for one.
+    /// Divisions and remainders of integers by values that are not constant. Hardware takes some twenty instructions for one. Those by
+    /// a constant count as a product and two other operations.
     pub divisions: f64,
     /// Divisions, roots, exponentials and the like.
     pub specials: f64,

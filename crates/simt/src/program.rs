@@ -369,7 +369,14 @@ fn cost(program: &Program, segment: &Segment, varying: &[bool]) -> SegmentCost {
             Op::TexelLoad { .. } => true,
             _ => false,
         };
-        if let Op::Compute { code, to, .. } = op {
+        if let Op::Compute { code, to, from } = op {
+            let counts = if varying[*to as usize] { &mut cost.vector } else { &mut cost.scalar };
+            // Compilers divide by a constant with a product, a shift and a sum.
+            if code.cost() == Cost::Division && matches!(from[1], Val::Const(_)) {
+                counts[3] += 1;
+                counts[2] += 2;
+                continue;
+            }
             let kind = match code.cost() {
                 Cost::MultiplyAdd => 0,
                 Cost::Float => 1,
@@ -378,7 +385,6 @@ fn cost(program: &Program, segment: &Segment, varying: &[bool]) -> SegmentCost {
                 Cost::Division => 4,
                 Cost::Special => 5,
             };
-            let counts = if varying[*to as usize] { &mut cost.vector } else { &mut cost.scalar };
             counts[kind] += 1;
         }
     }

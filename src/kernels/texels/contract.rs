@@ -153,7 +153,7 @@ impl ContractLayout {
             dispatches: 4.0,
             busy: 1.0,
         };
-        let tallies = || {
+        let tallies = |_| {
             let splits = caps.splits(tiles, rows * columns).min(all_steps / MIN_SPLIT).max(1) as f64;
             let [narrow, wide, outputs] = c.elements();
             let invocations = tiles * splits;
@@ -170,7 +170,7 @@ impl ContractLayout {
                     Loads::default(),
                 ],
                 stores: Loads::apart(invocations * f64::from(rows * columns), columns),
-                fetched: all_positions * texels * texel + outputs * splits,
+                fetched: all_positions * texels + outputs * splits,
                 memory: texel * (narrow_texels + wide_texels) + outputs * splits,
                 waits: all_positions / f64::from(self.step()),
                 ..Tally::default()

@@ -4,6 +4,7 @@ use super::staging::{INPUT, Rows, StagedRows};
 use super::{TEXEL, Texels, check, texels};
 use crate::caps::{Caps, Speed};
 use crate::error::Result;
+use crate::kernels::direct::active_rows;
 use crate::kernels::operands::{Correlation, Draft, Phases, WalkParams};
 use crate::kernels::order::{Level, Part};
 use crate::kernels::pack::LastPart;
@@ -97,6 +98,8 @@ struct Units {
 
 /// Invocations, their steps over texels, and staged texels.
 struct Totals {
+    /// Tiles along the positions of all batch items.
+    tiles: f64,
     lanes: f64,
     steps: f64,
     input: f64,
@@ -211,12 +214,13 @@ impl TexelLayout {
         let lanes = (tiles / f64::from(LANES / lanes_rows)).ceil() * f64::from(LANES / lanes_rows);
         let row_tiles = f64::from(c.rows.div_ceil(rows * lanes_rows) * lanes_rows) * f64::from(c.groups);
         let all = Totals {
+            tiles,
             lanes: lanes * row_tiles * c.phases.len() as f64,
             steps: lanes * row_tiles * self.units(c, c.depth).steps as f64,
             input: self.input_texels(c, &whole) as f64,
             weight: self.weight_texels(c, &whole) as f64,
         };
-        predict(caps, |speed| self.costs(c, &all, speed), || self.tallies(c, &all))
+        predict(caps, |speed| self.costs(c, &all, speed), |subgroup| self.tallies(c, &all, subgroup))
     }
 
     /// Samples that an invocation loads for a tap or a texel of taps.
@@ -248,8 +252,13 @@ impl TexelLayout {
         }
     }
 
-    fn tallies(&self, c: &Correlate, all: &Totals) -> (Tally, Vec<Tally>) {
-        let CorrelateTile { rows, positions, .. } = self.tile;
+    fn tallies(&self, c: &Correlate, all: &Totals, subgroup: f64) -> (Tally, Vec<Tally>) {
+        let CorrelateTile { rows, positions, lanes_rows } = self.tile;
+        let along = f64::from(LANES / lanes_rows);
+        // Subgroups without a tile end at once.
+        let active =
+            (all.tiles / subgroup.min(along)).ceil() * subgroup.min(along) / ((all.tiles / along).ceil() * along);
+        let steps = all.steps * active * active_rows(c.rows, self.tile, subgroup / along);
         let (_, samples) = self.samples(c);
         let [inputs, weights, outputs] = c.elements();
         let texel = f64::from(TEXEL);
@@ -259,19 +268,29 @@ impl TexelLayout {
             distance: f64::from(distance.saturating_mul(TEXEL)),
             sharing: 1.0,
         };
+        // Taps of neighbouring positions that read one sample fetch it once.
+        let of_workgroup = along * f64::from(positions);
+        let shared = c.samples_of(of_workgroup) / (of_workgroup * c.mean_taps()).max(1.0);
         let distance = self.walk.distance(c.in_step.unsigned_abs().div_ceil(self.texel_step.max(1)));
+        // The lanes of a row share its weights, and fetch them once a workgroup.
+        let weights_of_lane = f64::from(rows.min(c.rows));
+        let factors = match lanes_rows {
+            1 => Loads::shared(steps * f64::from(rows), texel),
+            _ => Loads { sharing: along, ..texels(steps * f64::from(rows), 1024) },
+        };
         let main = Tally {
             workgroups: all.lanes / f64::from(LANES),
             invocations: LANES.into(),
             registers: f64::from(rows * positions + 4 * (rows + positions) + 16),
-            integers: all.steps * 4.0 * (samples + f64::from(rows)),
-            scalars: all.steps * 6.0,
-            multiply_adds: all.steps * texel * f64::from(rows * positions),
-            loads: [texels(all.steps * samples, distance), Loads::shared(all.steps * f64::from(rows), texel)],
+            integers: steps * 4.0 * (samples + f64::from(rows)),
+            scalars: steps * 6.0,
+            multiply_adds: steps * texel * f64::from(rows * positions),
+            loads: [Loads { sharing: (subgroup / along).max(1.0), ..texels(steps * samples, distance) }, factors],
             stores: Loads::apart(all.lanes * f64::from(rows * positions), self.walk.distance(c.out_step)),
-            fetched: texel * (all.steps * samples / f64::from(c.max_taps().clamp(1, 8)) + all.weight) + outputs,
+            fetched: texel * (steps * samples * shared / f64::from(lanes_rows) + steps * weights_of_lane / along)
+                + outputs,
             memory: texel * (all.input + all.weight) + outputs,
-            waits: all.steps,
+            waits: steps,
             ..Tally::default()
         };
         let staging = |texels: f64, elements: f64| Tally {

@@ -90,16 +90,19 @@ impl Variant<Contract> for ContractTile {
                 busy: speed.busy(tiles * lanes * stages / MIN_SPLIT as f64),
             }
         };
-        let tallies = || {
+        let tallies = |_| {
             let splits = caps.splits(tiles * lanes, self.rows * self.columns);
             let splits = splits.min(all_stages / MIN_SPLIT).max(1) as f64;
             let [narrow, wide, outputs] = c.elements();
             let loaded = positions * staged / lanes;
+            let samples = positions * f64::from(LANES_POSITIONS) * columns / lanes;
+            let staged_rows = f64::from(self.rows * self.lanes_rows);
+            let wide_rows = f64::from((self.columns * LANES_POSITIONS).div_ceil(c.taps));
             let main = Tally {
                 workgroups: tiles * splits,
                 invocations: lanes,
                 registers: rows * columns + rows + columns + 24.0,
-                workgroup_bytes: WORKGROUP_BYTES.into(),
+                workgroup_bytes: self.workgroup_bytes(),
                 // Addresses and bounds of what is staged (counted).
                 integers: loaded * STAGED_INTEGERS + positions * 0.5,
                 scalars: positions * 2.0,
@@ -108,12 +111,16 @@ impl Variant<Contract> for ContractTile {
                 // The lanes of a stage have neighbouring positions; groups of them, other rows.
                 loads: [Loads { words: 1.0, ..Loads::apart(loaded, 1 + c.stride) }, Loads::default()],
                 stores: Loads::apart(tiles * splits * lanes * rows * columns, 1),
-                staged: positions * (rows + columns) / 4.0 + loaded / 4.0,
-                staged_words: positions * (rows + columns) + loaded,
-                fetched: loaded + outputs * splits,
+                // Each staged sample needs the row and the position of its column.
+                staged: positions * (rows + columns) / 4.0 + loaded / 4.0 + 2.0 * samples,
+                staged_words: positions * (rows + columns) + loaded + 2.0 * samples,
+                // The taps of an input row share its samples.
+                fetched: tiles * stages * f64::from(STAGE) * (staged_rows + wide_rows * f64::from(c.stride))
+                    + outputs * splits,
                 memory: narrow + wide + outputs * splits,
                 barriers: tiles * stages * 2.0,
-                waits: positions / f64::from(STAGE) * staged / lanes * f64::from(STAGE),
+                // Four rows of the narrow side are loaded at once, samples one by one.
+                waits: positions * (staged_rows / 4.0 + f64::from(self.columns * LANES_POSITIONS)) / lanes,
             };
             (main, second_pass(outputs, splits))
         };
@@ -130,6 +137,12 @@ impl ContractTile {
     /// Number of tiles along the rows and along the columns of a group.
     fn tiles(&self, rows: u32, columns: u32) -> [u32; 2] {
         [rows.div_ceil(self.rows * self.lanes_rows), columns.div_ceil(self.columns * LANES_POSITIONS)]
+    }
+
+    /// Bytes of workgroup memory: the vectors of a stage, and two words for each column.
+    fn workgroup_bytes(&self) -> f64 {
+        let [rows, columns] = [self.rows * self.lanes_rows, self.columns * LANES_POSITIONS];
+        f64::from(STAGE * 16 * (rows / 4 + 1 + columns / 4 + 1) + 8 * columns)
     }
 
     /// Iterations of all loops of an invocation per stage.

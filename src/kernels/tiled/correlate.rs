@@ -11,7 +11,7 @@ use crate::kernels::predict::{Loads, Prediction, Tally, Work, predict, rank};
 use crate::kernels::program::{Builder, Source, source};
 use crate::kernels::slices::{self, CorrelateSlice, Limits};
 use crate::kernels::{CorrelateLayout, CorrelateTile, Kernel, Variant, ranked};
-use crate::lowering::Correlate;
+use crate::lowering::{Correlate, gcd};
 
 static TILED: Source = source!("tiled", Correlation<TiledTiles>);
 
@@ -131,7 +131,17 @@ impl TiledLayout {
         let blocks = f64::from(c.positions().div_ceil(self.positions())) * f64::from(c.batch) * c.phases.len() as f64;
         let workgroups = blocks * f64::from(c.rows.div_ceil(self.rows())) * f64::from(c.groups);
         let pack = || vec![pack::tally(c, self.rows())];
-        predict(caps, |speed| self.costs(c, workgroups, speed), || (self.tally(c, workgroups), pack()))
+        predict(
+            caps,
+            |speed| self.costs(c, workgroups, speed),
+            |subgroup| (self.tally(c, workgroups, subgroup), pack()),
+        )
+    }
+
+    /// Lanes that wait for one bank of workgroup memory, where neighbouring lanes load samples `in_step` words apart.
+    fn conflicts(&self, c: &Correlate) -> f64 {
+        let banks = 32 / gcd(c.in_step.unsigned_abs().max(1), 32);
+        f64::from(LANES_POSITIONS.div_ceil(banks))
     }
 
     fn lanes(&self) -> f64 {
@@ -156,7 +166,7 @@ impl TiledLayout {
         }
     }
 
-    fn tally(&self, c: &Correlate, workgroups: f64) -> Tally {
+    fn tally(&self, c: &Correlate, workgroups: f64, subgroup: f64) -> Tally {
         let CorrelateTile { rows, positions, .. } = self.tile;
         let lanes = workgroups * self.lanes();
         let [inputs, weights, outputs] = c.elements();
@@ -164,8 +174,10 @@ impl TiledLayout {
         let taps = depth * c.mean_taps();
         let chunks = (c.mean_taps() / f64::from(self.taps)).ceil();
         // Samples and vectors of weights that an invocation stages for an input row and a chunk of taps.
-        let samples = (f64::from(self.samples) / self.lanes()).ceil();
-        let vectors = (f64::from(self.taps) * f64::from(self.rows()) / 4.0 / self.lanes()).ceil();
+        // Whole subgroups do it.
+        let share = |count: f64| (count / subgroup).ceil() * subgroup / self.lanes();
+        let samples = share(self.samples.into());
+        let vectors = share(f64::from(self.taps * self.rows()) / 4.0);
         let (rows, positions) = (f64::from(rows), f64::from(positions));
         let stages = (depth / f64::from(self.depth)).ceil() * chunks;
         let fetched = depth * chunks * f64::from(self.samples) + taps * f64::from(self.rows());
@@ -179,12 +191,13 @@ impl TiledLayout {
             scalars: lanes * (depth * chunks * 20.0 + taps * 4.0),
             multiply_adds: lanes * taps * rows * positions,
             loads: [
-                Loads::apart(lanes * depth * chunks * samples, 1),
-                Loads { words: 4.0, ..Loads::apart(lanes * depth * chunks * vectors, 4) },
+                Loads::apart(workgroups * depth * chunks * f64::from(self.samples), 1),
+                Loads { words: 4.0, ..Loads::apart(workgroups * taps * f64::from(self.rows()) / 4.0, 4) },
             ],
             stores: Loads { sharing: 1.0, ..Loads::apart(lanes * rows * positions, c.out_step) },
             staged: lanes * (taps * (positions + rows / 4.0) + depth * chunks * (samples + vectors)),
-            staged_words: lanes * (taps * (positions + rows) + depth * chunks * (samples + 4.0 * vectors)),
+            staged_words: lanes
+                * (taps * (positions * self.conflicts(c) + rows) + depth * chunks * (samples + 4.0 * vectors)),
             fetched: workgroups * fetched + outputs,
             memory: inputs + weights + outputs,
             barriers: workgroups * 2.0 * stages,
