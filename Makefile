@@ -1,13 +1,14 @@
 # Two commands do everything on a fresh Debian or Ubuntu machine with Rust, cc and make: `make bench` and `make test`.
 # If no Vulkan driver is found, they install Mesa's software driver.
 
-.PHONY: help bench test test-wide test-swiftshader choices web test-web check-targets check-target lint driver
+.PHONY: help bench test test-wide test-swiftshader choices counts web test-web check-targets check-target lint driver
 
 help:
 	@echo "make bench      times GPU and CPU on layers of published models, checks every result; report in target/bench.html"
 	@echo "make test       all tests, on the machine's adapter"
 	@echo "make test-wide  the GPU tests again on lavapipe with subgroups of 16"
 	@echo "make choices    rewrites tests/choices.txt, the planner's choices for the layers of the suite"
+	@echo "make counts     rewrites tests/counts.txt, the counts of these choices"
 	@echo "make web        builds the page as static files in target/page (Debian 12 or later; installs missing tools)"
 	@echo "make test-web   tests the page and the library in headless Chromium (the same requirements)"
 	@echo "make lint       formatting, clippy and documentation, warnings as errors"
@@ -30,6 +31,10 @@ test-wide: driver
 # Run this after a change of a prediction, and commit the difference with it.
 choices:
 	CONV1D_WRITE_CHOICES=1 cargo test --locked -p conv1d --features suite --test main -- choices
+
+# Run this after a change of a kernel or of a choice, and commit the difference with it.
+counts:
+	CONV1D_WRITE_COUNTS=1 cargo test --locked -p conv1d --features suite,paper --test main -- counts
 
 web:
 	@./scripts/web.sh

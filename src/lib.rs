@@ -74,7 +74,8 @@
 //!
 //! Outside this flow: [`mod@reference`] is the oracle of the tests; `cpu` is the fast path on the processor (feature `cpu`, on by
 //! default); [`timing`] measures run times and [`roofline`] gives the best possible ones; `suite` has layers of published models to
-//! measure (feature `suite`). The separate crate `conv1d-nn` loads networks of these convolutions from PyTorch, runs and trains them.
+//! measure (feature `suite`); `paper` runs plans in an interpreter (feature `paper`); [`models`] has the
+//! numbers of GPUs that plans are made for. The separate crate `conv1d-nn` loads networks of these convolutions from PyTorch, runs and trains them.
 
 pub mod caps;
 #[cfg(feature = "cpu")]
@@ -168,6 +169,9 @@ mod guides {
     struct Kernels;
     #[doc = include_str!("../docs/limits.md")]
     struct Limits;
+    #[cfg(feature = "paper")]
+    #[doc = include_str!("../docs/paper.md")]
+    struct Paper;
     #[doc = include_str!("../docs/rejected.md")]
     struct Rejected;
     #[doc = include_str!("../docs/web.md")]

@@ -7,6 +7,8 @@ mod case;
 mod cases;
 #[cfg(feature = "suite")]
 mod choices;
+#[cfg(all(feature = "paper", feature = "suite"))]
+mod counts;
 mod determinism;
 mod errors;
 mod fused;

@@ -93,7 +93,8 @@ impl<'s> Dispatch<'s> {
     }
 
     /// Runs every iteration of every loop. Otherwise [`Dispatch::counts_only`] counts loops whose iterations differ in nothing but a
-    /// constant distance of their addresses by running 64 iterations and the last few, which gives the same counts.
+    /// constant distance of their addresses by running 64 iterations and the last few. This gives the same counts; the sectors of
+    /// [`Counts::footprints`] may be a few more.
     #[must_use]
     pub fn every_iteration(mut self) -> Self {
         self.mode.extrapolates = false;

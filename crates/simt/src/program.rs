@@ -1,7 +1,7 @@
 //! Properties of a compiled program: the operations that matter, the registers that are the same for all lanes, the operations that
 //! addresses and control flow need, costs, and live registers.
 
-use crate::arithmetic::Cost;
+use crate::arithmetic::{Code, Cost};
 use crate::code::{Node, Op, Program, Register, Segment, Space, Val, each_segment, input};
 use crate::repetition::{Repetition, repetitions};
 
@@ -371,11 +371,19 @@ fn cost(program: &Program, segment: &Segment, varying: &[bool]) -> SegmentCost {
         };
         if let Op::Compute { code, to, from } = op {
             let counts = if varying[*to as usize] { &mut cost.vector } else { &mut cost.scalar };
-            // Compilers divide by a constant with a product, a shift and a sum.
-            if code.cost() == Cost::Division && matches!(from[1], Val::Const(_)) {
-                counts[3] += 1;
-                counts[2] += 2;
-                continue;
+            if code.cost() == Cost::Division {
+                let quotient = if *code == Code::URem { Code::UDiv } else { Code::SDiv };
+                let has_quotient = matches!(code, Code::URem | Code::SRem)
+                    && segment
+                        .ops
+                        .iter()
+                        .any(|op| matches!(op, Op::Compute { code, from: of, .. } if *code == quotient && of == from));
+                // Compilers divide by a constant with a product, a shift and a sum, and make a remainder of its quotient.
+                if has_quotient || matches!(from[1], Val::Const(_)) {
+                    counts[3] += 1;
+                    counts[2] += if has_quotient { 1 } else { 2 };
+                    continue;
+                }
             }
             let kind = match code.cost() {
                 Cost::MultiplyAdd => 0,
@@ -513,4 +521,59 @@ impl Liveness<'_> {
 
 fn unite(live: &mut [bool], other: &[bool]) {
     live.iter_mut().zip(other).for_each(|(a, &b)| *a |= b);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Shader;
+    use serde_json::Value;
+
+    /// Vector instructions of the loop at a line, with those of the loops inside: multiply-adds, and others.
+    fn instructions_of_loop(analysed: &Analysed, line: u32) -> Option<[u32; 2]> {
+        fn find(nodes: &[Node], line: u32) -> Option<&Node> {
+            nodes.iter().find_map(|node| match node {
+                Node::Loop { line: here, .. } if *here == line => Some(node),
+                Node::Loop { body, continuing, .. } => find(body, line).or_else(|| find(continuing, line)),
+                Node::If { accept, reject, .. } => find(accept, line).or_else(|| find(reject, line)),
+                Node::Scope(nodes) => find(nodes, line),
+                _ => None,
+            })
+        }
+        let found = find(&analysed.program.nodes, line)?;
+        let mut sum = [0; 2];
+        each_segment(std::slice::from_ref(found), &mut |segment| {
+            let [multiply_adds, floats, integers, products, divisions, _] = analysed.costs[segment.id].vector;
+            sum[0] += multiply_adds;
+            sum[1] += floats + integers + products + 20 * divisions;
+        });
+        Some(sum)
+    }
+
+    /// The main loops of conv1d's kernels have the instructions that an AMD compiler makes of them (Mesa's ACO for RDNA 2): the same
+    /// multiply-adds, and as many vector instructions within 30 %. So have the registers, within 14.
+    #[test]
+    fn main_loops_have_the_instructions_of_a_compiler() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/isa");
+        let read = |name: &str| std::fs::read_to_string(format!("{folder}/{name}")).expect("the file is there");
+        let known: Value = serde_json::from_str(&read("isa.json")).expect("it is JSON");
+        let mut compared = 0;
+        for shader in known["shaders"].as_array().expect("a list") {
+            let name = shader["name"].as_str().expect("a name");
+            let compiled = Shader::new(&read(shader["file"].as_str().expect("a file"))).expect("it is known");
+            let machine = &shader["families"]["navi21"];
+            let number = |value: &Value| value.as_u64().expect("a number") as f64;
+            let (live, registers) = (f64::from(compiled.analysed.live[0]), number(&machine["vgprs"]));
+            assert!(registers - live <= 14.0 && live - registers <= 8.0, "{name}: {live} of {registers} registers");
+            let Some(line) = shader["main_loop"]["line"].as_u64() else { continue };
+            // Two loops are unrolled into the loop around them.
+            let Some([multiply_adds, others]) = instructions_of_loop(&compiled.analysed, line as u32) else { continue };
+            let [theirs, other] = [&machine["main_loop"]["fma"], &machine["main_loop"]["valu_other"]].map(number);
+            assert_eq!(f64::from(multiply_adds), theirs, "{name}: multiply-adds");
+            let ratio = f64::from(multiply_adds + others) / (theirs + other);
+            assert!((0.7..1.3).contains(&ratio), "{name}: {ratio} times the vector instructions");
+            compared += 1;
+        }
+        assert_eq!(compared, 11);
+    }
 }

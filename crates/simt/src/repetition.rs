@@ -298,33 +298,28 @@ fn conditions(nodes: &[Node], each: &mut dyn FnMut(Val)) {
 /// Whether the first access to a home reads it. A write that not every iteration reaches counts as a read, since the home may then keep
 /// its value.
 fn first_access(nodes: &[Node], home: Register) -> Option<bool> {
+    let touches = |nodes: &[Node]| first_access(nodes, home).is_some();
     for node in nodes {
-        match node {
+        let inner = match node {
             Node::Segment(segment) => {
-                for op in &segment.ops {
-                    match op {
-                        Op::Copy { home: read, .. } if *read == home => return Some(true),
-                        Op::Move { home: written, .. } if *written == home => return Some(false),
-                        _ => {}
-                    }
+                let access = segment.ops.iter().find_map(|op| match op {
+                    Op::Copy { home: read, .. } if *read == home => Some(true),
+                    Op::Move { home: written, .. } if *written == home => Some(false),
+                    _ => None,
+                });
+                if access.is_some() {
+                    return access;
                 }
+                false
             }
-            Node::If { accept, reject, .. } => {
-                if first_access(accept, home).or_else(|| first_access(reject, home)).is_some() {
-                    return Some(true);
-                }
+            Node::If { accept: a, reject: b, .. } | Node::Loop { body: a, continuing: b, .. } => {
+                touches(a) || touches(b)
             }
-            Node::Loop { body, continuing, .. } => {
-                if first_access(body, home).or_else(|| first_access(continuing, home)).is_some() {
-                    return Some(true);
-                }
-            }
-            Node::Scope(nodes) => {
-                if first_access(nodes, home).is_some() {
-                    return Some(true);
-                }
-            }
-            _ => {}
+            Node::Scope(nodes) => touches(nodes),
+            _ => false,
+        };
+        if inner {
+            return Some(true);
         }
     }
     None

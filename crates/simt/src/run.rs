@@ -516,7 +516,8 @@ impl<'p, const N: usize> Machine<'p, N> {
             let advance = counter.wrapping_sub(state.counter);
             let remaining = self.remaining(state.repetition, counter, advance);
             let periods = remaining / period;
-            if periods > 0 {
+            // For few periods the sectors that are found again would weigh too much.
+            if periods >= 4 {
                 self.multiply(&before, state.repetition, periods);
             }
         }

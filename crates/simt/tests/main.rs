@@ -3,6 +3,7 @@
 
 mod counts;
 mod faults;
+mod fidelity;
 mod hostile;
 mod ladder;
 mod ordinary;
