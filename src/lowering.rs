@@ -238,8 +238,12 @@ impl Correlate {
         ]
     }
 
-    /// Samples of an input row that `positions` neighbouring positions read.
+    /// Samples of an input channel that `positions` neighbouring positions read. Positions beyond a row are those of the next batch item.
     pub(crate) fn samples_of(&self, positions: f64) -> f64 {
+        let row = f64::from(self.positions().max(1));
+        if positions > row {
+            return positions / row * self.samples_of(row);
+        }
         let taps = self.mean_taps();
         let reach = (taps - 1.0).max(0.0) * f64::from(self.tap_step.unsigned_abs());
         let covered = positions * f64::from(self.in_step.unsigned_abs()) + reach;

@@ -259,7 +259,7 @@ impl TexelLayout {
         let active =
             (all.tiles / subgroup.min(along)).ceil() * subgroup.min(along) / ((all.tiles / along).ceil() * along);
         let steps = all.steps * active * active_rows(c.rows, self.tile, subgroup / along);
-        let (_, samples) = self.samples(c);
+        let (taps, samples) = self.samples(c);
         let [inputs, weights, outputs] = c.elements();
         let texel = f64::from(TEXEL);
         let texels = |count: f64, distance: u32| Loads {
@@ -268,9 +268,9 @@ impl TexelLayout {
             distance: f64::from(distance.saturating_mul(TEXEL)),
             sharing: 1.0,
         };
-        // Taps of neighbouring positions that read one sample fetch it once.
-        let of_workgroup = along * f64::from(positions);
-        let shared = c.samples_of(of_workgroup) / (of_workgroup * c.mean_taps()).max(1.0);
+        // A workgroup fetches the samples of its positions once, of each unit.
+        let units = steps / f64::from(LANES) / f64::from(taps.max(1));
+        let fetched = units * c.samples_of(along * f64::from(positions));
         let distance = self.walk.distance(c.in_step.unsigned_abs().div_ceil(self.texel_step.max(1)));
         // The lanes of a row share its weights, and fetch them once a workgroup.
         let weights_of_lane = f64::from(rows.min(c.rows));
@@ -287,8 +287,7 @@ impl TexelLayout {
             multiply_adds: steps * texel * f64::from(rows * positions),
             loads: [Loads { sharing: (subgroup / along).max(1.0), ..texels(steps * samples, distance) }, factors],
             stores: Loads::apart(all.lanes * f64::from(rows * positions), self.walk.distance(c.out_step)),
-            fetched: texel * (steps * samples * shared / f64::from(lanes_rows) + steps * weights_of_lane / along)
-                + outputs,
+            fetched: texel * (fetched + steps * weights_of_lane / along) + outputs,
             memory: texel * (all.input + all.weight) + outputs,
             waits: steps,
             ..Tally::default()
