@@ -8,7 +8,7 @@
 //! use conv1d::paper::simt::Memory;
 //!
 //! let plan = Conv1d::new(8, 16, 3).plan(Operation::Forward, [1, 8, 500], &Caps::WEBGPU)?;
-//! let run = plan.on_paper(&Paper::default())?;
+//! let run = plan.on_paper(&Paper::default().checked())?;
 //! for dispatch in &run.dispatches {
 //!     assert!(dispatch.report.faults.is_empty());
 //!     let stores = dispatch.report.counts.accesses(Memory::Storage, true);
@@ -42,7 +42,8 @@ enum Depth {
 /// A function that changes the text of the shader of this name.
 type Edit = Arc<dyn Fn(&str, String) -> String + Send + Sync>;
 
-/// How plans are run on paper. It keeps the shaders that it compiled, so that one value serves many plans best.
+/// How plans are run on paper. [`Paper::default`] counts, with subgroups of 32, and finds indices out of bounds; [`Paper::checked`] looks
+/// for races and unwritten memory too. It keeps the shaders that it compiled, so that one value serves many plans best.
 #[derive(Clone)]
 pub struct Paper {
     subgroup: u32,

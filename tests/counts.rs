@@ -20,6 +20,8 @@ const HEAD: &str = "# Counts of the planner's choices. `make counts` writes this
 # banks: cycles of workgroup memory for each one that is needed without conflicts
 # reads: bytes of the input that are asked for, for each byte of it (the output gradient, for an input gradient)
 # A star marks a number over its target: idle 0.2, work 1.25, loads and stores 1.5, banks 1.1.
+# The numbers are estimates from four workgroups of each dispatch. `work` is below 1 where taps that meet only padding are left out;
+# `reads` is small where columns or textures are read in place of the input.
 ";
 
 /// Rows of an operation on a class of devices: name, variant, numbers.

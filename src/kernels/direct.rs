@@ -213,7 +213,7 @@ impl DirectLayout {
             multiply_adds: all_taps * f64::from(rows * positions),
             loads: [samples, weights],
             stores: Loads::apart(all.lanes * f64::from(rows * positions), self.walk.distance(c.out_step)),
-            fetched: workgroups * (samples_fetched + weights_fetched) + outputs,
+            fetched: workgroups * (samples_fetched + weights_fetched),
             memory: inputs + weight_elements + outputs,
             waits: all_taps * (1.0 + all.samples),
             ..Tally::default()
@@ -467,8 +467,7 @@ impl Stretches {
                 stores: Loads::apart(lanes * splits * f64::from(rows * taps), taps),
                 fetched: workgroups
                     * (rows_fetched * f64::from(c.stride) + f64::from(rows))
-                    * (c.terms() as f64 / splits)
-                    + outputs * splits,
+                    * (c.terms() as f64 / splits),
                 memory: narrow + wide + outputs * splits,
                 waits: positions * (1.0 + samples),
                 ..Tally::default()

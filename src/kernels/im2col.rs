@@ -141,7 +141,7 @@ impl GemmTile {
             staged_words: taps * (rows + positions)
                 + staged_weights * conflicts(self.rows * SIDE)
                 + staged_columns * if product.tile == COLUMNS { conflicts(COLUMNS) } else { 1.0 },
-            fetched: loaded + product.outputs * product.splits,
+            fetched: loaded,
             memory: product.columns + product.outputs * product.splits,
             barriers: taps / invocations / f64::from(DEPTH) * 2.0,
             // A loop stages the weights, and the columns of a gradient; the columns of a product are loaded at once.
@@ -156,7 +156,7 @@ impl GemmTile {
             divisions: product.columns,
             loads: [Loads::apart(product.columns, product.in_step), Loads::default()],
             stores: Loads::apart(product.columns, 1),
-            fetched: 2.0 * product.columns,
+            fetched: product.columns,
             memory: product.columns + product.inputs,
             waits: product.columns,
             ..Tally::default()

@@ -71,7 +71,7 @@ pub(super) fn tally(c: &Correlate, tile_rows: u32) -> Tally {
         divisions: 3.0 * lanes,
         loads: [Loads::apart(lanes, distance), Loads::default()],
         stores: Loads::apart(lanes, 1),
-        fetched: lanes * (1.0 + f64::from(distance.min(8))),
+        fetched: lanes * f64::from(distance.min(8)),
         memory: 2.0 * elements,
         waits: lanes,
         ..Tally::default()

@@ -131,7 +131,7 @@ pub(super) struct Tally {
     /// Loads and stores of workgroup memory, and their words.
     pub(super) staged: f64,
     pub(super) staged_words: f64,
-    /// Elements that each workgroup loads or stores, each counted once a workgroup.
+    /// Elements that each workgroup loads, each counted once a workgroup.
     pub(super) fetched: f64,
     /// Elements that all workgroups load or store, each counted once.
     pub(super) memory: f64,

@@ -419,7 +419,7 @@ pub(super) fn second_pass(outputs: f64, splits: f64) -> Vec<Tally> {
         integers: lanes * (20.0 + 4.0 * splits),
         loads: [Loads::apart(lanes * splits, 1), Loads::default()],
         stores: Loads::apart(lanes, 1),
-        fetched: outputs * (splits + 1.0),
+        fetched: outputs * splits,
         memory: outputs * (splits + 1.0),
         waits: lanes * (2.0 + splits / 8.0),
         ..Tally::default()

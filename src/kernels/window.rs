@@ -232,8 +232,7 @@ impl WindowLayout {
             staged_words: from_staged,
             fetched: all.workgroups
                 * (sequences * f64::from(self.samples) * f64::from(c.in_step.unsigned_abs().min(8))
-                    + f64::from(4 * rows.div_ceil(4)) * taps)
-                + outputs,
+                    + f64::from(4 * rows.div_ceil(4)) * taps),
             memory: inputs + weights + outputs,
             barriers: all.workgroups * (2.0 * stages + 2.0 * sums / f64::from(STAGED / LANES)),
             waits: all.lanes * (sequences * staged + steps),

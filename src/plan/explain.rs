@@ -1,6 +1,7 @@
 //! A plan as text: its operation, its candidates, and the reason for the choice.
 
 use super::{Candidate, Plan};
+use crate::caps::DeviceClass;
 use crate::geometry::{Activation, Operation, Residual, Shapes};
 use crate::kernels::Prediction;
 use crate::kernels::program::Resource;
@@ -61,8 +62,14 @@ impl Plan {
     fn summary(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.dispatches();
         let dispatches = if count == 1 { "dispatch" } else { "dispatches" };
-        let (class, workspace) = (self.caps.class, size(self.workspace_bytes()));
-        write!(f, "{} on a {class:?} device, {count} {dispatches}, {workspace} of workspace", self.variant)
+        let device = match self.caps.class {
+            DeviceClass::Software => "a software device",
+            DeviceClass::Integrated => "an integrated device",
+            DeviceClass::Discrete => "a discrete device",
+            DeviceClass::Unknown => "an unknown device",
+        };
+        let workspace = size(self.workspace_bytes());
+        write!(f, "{} on {device}, {count} {dispatches}, {workspace} of workspace", self.variant)
     }
 
     fn dispatch_lines(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

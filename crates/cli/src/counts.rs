@@ -9,29 +9,50 @@ use conv1d::{Caps, Plan};
 /// Workgroups of a dispatch that are run.
 const SAMPLED: u32 = 24;
 
+/// Lanes of a subgroup of lavapipe with vectors of 256 bits.
+const SOFTWARE_SUBGROUP: u32 = 8;
+
 /// Prints the counts of every dispatch and its time on the model of the plan's device. False if a dispatch has a fault.
 pub(crate) fn print(plan: &Plan) -> Outcome {
-    let model = plan.caps().model.or(Caps::WEBGPU.model).ok_or("no device model")?;
-    let paper = Paper::default().checked().subgroup(model.subgroup.value).workgroups(Workgroups::Sample(SAMPLED));
+    let model = plan.caps().model;
+    let subgroup = model.map_or(SOFTWARE_SUBGROUP, |model| model.subgroup.value);
+    let paper = Paper::default().checked().subgroup(subgroup).workgroups(Workgroups::Sample(SAMPLED));
     let run = plan.on_paper(&paper).map_err(|e| e.to_string())?;
-    say!("  on paper: counts for subgroups of {}, times on a model of {}", model.subgroup.value, model.title);
-    let mut seconds = 0.0;
+    let times = match model {
+        None => "no times, since a software adapter has no device model".to_owned(),
+        Some(model) if *plan.caps() == Caps::of_model(model) => format!("times on a model of {}", model.title),
+        Some(model) => format!("times as on {}, which stands for the device", model.title),
+    };
+    say!(
+        "  on paper: counts for subgroups of {subgroup}; {times}; lines are those of --wgsl, counted from each shader's name"
+    );
+    let (mut seconds, mut packing) = (0.0, 0.0);
     for dispatch in &run.dispatches {
-        seconds += print_dispatch(dispatch, model);
+        print_dispatch(dispatch);
+        if let Some(model) = model {
+            let time = print_time(dispatch, model);
+            seconds += time;
+            packing += if dispatch.packs { time } else { 0.0 };
+        }
     }
-    if run.dispatches.len() > 1 {
+    if packing > 0.0 {
+        say!(
+            "    all dispatches: {:.1} us, {:.1} us without packing the weight",
+            seconds * 1e6,
+            (seconds - packing) * 1e6
+        );
+    } else if run.dispatches.len() > 1 && model.is_some() {
         say!("    all dispatches: {:.1} us", seconds * 1e6);
     }
-    let mut clean = true;
-    for fault in run.faults() {
-        clean = false;
-        say!("    fault: {fault}");
+    let faults: Vec<String> = run.faults().map(ToString::to_string).collect();
+    faults.iter().for_each(|fault| say!("    fault: {fault}"));
+    if faults.is_empty() {
+        say!("    no faults in the workgroups that were run");
     }
-    Ok(clean)
+    Ok(faults.is_empty())
 }
 
-/// Prints a dispatch, and returns its predicted seconds.
-fn print_dispatch(dispatch: &PaperDispatch, model: &Model) -> f64 {
+fn print_dispatch(dispatch: &PaperDispatch) {
     let counts = &dispatch.report.counts;
     let once = if dispatch.packs { ", once per weight" } else { "" };
     let run = match counts.counted as f64 {
@@ -43,15 +64,14 @@ fn print_dispatch(dispatch: &PaperDispatch, model: &Model) -> f64 {
     let (lanes, scalars) = (&counts.lanes, &counts.scalars);
     let rest = lanes.total() - lanes.multiply_adds;
     say!(
-        "      {} multiply-adds, {} other operations of lanes, {} of subgroups; {:.0} % of lanes idle",
+        "      {} multiply-adds and {} other operations of lanes, {} shared by all lanes of a subgroup; {:.0} % of lanes idle",
         count(lanes.multiply_adds),
         count(rest),
         count(scalars.total()),
         100.0 * counts.idle()
     );
-    for (memory, name) in
-        [(Memory::Storage, "storage"), (Memory::Texture, "textures"), (Memory::Workgroup, "workgroup memory")]
-    {
+    let kinds = [(Memory::Storage, "storage"), (Memory::Texture, "textures"), (Memory::Workgroup, "workgroup memory")];
+    for (memory, name) in kinds {
         for (stores, what) in [(false, "loads"), (true, "stores")] {
             let accesses = counts.accesses(memory, stores);
             if accesses.requests > 0.0 {
@@ -62,16 +82,16 @@ fn print_dispatch(dispatch: &PaperDispatch, model: &Model) -> f64 {
     for (variable, footprint) in counts.footprints.iter().filter(|(name, _)| *name != "params") {
         let loads = counts.variable(variable, false);
         if loads.bytes > 0.0 {
-            let fetched = 32.0 * footprint.workgroup_sectors;
+            let fetched = 32.0 * footprint.loaded_sectors;
             say!(
-                "      {variable}: each byte loaded {:.1} times; workgroups fetch it {:.1} times",
+                "      {variable}: each byte asked for {:.1} times; workgroups fetch it {:.1} times",
                 loads.bytes / footprint.bytes,
                 fetched / footprint.bytes
             );
         }
     }
     say!(
-        "      {} barriers, {} waits for loads, at most {} loop iterations; {} registers and {} bytes of workgroup memory at least",
+        "      {} barriers, {} waits for loads, at most {} iterations of all loops of an invocation; {} registers, {} bytes of workgroup memory",
         count(counts.barriers),
         count(counts.waits),
         count(counts.most_iterations),
@@ -79,9 +99,6 @@ fn print_dispatch(dispatch: &PaperDispatch, model: &Model) -> f64 {
         counts.workgroup_bytes
     );
     print_scattered(counts);
-    let estimate = counts.estimate(model);
-    say!("      {}", time(&estimate));
-    estimate.seconds()
 }
 
 /// The places whose accesses move much more than is asked for, or wait for each other.
@@ -94,7 +111,7 @@ fn print_scattered(counts: &Counts) {
         }
         let scattered = accesses.sector_bytes_per_byte();
         if site.memory == Memory::Storage && accesses.uniform < accesses.requests && scattered > 2.0 {
-            say!("      line {line}: {what} {variable} move {scattered:.1} bytes for each one");
+            say!("      line {line}: {what} {variable} move {scattered:.1} bytes for each byte asked for");
         }
     }
 }
@@ -106,7 +123,7 @@ fn access(memory: Memory, accesses: &Accesses) -> String {
         _ => {
             let uniform = 100.0 * accesses.uniform / accesses.requests;
             format!(
-                "{requests} requests ({uniform:.0} % of one address), {} sectors, {:.2} bytes moved for each one",
+                "{requests} requests ({uniform:.0} % of one address), {} sectors, {:.2} bytes moved for each byte asked for",
                 count(accesses.sectors),
                 accesses.sector_bytes_per_byte()
             )
@@ -114,16 +131,19 @@ fn access(memory: Memory, accesses: &Accesses) -> String {
     }
 }
 
-fn time(estimate: &Estimate) -> String {
+/// Prints the predicted time of a dispatch and its causes, and returns its seconds.
+fn print_time(dispatch: &PaperDispatch, model: &Model) -> f64 {
+    let estimate: Estimate = dispatch.report.counts.estimate(model);
     let parts = estimate.parts().map(|(name, seconds)| format!("{name} {:.1}", seconds * 1e6)).join(", ");
-    format!(
-        "{:.1} us, bound by {} ({parts}, launch {:.1}; {} workgroups a processor, balance {:.2})",
+    say!(
+        "      {:.1} us, bound by {} ({parts}, launch {:.1}; {} workgroups a processor, balance {:.2})",
         estimate.seconds() * 1e6,
         estimate.bound(),
         estimate.launch * 1e6,
         estimate.resident,
         estimate.balance
-    )
+    );
+    estimate.seconds()
 }
 
 /// A count in a readable unit.

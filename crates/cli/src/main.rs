@@ -46,7 +46,8 @@ enum Command {
     Adapters,
     /// Explains the plan of a layer
     Explain(explain::Options),
-    /// Compares the planner's choices with the best variants, by counts of their dispatches and device models
+    /// Compares the planner's choices in three operations with the best variants, by counts of their dispatches and device models (no GPU is
+    /// measured); fails if fewer than nine in ten are within 15 %
     Planner(planner::Options),
     /// Writes all shaders, each with the parts that it uses, into a folder for editors and other tools
     Shaders(shaders::Options),

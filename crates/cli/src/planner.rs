@@ -15,10 +15,10 @@ pub(crate) struct Options {
     #[command(flatten)]
     selection: Selection,
     /// Models of devices; all if none is named
-    #[arg(long, value_delimiter = ',', value_parser = model)]
+    #[arg(long, value_delimiter = ',', value_parser = model, value_name = "NAME,...")]
     devices: Vec<&'static Model>,
     /// Workgroups of each dispatch that are run
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
     workgroups: u32,
     /// Print every row, not only those where the choice is slower
     #[arg(long)]
@@ -29,7 +29,7 @@ pub(crate) struct Options {
 }
 
 fn model(name: &str) -> Result<&'static Model, String> {
-    conv1d::models::model(name).ok_or_else(|| {
+    conv1d::models::model(name.trim().to_lowercase().as_str()).ok_or_else(|| {
         let known: Vec<&str> = MODELS.iter().map(|model| model.name).collect();
         format!("expected one of {}", known.join(", "))
     })
@@ -67,17 +67,23 @@ impl Row {
 }
 
 pub(crate) fn run(options: &Options) -> Outcome {
-    let devices = if options.devices.is_empty() { MODELS.to_vec() } else { options.devices.clone() };
+    let mut devices = if options.devices.is_empty() { MODELS.to_vec() } else { options.devices.clone() };
+    devices.sort_by_key(|device| MODELS.iter().position(|model| model == device));
+    devices.dedup();
     let layers = options.selection.layers()?.into_iter();
     let work: Vec<(LayerSpec, Operation)> =
         layers.flat_map(|layer| Op::ALL.map(|op| (layer.clone(), op.operation()))).collect();
     let paper = Paper::default().workgroups(Workgroups::Sample(options.workgroups));
     let (next, rows, errors) = (Mutex::new(work.into_iter()), Mutex::new(Vec::new()), Mutex::new(Vec::new()));
+    let lines: Mutex<Vec<String>> = Mutex::default();
     let one = || {
         loop {
             let Some((layer, operation)) = next.lock().ok().and_then(|mut next| next.next()) else { return };
             match compare(&layer, operation, &devices, &paper, options.variants) {
-                Ok(new) => drop(rows.lock().map(|mut rows| rows.extend(new))),
+                Ok((new, more)) => {
+                    drop(rows.lock().map(|mut rows| rows.extend(new)));
+                    drop(lines.lock().map(|mut lines| lines.extend(more)));
+                }
                 Err(error) => drop(errors.lock().map(|mut errors| errors.push(format!("{}: {error}", layer.name)))),
             }
         }
@@ -86,6 +92,18 @@ pub(crate) fn run(options: &Options) -> Outcome {
     std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(one))));
     if let Some(error) = errors.into_inner().unwrap_or_default().into_iter().next() {
         return Err(error);
+    }
+    let mut lines = lines.into_inner().unwrap_or_default();
+    if !lines.is_empty() {
+        lines.sort();
+        say!(
+            "device, layer, operation, variant; microseconds by the counts (in parentheses as predicted) of arithmetic, of"
+        );
+        say!(
+            "what other causes take longer, of the other dispatches; then the causes. Variants predicted at over {HOPELESS} times the"
+        );
+        say!("choice are left out.");
+        lines.iter().for_each(|line| say!("{line}"));
     }
     let rows = rows.into_inner().unwrap_or_default();
     Ok(print(&devices, rows, options.all))
@@ -98,10 +116,10 @@ fn compare(
     devices: &[&'static Model],
     paper: &Paper,
     variants: bool,
-) -> Result<Vec<Row>, String> {
+) -> Result<(Vec<Row>, Vec<String>), String> {
     let (geometry, _) = layer.layer().map_err(|e| e.to_string())?;
     let mut counted: Vec<(Plan, u32, Vec<Counts>)> = Vec::new();
-    let mut rows = Vec::new();
+    let (mut rows, mut lines) = (Vec::new(), Vec::new());
     for &device in devices {
         let caps = Caps::of_model(device);
         let plan = |options: &PlanOptions| Plan::new(geometry, operation, layer.input(), &caps, options);
@@ -125,7 +143,8 @@ fn compare(
             };
             let estimates: Vec<_> = counts.iter().map(|counts| counts.estimate(device)).collect();
             if variants {
-                print_variant(device, layer, &plan, candidate.predicted, &counts);
+                let chosen = plan.variant() == chosen.variant();
+                lines.extend(variant_line(device, layer, &plan, candidate.predicted, &counts, chosen));
             }
             let longest = estimates.iter().max_by(|a, b| a.seconds().total_cmp(&b.seconds()));
             times.push(Timed {
@@ -141,38 +160,48 @@ fn compare(
             rows.push(Row { device: device.name, layer: layer.name.clone(), operation, chosen, best });
         }
     }
-    Ok(rows)
+    Ok((rows, lines))
 }
 
-/// Prints the parts of a variant's time: arithmetic, other causes and dispatches beside the main one, each by the counts and, in
-/// parentheses, as predicted; then the causes of the main dispatch.
-fn print_variant(device: &Model, layer: &LayerSpec, plan: &Plan, predicted: Prediction, counts: &[Counts]) {
+/// The parts of a variant's time: arithmetic, other causes and dispatches beside the main one, each by the counts and, in parentheses, as
+/// predicted; then the causes of the main dispatch.
+fn variant_line(
+    device: &Model,
+    layer: &LayerSpec,
+    plan: &Plan,
+    predicted: Prediction,
+    counts: &[Counts],
+    chosen: bool,
+) -> Option<String> {
     let estimates: Vec<Estimate> = counts.iter().map(|counts| counts.estimate(device)).collect();
     let work = |counts: &Counts| counts.lanes.multiply_adds + counts.lanes.floats;
     let most = counts.iter().zip(&estimates).max_by(|a, b| work(a.0).total_cmp(&work(b.0)));
-    let Some((_, main)) = most else { return };
+    let (_, main) = most?;
     let sums = main.arithmetic.max(main.issue);
     let rest: f64 = estimates.iter().map(|e| e.seconds() - e.launch).sum::<f64>() - (main.seconds() - main.launch);
     let pair = |counted: f64, predicted: f64| format!("{:.1} ({:.1})", counted * 1e6, predicted * 1e6);
     let causes = main.parts().map(|(name, seconds)| format!("{name} {:.1}", seconds * 1e6)).join(", ");
-    say!(
-        "{:<13} {:<22} {:<15} {:<13} {:<18} {:<18} {:<18} {causes}",
+    Some(format!(
+        "{:<13} {:<22} {:<15} {:<13} {:<18} {:<18} {:<18} {causes}{}",
         device.name,
         layer.name,
         plan.operation().name(),
         plan.variant().to_string(),
         pair(sums, predicted.sums),
         pair(main.seconds() - main.launch - sums, predicted.loads),
-        pair(rest, predicted.packing)
-    );
+        pair(rest, predicted.packing),
+        if chosen { ", chosen" } else { "" }
+    ))
 }
 
 /// Prints the rows in which the choice is slower, and how many there are. True if nine in ten choices are within the tolerance.
 fn print(devices: &[&'static Model], mut rows: Vec<Row>, all: bool) -> bool {
     rows.sort_by(|a, b| b.ratio().total_cmp(&a.ratio()));
-    say!(
-        "microseconds by the counts (in parentheses as the planner predicted): the choice, the best variant, their ratio"
-    );
+    if rows.iter().any(|row| all || row.ratio() > TOLERATED) {
+        say!("microseconds by the counts (in parentheses as predicted): the choice, the best variant, their ratio");
+    } else {
+        say!("no choice takes over {:.0} % longer than the best variant", 100.0 * (TOLERATED - 1.0));
+    }
     for row in rows.iter().filter(|row| all || row.ratio() > TOLERATED) {
         let timed = |t: &Timed| format!("{} {:.1} ({:.1}) {}", t.variant, t.seconds * 1e6, t.predicted * 1e6, t.bound);
         say!(
@@ -199,7 +228,7 @@ fn summary(name: &str, rows: &[&Row]) -> f64 {
     let mean = |of: &dyn Fn(&Row) -> f64| (rows.iter().map(|row| of(row).ln()).sum::<f64>() / count).exp();
     let off = |t: &Timed| (t.predicted / t.seconds).max(t.seconds / t.predicted);
     say!(
-        "{name:<14} {} rows, {:.1} % within {:.0} % of the best variant, geometric mean {:.3}, worst {:.2}; predictions are off by a factor of {:.2}",
+        "{name:<14} {} rows, {:.1} % within {:.0} % of the best variant, geometric mean {:.3}, worst {:.2}; predictions differ from the times by counts by a factor of {:.2}",
         rows.len(),
         100.0 * near,
         100.0 * (TOLERATED - 1.0),

@@ -61,7 +61,7 @@ pub struct Work {
     pub stores: f64,
     /// Sectors of each of these stores.
     pub store_sectors: f64,
-    /// Sectors that each workgroup loads or stores, each counted once a workgroup.
+    /// Sectors that each workgroup loads, each counted once a workgroup.
     pub fetched_sectors: f64,
     /// Bytes of memory that are used, each counted once.
     pub memory_bytes: f64,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 /// Operations of each kind.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Operations {
-    /// Calls of `fma`.
+    /// Multiply-adds: calls of `fma`, and sums of a product that nothing else uses, which compilers join.
     pub multiply_adds: f64,
     /// Other operations on floats, without those below.
     pub floats: f64,
@@ -133,7 +133,10 @@ pub struct Site {
 /// The memory that a dispatch uses of a variable.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Footprint {
-    /// Sectors of 32 bytes that each workgroup touches, summed over the workgroups: those that pass the first-level cache at least.
+    /// Sectors of 32 bytes that each workgroup loads, each counted once a workgroup, of all workgroups: those that the first-level cache
+    /// must fetch.
+    pub loaded_sectors: f64,
+    /// The same for all sectors that a workgroup loads or stores.
     pub workgroup_sectors: f64,
     /// Sectors that the counted workgroups touch. Those of all workgroups, where all were counted.
     pub sectors: f64,
@@ -239,20 +242,21 @@ impl Counts {
             shared_sectors: loads.uniform_sectors,
             stores: stores.requests,
             store_sectors: stores.sectors,
-            fetched_sectors: footprints.clone().map(|footprint| footprint.workgroup_sectors).sum(),
+            fetched_sectors: footprints.clone().map(|footprint| footprint.loaded_sectors).sum(),
             memory_bytes: footprints.map(|footprint| self.bytes_used(footprint)).sum(),
             barriers: self.barriers,
             waits: self.waits,
         }
     }
 
-    /// The predicted time on a device. The counts should be those for subgroups of `model.subgroup` lanes.
+    /// The predicted time on a device. The counts should be those for subgroups of `model.subgroup` lanes: with fewer lanes a subgroup, as
+    /// many instructions do less.
     pub fn estimate(&self, model: &Model) -> Estimate {
         Estimate::new(&self.work(), model)
     }
 
-    /// Bytes of a variable that are used, each counted once. Where only some workgroups were run, they are taken to share nothing, up to
-    /// the bytes that are bound.
+    /// Bytes of a variable that are used, each counted once. Where only some workgroups were run, they are taken to share nothing, so that
+    /// the bytes may be too many, up to those that are bound.
     fn bytes_used(&self, footprint: &Footprint) -> f64 {
         let all_counted = self.counted as f64 >= self.workgroups;
         let sectors = if all_counted { footprint.sectors } else { footprint.workgroup_sectors };

@@ -109,7 +109,7 @@ impl<'s> Dispatch<'s> {
         self
     }
 
-    /// Sets the most iterations of a loop. More are a fault, and the loop ends.
+    /// Sets the most iterations of a loop, 2^24 without this. More are a fault, and the loop ends.
     #[must_use]
     pub fn most_iterations(mut self, most: u64) -> Self {
         self.mode.most_iterations = most;
@@ -168,8 +168,9 @@ impl<'s> Dispatch<'s> {
             let of_workgroup = machine.run(id);
             counts.plus(&of_workgroup, stands_for);
             counts.counted += 1;
-            machine.take_sectors(&mut |variable, sectors| {
-                footprints[variable].workgroup_sectors += sectors as f64 * stands_for;
+            machine.take_sectors(&mut |variable, [loaded, touched]| {
+                footprints[variable].loaded_sectors += loaded as f64 * stands_for;
+                footprints[variable].workgroup_sectors += touched as f64 * stands_for;
             });
         }
         for (index, variable) in program.variables.iter().enumerate() {

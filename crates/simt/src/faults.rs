@@ -13,7 +13,8 @@ pub enum FaultKind {
         /// The number of elements.
         count: u64,
     },
-    /// A read of workgroup memory that no invocation wrote.
+    /// A read of workgroup memory that no invocation wrote. WGSL has zeros there, but wgpu can be told not to write them
+    /// (`ShaderRuntimeChecks`), and programs rarely mean to read them.
     Uninitialised {
         /// The word of the variable.
         word: u64,
@@ -25,7 +26,8 @@ pub enum FaultKind {
         /// Local index of the other invocation.
         other: u64,
     },
-    /// Two invocations of a dispatch access one word of storage, and one of them writes.
+    /// Two invocations of a dispatch access one word of storage, and one of them writes. Those of one workgroup may do so with a
+    /// `storageBarrier` between. Two that write the same value are a race too.
     StorageRace {
         /// The word of the variable.
         word: u64,
@@ -87,7 +89,10 @@ impl fmt::Display for Fault {
                 )?;
             }
             FaultKind::StorageRace { word, other } => {
-                write!(f, "lane {lane} {access} word {word} of {variable}, which invocation {other} accessed too")?;
+                write!(
+                    f,
+                    "lane {lane} {access} word {word} of {variable}, which invocation {other} of the dispatch accessed too"
+                )?;
             }
             FaultKind::NonUniformBarrier { reached, expected } => {
                 write!(f, "{reached} of {expected} lanes reach a barrier, the first is lane {lane}")?;

@@ -178,10 +178,11 @@ pub(crate) fn analyse(program: Program) -> Analysed {
     }
     let varying = varying(&program);
     let (needed, contents_needed) = needed(&program, &segments);
+    let joined = joined_products(&program, &segments);
     let mut costs = vec![SegmentCost::default(); program.segments];
     let mut index_ops = vec![Vec::new(); program.segments];
     for segment in &segments {
-        costs[segment.id] = cost(&program, segment, &varying);
+        costs[segment.id] = cost(&program, segment, &varying, &joined);
         let wanted = |op: &Op| match op {
             Op::Check { .. } | Op::Load { .. } | Op::Store { .. } | Op::Atomic { .. } => true,
             Op::TexelLoad { .. } | Op::TexelStore { .. } => true,
@@ -361,7 +362,35 @@ fn needed(program: &Program, segments: &[&Segment]) -> (Vec<bool>, Vec<bool>) {
     }
 }
 
-fn cost(program: &Program, segment: &Segment, varying: &[bool]) -> SegmentCost {
+/// Products of floats that only one sum uses, and nothing else. Compilers make a multiply-add of both, which WGSL allows.
+fn joined_products(program: &Program, segments: &[&Segment]) -> Vec<bool> {
+    let mut uses = vec![0_u32; program.registers as usize];
+    let mut product = vec![false; program.registers as usize];
+    let mut count = |val: Val| {
+        if let Val::Reg(register) = val {
+            uses[register as usize] += 1;
+        }
+    };
+    conditions(&program.nodes, &mut count);
+    for op in segments.iter().flat_map(|segment| &segment.ops) {
+        op.operands(&mut count);
+        if let Op::Compute { code: Code::FMul, to, .. } = op {
+            product[*to as usize] = true;
+        }
+    }
+    let mut joined = vec![false; program.registers as usize];
+    for op in segments.iter().flat_map(|segment| &segment.ops) {
+        if let Op::Compute { code: Code::FAdd | Code::FSub, from: [a, b, _], .. } = op {
+            let product = |val: &&Val| matches!(val, Val::Reg(r) if product[*r as usize] && uses[*r as usize] == 1);
+            if let Some(Val::Reg(register)) = [a, b].into_iter().find(product) {
+                joined[*register as usize] = true;
+            }
+        }
+    }
+    joined
+}
+
+fn cost(program: &Program, segment: &Segment, varying: &[bool], joined: &[bool]) -> SegmentCost {
     let mut cost = SegmentCost { iterations: segment.iterations, ..SegmentCost::default() };
     for op in &segment.ops {
         cost.waits |= match op {
@@ -371,6 +400,14 @@ fn cost(program: &Program, segment: &Segment, varying: &[bool]) -> SegmentCost {
         };
         if let Op::Compute { code, to, from } = op {
             let counts = if varying[*to as usize] { &mut cost.vector } else { &mut cost.scalar };
+            if *code == Code::FMul && joined[*to as usize] {
+                continue;
+            }
+            let of_product = |val: &Val| matches!(val, Val::Reg(register) if joined[*register as usize]);
+            if matches!(code, Code::FAdd | Code::FSub) && from[..2].iter().any(of_product) {
+                counts[0] += 1;
+                continue;
+            }
             if code.cost() == Cost::Division {
                 let quotient = if *code == Code::URem { Code::UDiv } else { Code::SDiv };
                 let has_quotient = matches!(code, Code::URem | Code::SRem)

@@ -5,7 +5,7 @@ use crate::arithmetic::{Code, Fma, evaluate, evaluate_lanes};
 use crate::code::{Access, AtomicCode, Count, Node, Op, Register, Segment, Space, Val, input};
 use crate::counts::{Accesses, Counts, Memory, Site};
 use crate::faults::{Fault, FaultKind};
-use crate::memory::{Buffer, Resource, Sectors, Touched, Touches};
+use crate::memory::{Buffer, Resource, Sectors, Texture, Touched, Touches};
 use crate::program::Analysed;
 use crate::repetition::{PERIOD, Repetition};
 use std::collections::BTreeMap;
@@ -73,7 +73,7 @@ struct Repeated<'p> {
 struct Progress {
     executions: Vec<[u64; 3]>,
     accesses: Vec<Accesses>,
-    sectors: Vec<u64>,
+    sectors: Vec<[u64; 2]>,
     numbers: [u64; 3],
     homes: Vec<Box<[u32]>>,
 }
@@ -99,11 +99,31 @@ pub(crate) struct Mode {
     pub(crate) most_iterations: u64,
 }
 
+/// Sectors of a variable that the running workgroup loads, and those that it touches.
+#[derive(Debug, Default)]
+struct WorkgroupSectors {
+    loaded: Sectors,
+    touched: Sectors,
+}
+
+impl WorkgroupSectors {
+    fn insert(&mut self, sector: u64, stores: bool) {
+        self.touched.insert(sector);
+        if !stores {
+            self.loaded.insert(sector);
+        }
+    }
+
+    fn len(&self) -> [u64; 2] {
+        [self.loaded.len(), self.touched.len()]
+    }
+}
+
 /// A workgroup variable, or what is bound to another.
 #[derive(Debug)]
 enum Bound {
-    Buffer { buffer: Buffer, touches: Touches, sectors: Sectors, all_sectors: Sectors },
-    Texture { texture: crate::memory::Texture, touches: Touches, sectors: Sectors, all_sectors: Sectors },
+    Buffer { buffer: Buffer, touches: Touches, sectors: WorkgroupSectors, all_sectors: Sectors },
+    Texture { texture: Texture, touches: Touches, sectors: WorkgroupSectors, all_sectors: Sectors },
     Workgroup { words: Vec<u32>, written: Vec<bool>, touched: Vec<Touched> },
 }
 
@@ -167,13 +187,13 @@ impl<'p, const N: usize> Machine<'p, N> {
             Some(Resource::Buffer(buffer)) => Bound::Buffer {
                 buffer,
                 touches: Touches::default(),
-                sectors: Sectors::default(),
+                sectors: WorkgroupSectors::default(),
                 all_sectors: Sectors::default(),
             },
             Some(Resource::Texture(texture)) => Bound::Texture {
                 texture,
                 touches: Touches::default(),
-                sectors: Sectors::default(),
+                sectors: WorkgroupSectors::default(),
                 all_sectors: Sectors::default(),
             },
             None => Bound::Workgroup {
@@ -307,12 +327,13 @@ impl<'p, const N: usize> Machine<'p, N> {
         counts
     }
 
-    /// Sectors that this workgroup touched of each variable. They are added to those of the dispatch.
-    pub(crate) fn take_sectors(&mut self, each: &mut dyn FnMut(usize, u64)) {
+    /// Sectors that this workgroup loaded, and touched, of each variable. They are added to those of the dispatch.
+    pub(crate) fn take_sectors(&mut self, each: &mut dyn FnMut(usize, [u64; 2])) {
         for (variable, bound) in self.bound.iter_mut().enumerate() {
             if let Bound::Buffer { sectors, all_sectors, .. } | Bound::Texture { sectors, all_sectors, .. } = bound {
                 each(variable, sectors.len());
-                all_sectors.drain(sectors);
+                all_sectors.drain(&mut sectors.touched);
+                sectors.loaded = Sectors::default();
             }
         }
     }
@@ -541,7 +562,7 @@ impl<'p, const N: usize> Machine<'p, N> {
     fn progress(&self, repetition: &Repetition) -> Progress {
         let sectors = |bound: &Bound| match bound {
             Bound::Buffer { sectors, .. } | Bound::Texture { sectors, .. } => sectors.len(),
-            Bound::Workgroup { .. } => 0,
+            Bound::Workgroup { .. } => [0; 2],
         };
         Progress {
             executions: self.executions.clone(),
@@ -566,7 +587,9 @@ impl<'p, const N: usize> Machine<'p, N> {
         }
         for (bound, before) in self.bound.iter_mut().zip(&before.sectors) {
             if let Bound::Buffer { sectors, .. } | Bound::Texture { sectors, .. } = bound {
-                sectors.add((sectors.len() - before) * times);
+                let [loaded, touched] = sectors.len();
+                sectors.loaded.add((loaded - before[0]) * times);
+                sectors.touched.add((touched - before[1]) * times);
             }
         }
         let [barriers, iterations, most_iterations] = before.numbers;
@@ -829,7 +852,7 @@ impl<'p, const N: usize> Machine<'p, N> {
                 for &address in addresses {
                     for sector in u64::from(address / 8)..=u64::from((address + words - 1) / 8) {
                         if sector != last {
-                            sectors.insert(sector);
+                            sectors.insert(sector, state.site.stores);
                             last = sector;
                         }
                     }
@@ -908,7 +931,7 @@ impl<'p, const N: usize> Machine<'p, N> {
             state.accesses.uniform_sectors += sectors;
             state.accesses.lines += requests * (end / 32 - address / 32 + 1) as f64;
             if let Bound::Buffer { sectors, .. } = &mut self.bound[access.variable] {
-                (address / 8..=end / 8).for_each(|sector| sectors.insert(sector));
+                (address / 8..=end / 8).for_each(|sector| sectors.insert(sector, false));
             }
         }
         if self.mode.races {

@@ -1,7 +1,7 @@
 //! Weight gradient with operands staged in textures.
 
 use super::staging::{INPUT, Rows, StagedRows};
-use super::{TEXEL, Texels, check, texels};
+use super::{TEXEL, Texels, check, staging_tally, texels};
 use crate::caps::{Caps, Speed};
 use crate::error::Result;
 use crate::geometry::Extension;
@@ -170,25 +170,12 @@ impl ContractLayout {
                     Loads::default(),
                 ],
                 stores: Loads::apart(invocations * f64::from(rows * columns), columns),
-                fetched: all_positions * texels + outputs * splits,
+                fetched: all_positions * texels,
                 memory: texel * (narrow_texels + wide_texels) + outputs * splits,
                 waits: all_positions / f64::from(self.step()),
                 ..Tally::default()
             };
-            let staging = |texels: f64, elements: f64| Tally {
-                workgroups: (texels / f64::from(LANES)).ceil(),
-                invocations: LANES.into(),
-                registers: 16.0,
-                integers: 80.0 * texels,
-                divisions: 5.0 * texels,
-                loads: [Loads::apart(texel * texels, 1), Loads::default()],
-                stores: Loads { count: texels, words: texel, distance: texel, sharing: 1.0 },
-                fetched: 2.0 * texel * texels,
-                memory: elements + texel * texels,
-                waits: texel * texels,
-                ..Tally::default()
-            };
-            let mut beside = vec![staging(narrow_texels, narrow), staging(wide_texels, wide)];
+            let mut beside = vec![staging_tally(narrow_texels, narrow), staging_tally(wide_texels, wide)];
             beside.extend(second_pass(outputs, splits));
             (main, beside)
         };

@@ -1,7 +1,7 @@
 //! Correlation with operands staged in textures.
 
 use super::staging::{INPUT, Rows, StagedRows};
-use super::{TEXEL, Texels, check, texels};
+use super::{TEXEL, Texels, check, staging_tally, texels};
 use crate::caps::{Caps, Speed};
 use crate::error::Result;
 use crate::kernels::direct::active_rows;
@@ -287,25 +287,12 @@ impl TexelLayout {
             multiply_adds: steps * texel * f64::from(rows * positions),
             loads: [Loads { sharing: (subgroup / along).max(1.0), ..texels(steps * samples, distance) }, factors],
             stores: Loads::apart(all.lanes * f64::from(rows * positions), self.walk.distance(c.out_step)),
-            fetched: texel * (fetched + steps * weights_of_lane / along) + outputs,
+            fetched: texel * (fetched + steps * weights_of_lane / along),
             memory: texel * (all.input + all.weight) + outputs,
             waits: steps,
             ..Tally::default()
         };
-        let staging = |texels: f64, elements: f64| Tally {
-            workgroups: (texels / f64::from(LANES)).ceil(),
-            invocations: LANES.into(),
-            registers: 16.0,
-            integers: 80.0 * texels,
-            divisions: 5.0 * texels,
-            loads: [Loads::apart(texel * texels, 1), Loads::default()],
-            stores: Loads { count: texels, words: texel, distance: texel, sharing: 1.0 },
-            fetched: 2.0 * texel * texels,
-            memory: elements + texel * texels,
-            waits: texel * texels,
-            ..Tally::default()
-        };
-        (main, vec![staging(all.input, inputs), staging(all.weight, weights)])
+        (main, vec![staging_tally(all.input, inputs), staging_tally(all.weight, weights)])
     }
 
     fn order(&self, part: &TapSlice, builder: &mut Builder<'_>) {

@@ -11,7 +11,8 @@ mod contract;
 mod correlate;
 mod staging;
 
-use super::program::TEXTURE_WIDTH;
+use super::predict::{Loads, Tally};
+use super::program::{LANES, TEXTURE_WIDTH};
 use crate::caps::Caps;
 use crate::error::{Error, Result};
 
@@ -20,6 +21,24 @@ const TEXEL: u32 = 4;
 
 #[derive(Debug)]
 pub(crate) struct Texels;
+
+/// The dispatch that stages `elements` elements in so many texels. An invocation makes a texel (counted).
+fn staging_tally(texels: f64, elements: f64) -> Tally {
+    let texel = f64::from(TEXEL);
+    Tally {
+        workgroups: (texels / f64::from(LANES)).ceil(),
+        invocations: LANES.into(),
+        registers: 16.0,
+        integers: 80.0 * texels,
+        divisions: 5.0 * texels,
+        loads: [Loads::apart(texel * texels, 1), Loads::default()],
+        stores: Loads { count: texels, words: texel, distance: texel, sharing: 1.0 },
+        fetched: texel * texels,
+        memory: elements + texel * texels,
+        waits: texel * texels,
+        ..Tally::default()
+    }
+}
 
 /// Fails with the reason if the device cannot have the workspace's textures.
 fn check(caps: &Caps) -> Result<(), String> {

@@ -115,8 +115,7 @@ impl Variant<Contract> for ContractTile {
                 staged: positions * (rows + columns) / 4.0 + loaded / 4.0 + 2.0 * samples,
                 staged_words: positions * (rows + columns) + loaded + 2.0 * samples,
                 // The taps of an input row share its samples.
-                fetched: tiles * stages * f64::from(STAGE) * (staged_rows + wide_rows * f64::from(c.stride))
-                    + outputs * splits,
+                fetched: tiles * stages * f64::from(STAGE) * (staged_rows + wide_rows * f64::from(c.stride)),
                 memory: narrow + wide + outputs * splits,
                 barriers: tiles * stages * 2.0,
                 // Four rows of the narrow side are loaded at once, samples one by one.

@@ -198,7 +198,7 @@ impl TiledLayout {
             staged: lanes * (taps * (positions + rows / 4.0) + depth * chunks * (samples + vectors)),
             staged_words: lanes
                 * (taps * (positions * self.conflicts(c) + rows) + depth * chunks * (samples + 4.0 * vectors)),
-            fetched: workgroups * fetched + outputs,
+            fetched: workgroups * fetched,
             memory: inputs + weights + outputs,
             barriers: workgroups * 2.0 * stages,
             waits: lanes * depth * chunks * (samples + vectors),
