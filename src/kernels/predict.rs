@@ -216,12 +216,18 @@ impl Tally {
     }
 }
 
+/// Share of the work behind the longest cause that counts, so that of two variants with one bound, such as that of memory, the one with
+/// less of everything else is chosen.
+const HIDDEN: f64 = 0.01;
+
 /// The predicted time of a variant on a GPU: of its main dispatch, and of those beside it. `launches` may be more than these, where some
 /// are too small to tally.
 pub(super) fn on_model(main: &Tally, beside: &[Tally], model: &Model) -> Prediction {
     let estimate = Estimate::new(&main.work(model), model);
     let sums = estimate.arithmetic.max(estimate.issue);
-    let whole = estimate.seconds() - estimate.launch;
+    let longest = estimate.seconds() - estimate.launch;
+    let all: f64 = estimate.parts().iter().map(|(_, seconds)| seconds).sum();
+    let whole = longest + HIDDEN * (all - longest);
     let beside = beside.iter().map(|tally| Estimate::new(&tally.work(model), model));
     let (packing, launches) = beside.fold((0.0, estimate.launch), |(packing, launches), estimate| {
         (packing + estimate.seconds() - estimate.launch, launches + estimate.launch)

@@ -88,8 +88,8 @@ fn main(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) id: v
 fn equal_operations_count_once_and_constants_not_at_all() {
     let counts =
         of_body("let a = f32(lane * 12u); let b = f32(lane * 12u); y[lane * 12u / 12u] = (a + b) * f32(3 * 4);", 64);
-    // lane * 12, / 12 (which is not a power of two); a conversion, a sum, a product.
-    assert_eq!(counts.lanes, Operations { products: 64.0, ..operations([0.0, 192.0, 0.0, 64.0, 0.0]) });
+    // lane * 12; / 12 is a product, a shift and a sum; a conversion, a sum, a product.
+    assert_eq!(counts.lanes, Operations { products: 128.0, ..operations([0.0, 192.0, 128.0, 0.0, 0.0]) });
 }
 
 fn accesses(of: [f64; 5]) -> Accesses {
@@ -384,4 +384,17 @@ fn main(@builtin(local_invocation_index) lane: u32) {{
             assert!((0.0..=0.25).contains(&more), "{body} {n}: {fetched} of {all_fetched}");
         }
     }
+}
+
+/// A product that only one sum uses is a part of a multiply-add, whichever its place in the sum. One that is used elsewhere too is not.
+#[test]
+fn products_join_sums() {
+    let body = "let x = f32(lane);
+let a = x * 3.0 + 1.0;
+let b = 2.0 - a * x;
+let c = x * 5.0;
+y[lane] = b + c;
+y[lane + 64u] = c;";
+    // Multiply-adds for a and b; a conversion, the product c and the last sum; the address lane + 64.
+    assert_eq!(of_body(body, 128).lanes, operations([128.0, 192.0, 64.0, 0.0, 0.0]));
 }

@@ -37,8 +37,8 @@ fn the_sectors_of_the_ladder_are_those_worked_out_on_paper() {
             assert_eq!(counts.variable("c", false).sectors, expected("loads_c"), "{file}");
             assert_eq!(counts.variable("c", true).sectors, expected("stores_c"), "{file}");
             assert_eq!(counts.workgroup_bytes, step["workgroup_memory_bytes"].as_u64().unwrap() as u32, "{file}");
-            // One multiply-add for each term of each element.
-            assert_eq!(counts.lanes.multiply_adds, (SIZE * SIZE * SIZE) as f64, "{file}");
+            // One multiply-add for each term of each element, and one for alpha * sum + beta * c.
+            assert_eq!(counts.lanes.multiply_adds, (SIZE * SIZE * (SIZE + 1)) as f64, "{file}");
             assert_eq!(counts.idle(), 0.0, "{file}");
             let all = counts.accesses(Memory::Storage, false).sectors;
             assert_eq!(all, loads + counts.variable("c", false).sectors, "{file}");
