@@ -1,7 +1,7 @@
 //! Runs plans on paper: in an interpreter of their shaders, without a device (feature `paper`).
 //!
 //! [`Paper`] says how, [`Plan::on_paper`] runs the dispatches of a plan, and [`OnPaper`] has, for each dispatch, what it does wrong and
-//! how much it does: see [`simt`](conv1d_simt).
+//! how much it does: see [`simt`].
 //!
 //! ```
 //! use conv1d::{Caps, Conv1d, Operation, paper::Paper};
