@@ -11,7 +11,7 @@ fi
 
 # Selects the adapter by name, so that no other one is tested by mistake.
 export VK_DRIVER_FILES=$SWIFTSHADER_ICD CONV1D_ADAPTER=SwiftShader
-cargo test --locked --workspace --exclude conv1d-web --test main -- \
-    --skip cases:: --skip choices:: --skip determinism:: --skip oracle:: --skip order:: --skip processor:: --skip random:: --skip work:: \
+cargo test --locked --workspace --exclude conv1d-web --exclude conv1d-simt --test main -- \
+    --skip cases:: --skip choices:: --skip counts:: --skip determinism:: --skip oracle:: --skip order:: --skip paper:: --skip planted:: --skip processor:: --skip random:: --skip work:: \
     --skip limits::larger_cases --skip limits::long_sums --skip limits::past_65535 --skip limits::tensors_larger \
     --skip sums::gradients_over_2 --skip sums::sums_in # minutes each

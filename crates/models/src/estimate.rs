@@ -2,8 +2,7 @@
 
 use crate::{Model, WorkgroupMemory};
 
-/// Integer instructions of a division by a value that is not constant. RDNA takes about 20 (Mesa's ACO), and NVIDIA's compiler emits
-/// about as many.
+/// Integer instructions of a division by a value that is not constant: about 20 on RDNA (Mesa's ACO, 2026-11-27).
 const DIVISION: f64 = 20.0;
 /// Slots of a multiply-add that an operation of [`Work::specials`] takes: the units for them have a quarter to an eighth of the lanes,
 /// and a division, a root or an exponential is several instructions around one of theirs.
