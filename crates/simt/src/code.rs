@@ -278,3 +278,23 @@ pub(crate) fn each_segment<'n>(nodes: &'n [Node], each: &mut dyn FnMut(&'n Segme
         }
     }
 }
+
+/// Calls `each` for the condition of every branch, and of every loop's end.
+pub(crate) fn conditions(nodes: &[Node], each: &mut dyn FnMut(Val)) {
+    for node in nodes {
+        match node {
+            Node::If { condition, accept, reject } => {
+                each(*condition);
+                conditions(accept, each);
+                conditions(reject, each);
+            }
+            Node::Loop { body, continuing, break_if, .. } => {
+                break_if.iter().for_each(|&val| each(val));
+                conditions(body, each);
+                conditions(continuing, each);
+            }
+            Node::Scope(nodes) => conditions(nodes, each),
+            _ => {}
+        }
+    }
+}

@@ -50,7 +50,7 @@ impl<'s> Dispatch<'s> {
             values: true,
             races: true,
             extrapolates: true,
-            most_iterations: 1 << 32,
+            most_iterations: 1 << 24,
         };
         Dispatch { shader, workgroups, bound: BTreeMap::new(), chosen: Workgroups::All, mode }
     }

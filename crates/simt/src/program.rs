@@ -2,7 +2,7 @@
 //! addresses and control flow need, costs, and live registers.
 
 use crate::arithmetic::{Code, Cost};
-use crate::code::{Node, Op, Program, Register, Segment, Space, Val, each_segment, input};
+use crate::code::{Node, Op, Program, Register, Segment, Space, Val, conditions, each_segment, input};
 use crate::repetition::{Repetition, repetitions};
 
 /// Operations of a segment, of each kind. `vector` operations differ between lanes, `scalar` ones are the same for all lanes.
@@ -101,25 +101,6 @@ fn closure(program: &Program, set: &mut [bool], matters: &dyn Fn(&Op, &[bool]) -
             if set.iter().filter(|&&there| there).count() == before {
                 return;
             }
-        }
-    }
-}
-
-fn conditions(nodes: &[Node], each: &mut dyn FnMut(Val)) {
-    for node in nodes {
-        match node {
-            Node::If { condition, accept, reject } => {
-                each(*condition);
-                conditions(accept, each);
-                conditions(reject, each);
-            }
-            Node::Loop { body, continuing, break_if, .. } => {
-                break_if.iter().for_each(|&val| each(val));
-                conditions(body, each);
-                conditions(continuing, each);
-            }
-            Node::Scope(nodes) => conditions(nodes, each),
-            _ => {}
         }
     }
 }

@@ -8,7 +8,7 @@
 //! are found by assuming the best of each home and lowering it until nothing contradicts.
 
 use crate::arithmetic::Code;
-use crate::code::{Node, Op, Program, Register, Segment, Space, Val, each_segment};
+use crate::code::{Node, Op, Program, Register, Segment, Space, Val, conditions, each_segment};
 use std::collections::HashMap;
 
 /// Iterations after which the counts repeat: words of a line.
@@ -274,25 +274,6 @@ fn leaves(nodes: &[Node], inner: u32) -> bool {
         Node::Scope(_) => true,
         Node::Segment(_) | Node::Barrier { .. } => false,
     })
-}
-
-fn conditions(nodes: &[Node], each: &mut dyn FnMut(Val)) {
-    for node in nodes {
-        match node {
-            Node::If { condition, accept, reject } => {
-                each(*condition);
-                conditions(accept, each);
-                conditions(reject, each);
-            }
-            Node::Loop { body, continuing, break_if, .. } => {
-                break_if.iter().for_each(|&val| each(val));
-                conditions(body, each);
-                conditions(continuing, each);
-            }
-            Node::Scope(nodes) => conditions(nodes, each),
-            _ => {}
-        }
-    }
 }
 
 /// Whether the first access to a home reads it. A write that not every iteration reaches counts as a read, since the home may then keep

@@ -665,8 +665,8 @@ impl<'p, const N: usize> Machine<'p, N> {
                 }
             }
             Op::Load { access, to } => self.load(access, *to, site, active, subgroups),
-            Op::Store { access, from } => self.store(access, from, site, active, subgroups),
-            Op::Atomic { access, code, value, to } => self.atomic(access, *code, *value, *to, site, active, subgroups),
+            Op::Store { access, from } => self.store(access, from, site, active),
+            Op::Atomic { access, code, value, to } => self.atomic(access, *code, *value, *to, site, active),
             Op::Pick { to, homes, count, stride, offset, index, line } => {
                 self.dynamic_registers += u64::from(subgroups);
                 let varying = self.analysed.varying[*to as usize];
@@ -953,7 +953,7 @@ impl<'p, const N: usize> Machine<'p, N> {
         }
     }
 
-    fn store(&mut self, access: &'p Access, from: &[Val; 4], site: usize, active: &Mask<N>, _subgroups: u32) {
+    fn store(&mut self, access: &'p Access, from: &[Val; 4], site: usize, active: &Mask<N>) {
         let inside = self.addresses(access, active, true);
         self.count_access(access.variable, access.words, site, &inside);
         let keeps = self.keeps_values(access.variable);
@@ -980,7 +980,6 @@ impl<'p, const N: usize> Machine<'p, N> {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of an operation")]
     fn atomic(
         &mut self,
         access: &'p Access,
@@ -989,7 +988,6 @@ impl<'p, const N: usize> Machine<'p, N> {
         to: Option<Register>,
         site: usize,
         active: &Mask<N>,
-        _subgroups: u32,
     ) {
         let inside = self.addresses(access, active, true);
         self.count_access(access.variable, 1, site, &inside);
