@@ -266,11 +266,6 @@ impl Caps {
         (self.max_iterations / iterations).max(2)
     }
 
-    /// Costs of operations on a software driver.
-    pub(crate) fn speed(&self) -> Speed {
-        SOFTWARE
-    }
-
     /// Number of splits with which the work of `invocations`, with `sums` independent sums each, keeps the device busy.
     pub(crate) fn splits(&self, invocations: f64, sums: u32) -> u64 {
         let needed = match self.model {
@@ -319,7 +314,7 @@ impl Speed {
 /// vector of 8 lanes: 0.55 for a multiply-add of four into one sum, 9 for a texel of four values, 64 for a load of one value
 /// and 28 for a store, because llvmpipe accesses buffers lane by lane, whether the lanes share the value or not. Workgroup
 /// memory is no faster: `gemm` took 14 for each staged value and lane.
-const SOFTWARE: Speed = Speed {
+pub(crate) const SOFTWARE: Speed = Speed {
     multiply_adds: 29e9,
     load: 116.0,
     store: 50.0,

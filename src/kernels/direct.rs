@@ -8,7 +8,7 @@ use super::program::{Builder, LANES, Source, source};
 use super::reduce::{Blocks, Reduction, SUM_PARTIALS, Units, most_outputs, second_pass};
 use super::slices::{self, ContractSlice, CorrelateSlice, Limits, TapSlice};
 use super::walk::Walk;
-use super::{CorrelateLayout, CorrelateTile, Kernel, Prediction, Tile, Variant, ranked};
+use super::{CorrelateLayout, CorrelateTile, Kernel, Prediction, Tile, Variant, active_share, ranked};
 use crate::caps::{Caps, Speed};
 use crate::error::Result;
 use crate::lowering::{Contract, Correlate, Phase};
@@ -75,14 +75,6 @@ const CORRELATE_TILES: [CorrelateTile; 9] = [
 
 /// Operations on integers for each sample that a shader loads at a position that may be in the padding (counted).
 pub(super) const SAMPLE_INTEGERS: f64 = 6.0;
-
-/// Share of the lanes along rows in subgroups that have a row. A subgroup has lanes of `of_subgroup` rows.
-pub(super) fn active_rows(rows: u32, tile: CorrelateTile, of_subgroup: f64) -> f64 {
-    let needed = f64::from(rows.div_ceil(tile.rows));
-    let lanes = f64::from(rows.div_ceil(tile.rows * tile.lanes_rows) * tile.lanes_rows);
-    let at_once = of_subgroup.clamp(1.0, f64::from(tile.lanes_rows));
-    (needed / at_once).ceil() * at_once / lanes
-}
 
 /// Invocations of all workgroups, taps that they visit, and samples that one loads for each tap.
 struct Totals {
@@ -174,10 +166,7 @@ impl DirectLayout {
         let CorrelateTile { rows, positions, lanes_rows } = self.tile;
         let in_step = c.in_step.unsigned_abs();
         let along = f64::from(self.lanes_positions());
-        // Subgroups without a tile end at once.
-        let active =
-            (all.tiles / subgroup.min(along)).ceil() * subgroup.min(along) / ((all.tiles / along).ceil() * along);
-        let active = active * active_rows(c.rows, self.tile, subgroup / along);
+        let active = active_share(all.tiles, c.rows, self.tile, subgroup);
         let all_taps = all.taps * active;
         let outputs_of_lanes = all.lanes * active * f64::from(rows * positions);
         let workgroups = all.lanes / f64::from(LANES);

@@ -160,6 +160,18 @@ impl<L: CorrelateLayout> Variant<Correlate> for Ranked<L> {
     }
 }
 
+/// Share of the lanes of a correlation that are in a subgroup with a tile, where `tiles` tiles lie along the positions of all batch items. The
+/// other subgroups end at once.
+fn active_share(tiles: f64, rows: u32, tile: CorrelateTile, subgroup: f64) -> f64 {
+    let lanes_rows = f64::from(tile.lanes_rows);
+    let along = f64::from(program::LANES) / lanes_rows;
+    // Share of the lanes in whole subgroups, of which each has `at_once` tiles.
+    let share =
+        |tiles: f64, at_once: f64, lanes: f64| (tiles / at_once).ceil() * at_once / ((tiles / lanes).ceil() * lanes);
+    let row_tiles = f64::from(rows.div_ceil(tile.rows));
+    share(tiles, subgroup.min(along), along) * share(row_tiles, (subgroup / along).clamp(1.0, lanes_rows), lanes_rows)
+}
+
 /// Ratio of the work of whole tiles to the work of `count` elements: 1 if `count` is a multiple of the tile.
 fn waste(count: u32, tile: u32) -> f64 {
     f64::from(count.div_ceil(tile)) * f64::from(tile) / f64::from(count)

@@ -1,7 +1,7 @@
 //! Predicted times of kernels, by cause. On a software driver they are sums of measured costs: [`Work`]. On a GPU they are those of a
 //! device model for the dispatches: [`Tally`].
 
-use crate::caps::{Caps, Speed};
+use crate::caps::{Caps, SOFTWARE, Speed};
 use conv1d_models::{self as models, Estimate, Model};
 
 /// A predicted time in seconds, by cause. It is rough and serves to compare candidates.
@@ -179,7 +179,7 @@ impl Loads {
 impl Tally {
     /// The work on a device.
     pub(super) fn work(&self, model: &Model) -> models::Work {
-        let lanes = f64::from(model.subgroup.value).min(self.invocations.max(1.0).max(4.0));
+        let lanes = f64::from(model.subgroup.value).min(self.invocations.max(4.0));
         let subgroup = f64::from(model.subgroup.value);
         let [mut requests, mut sectors, mut shared] = [0.0; 3];
         for loads in self.loads {
@@ -243,10 +243,7 @@ pub(super) fn predict(
     tallies: impl FnOnce(f64) -> (Tally, Vec<Tally>),
 ) -> Prediction {
     match caps.model {
-        None => {
-            let speed = caps.speed();
-            costs(&speed).on(&speed)
-        }
+        None => costs(&SOFTWARE).on(&SOFTWARE),
         Some(model) => {
             let (main, beside) = tallies(model.subgroup.value.into());
             on_model(&main, &beside, model)

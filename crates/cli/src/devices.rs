@@ -1,6 +1,6 @@
 //! Devices by name, for plans without an adapter.
 
-use conv1d::models::MODELS;
+use conv1d::models::{MODELS, Model};
 use conv1d::{Caps, DeviceClass, models};
 
 /// The caps of a class, with the limits that WebGPU guarantees, or of a model.
@@ -10,13 +10,18 @@ pub(crate) fn caps(name: &str) -> Result<Caps, String> {
         "software" => Caps::of(DeviceClass::Software),
         "integrated" => Caps::of(DeviceClass::Integrated),
         "discrete" => Caps::of(DeviceClass::Discrete),
-        name => match models::model(name) {
-            Some(model) => Caps::of_model(model),
-            None => {
-                let known: Vec<&str> = MODELS.iter().map(|model| model.name).collect();
-                return Err(format!("expected webgpu, software, integrated, discrete, {}", known.join(", ")));
-            }
-        },
+        name => {
+            let other = |error| format!("expected webgpu, software, integrated, discrete, or a model: {error}");
+            Caps::of_model(model(name).map_err(other)?)
+        }
+    })
+}
+
+/// The model of this name, in any case.
+pub(crate) fn model(name: &str) -> Result<&'static Model, String> {
+    models::model(&name.trim().to_lowercase()).ok_or_else(|| {
+        let known: Vec<&str> = MODELS.iter().map(|model| model.name).collect();
+        format!("expected one of {}", known.join(", "))
     })
 }
 

@@ -1,7 +1,7 @@
 //! `conv1d planner`: the planner's choices beside the best variants, by the counts of all their dispatches and device models.
 
-use crate::Outcome;
 use crate::layers::{Op, Selection};
+use crate::{Outcome, devices};
 use clap::Args;
 use conv1d::models::{Estimate, MODELS, Model};
 use conv1d::paper::Paper;
@@ -15,7 +15,7 @@ pub(crate) struct Options {
     #[command(flatten)]
     selection: Selection,
     /// Models of devices; all if none is named
-    #[arg(long, value_delimiter = ',', value_parser = model, value_name = "NAME,...")]
+    #[arg(long, value_delimiter = ',', value_parser = devices::model, value_name = "NAME,...")]
     devices: Vec<&'static Model>,
     /// Workgroups of each dispatch that are run
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
@@ -26,13 +26,6 @@ pub(crate) struct Options {
     /// Print the parts of the times of every variant, by the counts and as predicted
     #[arg(long)]
     variants: bool,
-}
-
-fn model(name: &str) -> Result<&'static Model, String> {
-    conv1d::models::model(name.trim().to_lowercase().as_str()).ok_or_else(|| {
-        let known: Vec<&str> = MODELS.iter().map(|model| model.name).collect();
-        format!("expected one of {}", known.join(", "))
-    })
 }
 
 /// A choice of the planner may take this much longer than the best variant.

@@ -4,7 +4,6 @@ use super::staging::{INPUT, Rows, StagedRows};
 use super::{TEXEL, Texels, check, staging_tally, texels};
 use crate::caps::{Caps, Speed};
 use crate::error::Result;
-use crate::kernels::direct::active_rows;
 use crate::kernels::operands::{Correlation, Draft, Phases, WalkParams};
 use crate::kernels::order::{Level, Part};
 use crate::kernels::pack::LastPart;
@@ -13,7 +12,7 @@ use crate::kernels::predict::{Loads, Prediction, Tally, Work, predict, rank};
 use crate::kernels::program::{Binding, Builder, LANES, Source, WRITTEN_TEXELS, source};
 use crate::kernels::slices::{self, CorrelateSlice, Limits, Ranges, Staged, TapSlice};
 use crate::kernels::walk::Walk;
-use crate::kernels::{CorrelateLayout, CorrelateTile, Kernel, Variant, ranked};
+use crate::kernels::{CorrelateLayout, CorrelateTile, Kernel, Variant, active_share, ranked};
 use crate::lowering::{Correlate, Phase, Slot, gcd};
 use std::ops::Range;
 
@@ -255,10 +254,7 @@ impl TexelLayout {
     fn tallies(&self, c: &Correlate, all: &Totals, subgroup: f64) -> (Tally, Vec<Tally>) {
         let CorrelateTile { rows, positions, lanes_rows } = self.tile;
         let along = f64::from(LANES / lanes_rows);
-        // Subgroups without a tile end at once.
-        let active =
-            (all.tiles / subgroup.min(along)).ceil() * subgroup.min(along) / ((all.tiles / along).ceil() * along);
-        let steps = all.steps * active * active_rows(c.rows, self.tile, subgroup / along);
+        let steps = all.steps * active_share(all.tiles, c.rows, self.tile, subgroup);
         let (taps, samples) = self.samples(c);
         let [inputs, weights, outputs] = c.elements();
         let texel = f64::from(TEXEL);
